@@ -1,0 +1,24 @@
+# One word per job, run in an environment with the extra `dev` (README.md, "tests").
+.PHONY: style check test bench demo
+
+style:
+	ruff format .
+	ruff check --fix .
+
+# mypy sees latent_vizae.adapters only in a built package (pyproject.toml, package-dir): build one, unpack it, check it.
+check:
+	ruff check .
+	ruff format --check .
+	rm -rf build/check
+	python -m build --no-isolation --outdir build/check . > /dev/null
+	python -m zipfile -e build/check/*.whl build/check/site
+	MYPYPATH=build/check/site mypy --strict -p latent_vizae
+
+test:
+	pytest
+
+bench:
+	python tests/benchmarks/fit.py
+
+demo:
+	latent-vizae map --out out

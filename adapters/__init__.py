@@ -1,0 +1,1 @@
+"""Decoders: pretrained generators behind one contract."""

@@ -1,0 +1,122 @@
+"""``load_decoder("mnist")``: the paper's f, trained here on MNIST, with the codes of its 60,000 training images.
+
+The bundled files (weights, codes, labels, a hundred test images) are made by ``demos/train_mnist.py`` from MNIST
+(Y. LeCun, C. Cortes, C. Burges; CC BY-SA 3.0).
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from latent_vizae.adapters.zoo.table1 import Table1Autoencoder
+
+__all__ = ["MnistDecoder", "load_mnist"]
+
+DATA = Path(__file__).parent / "data" / "mnist"
+
+
+class MnistDecoder(nn.Module):
+    """The paper's f_d, with f_e as ``encode`` and the 10-D codes of MNIST's training images as ``examples``.
+
+    Example:
+        >>> f_d = load_mnist()
+        >>> codes, labels = f_d.examples(label=5, count=4)
+        >>> f_d(codes).shape, f_d.encode(f_d(codes)).shape
+        (torch.Size([4, 1, 28, 28]), torch.Size([4, 10]))
+    """
+
+    source = "mnist"
+    latent_shape = (10,)
+    image_shape = (1, 28, 28)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.autoencoder = Table1Autoencoder()
+        self.autoencoder.load_state_dict(load_file(DATA / "table1.safetensors"), strict=True)
+        self.eval().requires_grad_(False)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Codes (B, 10) to images (B, 1, 28, 28) in [0, 1]."""
+        return self.autoencoder.decoder(codes)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Images (B, 1, 28, 28) in [0, 1], white digits on black, to codes (B, 10)."""
+        if images.dim() != 4 or tuple(images.shape[1:]) != self.image_shape:
+            raise ValueError(f"MNIST images have the shape (B, 1, 28, 28), got {tuple(images.shape)}.")
+        return self.autoencoder.encoder(images)
+
+    @cached_property
+    def _bundle(self) -> dict[str, Tensor]:
+        return load_file(DATA / "codes.safetensors")
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def examples(
+        self, label: int | None = None, count: int | None = None, seed: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Codes and labels of MNIST training images.
+
+        Args:
+            label: only this digit, 0 to 9; None for all.
+            count: at most the number there are; None for all of them.
+            seed: draw ``count`` at random; None takes the first ones, in MNIST's order.
+
+        Returns:
+            Codes (count, 10) float32 and labels (count,) int64.
+
+        Raises:
+            ValueError: no such digit, or more codes asked for than there are.
+        """
+        codes, labels = self._bundle["codes"], self._bundle["labels"]
+        rows = torch.arange(len(codes)) if label is None else (labels == label).nonzero().squeeze(1)
+        if len(rows) == 0:
+            raise ValueError(f"MNIST has the digits 0 to 9, asked for label={label!r}.")
+        count = len(rows) if count is None else count
+        if not 1 <= count <= len(rows):
+            raise ValueError(f"There are {len(rows)} codes with label={label!r}, asked for count={count}.")
+        if seed is not None:
+            rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
+        rows = rows[:count]
+        return codes[rows].float().to(self._device), labels[rows].long().to(self._device)
+
+    def images(self) -> tuple[Tensor, Tensor]:
+        """The first 100 MNIST test images (100, 1, 28, 28) in [0, 1], and their labels (100,)."""
+        bundle = self._bundle
+        return bundle["images"].float().to(self._device) / 255, bundle["image_labels"].long().to(self._device)
+
+    def sample(self, count: int, seed: int = 0) -> Tensor:
+        """Codes (count, 10) from f's "prior": training codes, each mixed with one of the same digit's.
+
+        A plain autoencoder has no prior. A point between two codes of one digit (a uniform share of each) is
+        the nearest honest thing: it lies where codes lie, and is not one of them.
+        """
+        if count < 1:
+            raise ValueError(f"count is at least 1, got {count}.")
+        generator = torch.Generator().manual_seed(seed)
+        codes, labels = self._bundle["codes"].float(), self._bundle["labels"]
+        rows = torch.randint(len(codes), (count,), generator=generator)
+        share = torch.rand(count, 1, generator=generator)
+        by_label = [(labels == digit).nonzero().squeeze(1) for digit in range(10)]
+        picks = torch.rand(count, generator=generator)
+        partners = torch.stack(
+            [by_label[labels[row]][int(pick * len(by_label[labels[row]]))] for row, pick in zip(rows, picks, strict=True)]
+        )
+        return torch.lerp(codes[rows], codes[partners], share).to(self._device)
+
+
+def load_mnist(reference: str = "", device: str | torch.device = "cpu") -> MnistDecoder:
+    """The entry point of the scheme ``mnist``; it takes no reference.
+
+    Raises:
+        ValueError: something stands behind ``mnist:``.
+    """
+    if reference:
+        raise ValueError(f"The bundled decoder is called 'mnist', got 'mnist:{reference}'.")
+    return MnistDecoder().to(device)

@@ -1,0 +1,1 @@
+"""Generators that we define and train ourselves."""

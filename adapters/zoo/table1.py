@@ -1,0 +1,63 @@
+"""The paper's learned deep neural network f, exactly as its Table 1 prints it.
+
+An autoencoder of MNIST images with a latent code of 10 numbers, abTanh after every layer but the last,
+which has a sigmoid. "valid" is no padding, "same" keeps (or, at stride 2, doubles) the size.
+
+    f_e  28x28x1  -> Conv 64 k3 s2 valid -> Conv 64 k3 s2 valid -> Dense 128 -> Dense 10
+    f_d  10       -> Dense 128 -> Dense 7*7*32 -> Dconv 64 k3 s2 same -> Dconv 64 k3 s2 same
+                  -> Dconv 1 k3 s1 same -> sigmoid
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from latent_vizae.activations import AbTanh
+
+__all__ = ["Table1Autoencoder"]
+
+
+class Table1Autoencoder(nn.Module):
+    """The deep autoencoder f of Ko et al. 2023, Table 1: ``encoder`` is f_e, ``decoder`` is f_d.
+
+    Weights start from Glorot's uniform distribution (Keras' default): PyTorch's own start sits on the
+    plateau of the mean image for more than an epoch.
+    """
+
+    code_size = 10
+    image_shape = (1, 28, 28)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            nn.Conv2d(1, 64, 3, stride=2),
+            AbTanh(64),
+            nn.Conv2d(64, 64, 3, stride=2),
+            AbTanh(64),
+            nn.Flatten(),
+            nn.Linear(6 * 6 * 64, 128),
+            AbTanh(128),
+            nn.Linear(128, self.code_size),
+            AbTanh(self.code_size),
+        )
+        self.decoder = nn.Sequential(
+            nn.Linear(self.code_size, 128),
+            AbTanh(128),
+            nn.Linear(128, 7 * 7 * 32),
+            AbTanh(7 * 7 * 32),
+            nn.Unflatten(1, (32, 7, 7)),
+            nn.ConvTranspose2d(32, 64, 3, stride=2, padding=1, output_padding=1),
+            AbTanh(64),
+            nn.ConvTranspose2d(64, 64, 3, stride=2, padding=1, output_padding=1),
+            AbTanh(64),
+            nn.ConvTranspose2d(64, 1, 3, padding=1),
+            nn.Sigmoid(),
+        )
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, 1, 28, 28) in [0, 1] to their reconstructions, same shape and range."""
+        return self.decoder(self.encoder(images))

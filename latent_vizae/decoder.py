@@ -1,0 +1,183 @@
+"""The decoder f_d: the one thing that this package asks of a pretrained generator.
+
+A decoder is **any callable** that turns codes (B, *latent_shape) into images (B, C, H, W) in [0, 1]: an
+``nn.Module``, a function, an object from `load_decoder`. Nothing has to be subclassed. These attributes are
+used where a decoder has them:
+
+    latent_shape                      the shape of one code
+    encode(images)                    images (B, C, H, W) in [0, 1] -> codes
+    sample(count, seed)               codes drawn from the generator's prior
+    examples(label=, count=, seed=)   (codes, labels) that come with it
+    source                            the string that `load_decoder` took; a saved v names its generator by it
+
+`load_decoder` finds decoders by name through the entry points of installed packages, so the core imports no
+adapter and anybody can add a scheme.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Decoder", "decode_images", "decoder_dtype_and_device", "differentiable_images", "load_decoder"]
+
+ENTRY_POINT_GROUP = "latent_vizae.decoders"
+RANGE_TOLERANCE = 1e-3
+VALUES_PER_BATCH = 2**20
+"""Images are decoded so many values at a time (a megapixel), so memory does not grow with their number."""
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """Any callable: codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1]."""
+
+    def __call__(self, codes: Tensor, /) -> Tensor:
+        """Decode a batch of codes."""
+        ...
+
+
+def load_decoder(source: str, **options: Any) -> Any:
+    """Load a decoder by name.
+
+    Args:
+        source: ``"mnist"``, or ``"scheme:reference"`` for any scheme that an installed package registers
+            in the entry-point group ``latent_vizae.decoders`` (a function ``(reference, **options) -> decoder``).
+        options: passed on to the adapter.
+
+    Returns:
+        A callable, codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
+
+    Raises:
+        TypeError: ``source`` is not a string.
+        ValueError: nobody registered the scheme, or two packages did.
+
+    Example:
+        >>> f_d = load_decoder("mnist")
+        >>> f_d(torch.zeros(1, 10)).shape
+        torch.Size([1, 1, 28, 28])
+    """
+    if not isinstance(source, str):
+        raise TypeError(
+            f"load_decoder takes a name such as 'mnist', got {type(source).__name__}. "
+            "A callable needs no loading: give it to fit() or LatentMap() as it is."
+        )
+    scheme, _, reference = source.partition(":")
+    found = entry_points(group=ENTRY_POINT_GROUP)
+    matches = {entry.value: entry for entry in found if entry.name == scheme}
+    if not matches:
+        known = ", ".join(sorted({entry.name for entry in found})) or "none: is latent-vizae installed?"
+        raise ValueError(f"No decoder is registered for {scheme!r} (asked for: {source!r}). Known: {known}.")
+    if len(matches) > 1:
+        raise ValueError(f"More than one package registers {scheme!r}: {', '.join(sorted(matches))}. Remove one.")
+    return next(iter(matches.values())).load()(reference, **options)
+
+
+def decoder_dtype_and_device(decoder: Any) -> tuple[torch.dtype, torch.device | None]:
+    """What a decoder wants its codes to be: those of its first floating parameter or buffer.
+
+    A plain function tells nothing: float32, and the device that the codes are on (None).
+    """
+    if isinstance(decoder, nn.Module):
+        for tensor in (*decoder.parameters(), *decoder.buffers()):
+            if tensor.is_floating_point():
+                return tensor.dtype, tensor.device
+    device = getattr(decoder, "device", None)
+    return torch.float32, device if isinstance(device, torch.device) else None
+
+
+@contextlib.contextmanager
+def evaluating(decoder: Any) -> Iterator[None]:
+    """Switch a module to evaluation, and every one of its submodules back to what it was."""
+    modules = list(decoder.modules()) if isinstance(decoder, nn.Module) else []
+    was_training = [module for module in modules if module.training]
+    for module in was_training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in was_training:
+            module.training = True
+
+
+def _shape_of(value: Any) -> str:
+    return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+
+
+def _call(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
+    """One checked call, codes (B, *latent_shape) float32 -> images (B, C, H, W) float32, gradients kept."""
+    dtype, device = decoder_dtype_and_device(decoder)
+    try:
+        with evaluating(decoder):
+            images = decoder(codes.to(device=device, dtype=dtype))
+    except Exception as error:
+        raise ValueError(
+            f"The decoder raised {type(error).__name__} on codes of shape {tuple(codes.shape)}: {error}. "
+            "Decoders take codes (B, *latent_shape) and return images (B, C, H, W) in [0, 1]."
+        ) from error
+    if not isinstance(images, Tensor) or images.dim() != 4 or len(images) != len(codes):
+        raise ValueError(
+            f"Decoders return a tensor of images (B, C, H, W) in [0, 1]; for {len(codes)} codes of shape "
+            f"{tuple(codes.shape[1:])} this one returned {_shape_of(images)}. Wrap it in a function that reshapes."
+        )
+    if not images.is_floating_point():
+        raise ValueError(f"Decoders return floats in [0, 1]; this one returned {images.dtype}. Divide by 255?")
+    return images.float()
+
+
+def _check_range(images: Tensor) -> Tensor:
+    """Clamp rounding away; refuse what is not a picture in [0, 1]."""
+    if images.numel() == 0:
+        return images
+    low, high = (value.item() for value in images.detach().aminmax())
+    if not -RANGE_TOLERANCE <= low <= high <= 1 + RANGE_TOLERANCE:  # false for NaN too
+        hint = "Its range looks like [-1, 1]: wrap it, lambda z: (G(z) + 1) / 2." if -1.001 <= low < 0 else ""
+        raise ValueError(f"Decoders return images in [0, 1]; this one returned [{low:.4g}, {high:.4g}]. {hint}".rstrip())
+    return images.clamp(0, 1)
+
+
+def differentiable_images(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
+    """Images of one batch of codes, with gradients where the decoder has them; checked, not clamped.
+
+    Args:
+        decoder: codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
+        codes: (B, *latent_shape), any float type.
+
+    Raises:
+        ValueError: the decoder raised, or returned something that is not a batch of images.
+    """
+    return _call(decoder, codes)
+
+
+@torch.no_grad()
+def decode_images(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
+    """Images of any number of codes, in batches of bounded memory (at most 2**20 values, one image at least).
+
+    Args:
+        decoder: codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
+        codes: (k, *latent_shape), k >= 1.
+
+    Returns:
+        Images (k, C, H, W), float32 in [0, 1], on the decoder's device.
+
+    Raises:
+        ValueError: the decoder raised, or returned something that is not a batch of images in [0, 1].
+    """
+    first = _check_range(_call(decoder, codes[:1]))
+    size = max(1, VALUES_PER_BATCH // max(1, first[0].numel()))
+    size = min(size, getattr(decoder, "max_batch", None) or size)
+    if len(codes) == 1:
+        return first
+    images = first.new_empty((len(codes), *first.shape[1:]))
+    for start in range(0, len(codes), size):
+        batch = _check_range(_call(decoder, codes[start : start + size]))
+        if batch.shape[1:] != first.shape[1:]:
+            raise ValueError(
+                f"The decoder returned images of two shapes, {tuple(first.shape[1:])} and {tuple(batch.shape[1:])}."
+            )
+        images[start : start + size] = batch
+    return images

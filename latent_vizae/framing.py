@@ -1,0 +1,184 @@
+"""The frame that v works in: the subspace of the codes, scaled so that distances mean image change.
+
+A code-space error is not an image error. With M = E[J^T J] of the decoder (the average pull-back metric, from a few
+hundred Jacobian products), distances in ``x = (z - mean) @ basis @ M^(1/2)`` are image changes to first order, so
+least squares in x is nearly least squares in images, at the price of a matrix product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .decoder import decode_images, differentiable_images
+from .geometry import metric_samples
+
+__all__ = ["Frame", "code_frame", "completed_frame"]
+
+MAX_RANK = 512
+MAX_EXACT = 2048
+SHRINKAGE = 0.05
+
+
+@dataclass
+class Frame:
+    """``x = (z - mean) @ basis @ frame`` and back ``z = mean + x @ unframe @ basis.T``, float64."""
+
+    mean: Tensor
+    basis: Tensor
+    frame: Tensor
+    unframe: Tensor
+    lost_variance: float
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        """Codes (k, n) to x (k, rank), float32."""
+        to_x, mean = (self.basis @ self.frame), self.mean
+        return torch.cat([((batch.double() - mean) @ to_x).float() for batch in codes.split(8192)])
+
+
+def _subspace(codes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, float]:
+    """Mean (n,), orthonormal basis (n, r), variances (r,) and lost share of variance; exact for small k or n."""
+    k, n = codes.shape
+    mean = sum(batch.double().sum(0) for batch in codes.split(8192)) / k
+    rows = codes
+    if min(k, n) > MAX_EXACT:
+        rows = codes[torch.randperm(k, generator=generator)[:MAX_EXACT].to(codes.device)]
+    columns = 2**22 // len(rows) + 1
+    if n <= len(rows):  # covariance
+        second = sum((b.double() - mean).T @ (b.double() - mean) for b in rows.split(8192))
+        values, vectors = torch.linalg.eigh(second)
+    else:  # Gram matrix: cost follows k, not n
+        second = torch.zeros(len(rows), len(rows), dtype=torch.float64, device=codes.device)
+        for start in range(0, n, columns):
+            part = rows[:, start : start + columns].double() - mean[start : start + columns]
+            second += part @ part.T
+        values, vectors = torch.linalg.eigh(second)
+    values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
+    total = values.sum()
+    floor = max(1e-10 * values[0].item(), 1e-13 * (mean.square().sum().item() * len(rows)))
+    rank = min(int((values > floor).sum()), MAX_RANK)
+    values, vectors = values[:rank], vectors[:, :rank]
+    if n > len(rows):
+        vectors = torch.cat(
+            [
+                (rows[:, s : s + columns].double() - mean[s : s + columns]).T @ vectors
+                for s in range(0, n, columns)
+            ]
+        ) / values.sqrt()
+        vectors = torch.linalg.qr(vectors)[0] if rank else vectors
+    lost = 1 - (values.sum() / total).item() if total > 0 else 0.0
+    return mean, vectors, values / len(rows), max(0.0, lost)
+
+
+def _gradients(
+    decoder: Callable[[Tensor], Tensor],
+    codes: Tensor,
+    latent_shape: tuple[int, ...],
+    rank: int,
+    generator: torch.Generator,
+) -> Tensor | None:
+    """Samples g (N, n) with E[g g^T] = the average pull-back metric at the codes; None without gradients.
+
+    N follows the rank of the metric, and is bounded by what large images cost.
+    """
+    pixels = decode_images(decoder, codes[:1].unflatten(1, latent_shape))[0].numel()
+    wanted = max(32, min(16 * rank, 1024, 2**20 // pixels))
+    size = max(1, min(64, 2**18 // pixels))
+    rows = codes[torch.randint(len(codes), (wanted,), generator=generator).to(codes.device)]
+
+    def images_of(batch: Tensor) -> Tensor:
+        return differentiable_images(decoder, batch.unflatten(1, latent_shape))
+
+    found = []
+    probes = 2
+    for batch in rows[: -(-wanted // probes)].split(size):
+        samples = metric_samples(images_of, batch, probes, generator)
+        if samples is None:
+            return None
+        found.append(samples.to(codes))
+    return torch.cat(found)
+
+
+def code_frame(
+    codes: Tensor,
+    latent_shape: tuple[int, ...],
+    decoder: Callable[[Tensor], Tensor] | None,
+    generator: torch.Generator,
+) -> Frame:
+    """The frame of codes (k, n) that vary in more directions than the map has."""
+    mean, basis, variances, lost = _subspace(codes, generator)
+    rank = basis.shape[1]
+    root = torch.eye(rank, dtype=torch.float64, device=codes.device)
+    gradients = None if decoder is None or rank == 0 else _gradients(decoder, codes, latent_shape, rank, generator)
+    if gradients is not None:
+        inside = gradients.double() @ basis
+        metric = inside.T @ inside / len(inside)
+        average = metric.diagonal().mean()
+        if average > 0:
+            metric = (1 - SHRINKAGE) * metric / average + SHRINKAGE * root
+            values, vectors = torch.linalg.eigh(metric)
+            root = (vectors * values.clamp(min=SHRINKAGE / 2).sqrt()) @ vectors.T
+    covariance = root @ torch.diag(variances) @ root
+    scale = (rank / covariance.trace().clamp(min=1e-300)).sqrt() if rank else torch.ones(())
+    return Frame(mean, basis, root * scale, torch.linalg.inv(root) / scale, lost)
+
+
+IMAGE_CHANGE = 0.02
+"""Mean square image change from the middle of a completed direction to its ends: visible, and still like it."""
+
+
+def completed_frame(
+    codes: Tensor,
+    latent_shape: tuple[int, ...],
+    dim: int,
+    decoder: Callable[[Tensor], Tensor] | None,
+    generator: torch.Generator,
+) -> Frame | None:
+    """The frame of codes that vary in at most ``dim`` directions, completed to exactly ``dim``; else None.
+
+    The missing directions are those in which the decoder changes the images of these codes most: the leading
+    eigenvectors of the pull-back metric, without what the codes span. Each reaches so far that at the edge of the
+    map the image has changed by 0.02 (mean square over pixels). Without a decoder, or one without gradients, they
+    are random and reach as far as the codes lie apart (or half the norm of the only code, or 1 for a code of 0).
+    """
+    n = codes.shape[1]
+    mean, basis, _, lost = _subspace(codes, generator)
+    rank = basis.shape[1]
+    if rank > dim:
+        return None
+    spread = ((codes.double() - mean) @ basis).abs().amax(0) if rank else torch.zeros(0, dtype=torch.float64)
+    gradients = None if decoder is None else _gradients(decoder, codes, latent_shape, 8 * dim, generator)
+    candidates = torch.randn(64, n, generator=generator) if gradients is None else gradients
+    candidates = candidates.to(codes.device).double()
+    candidates = candidates - candidates @ basis @ basis.T
+    missing = dim - rank
+    more = torch.linalg.svd(candidates, full_matrices=False)[2][:missing].T if missing else basis[:, :0]
+    more = more - basis @ (basis.T @ more)
+    more = torch.linalg.qr(more)[0] if missing else more
+    typical = spread.max() if rank else (mean.norm() / 2 if mean.norm() > 0 else torch.ones_like(mean[0]))
+    reach = torch.stack([_reach(decoder, mean, m, typical, latent_shape) for m in more.T]) if missing else spread[:0]
+    half = torch.cat([spread.to(codes.device), reach.to(codes.device)]) * (1 + 1e-6)
+    return Frame(mean, torch.cat([basis, more], 1), torch.diag(1 / half), torch.diag(half), lost)
+
+
+def _reach(
+    decoder: Callable[[Tensor], Tensor] | None,
+    mean: Tensor,
+    direction: Tensor,
+    typical: Tensor,
+    latent_shape: tuple[int, ...],
+) -> Tensor:
+    """How far to go from the mean until the image has changed by `IMAGE_CHANGE` on average of both ways."""
+    if decoder is None:
+        return typical
+    distances = typical * torch.logspace(-3, 1, 41, dtype=torch.float64).to(mean)
+    steps = torch.cat([torch.zeros_like(distances[:1]), distances, -distances])
+    codes = (mean + steps.unsqueeze(1) * direction).float().unflatten(1, latent_shape)
+    images = decode_images(decoder, codes).flatten(1)
+    change = (images[1:] - images[:1]).square().mean(1).unflatten(0, (2, -1)).mean(0)
+    reached = (change >= IMAGE_CHANGE).nonzero()
+    return distances[reached[0, 0] if len(reached) else -1]
+

@@ -1,0 +1,294 @@
+"""LatentMap: v and its decoder together; regions and paths of the map, as points, codes and images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .codes import ArrayLike, as_codes, as_points, as_tensor
+from .decoder import decode_images, evaluating
+from .geometry import resample, stretch
+from .model import VizAE
+from .paths import constant_pace, shortest_curve
+from .regions import Region, box_region, cover, disc_region, grid_points, lattice, polygon_region
+from .samples import Samples
+
+__all__ = ["LatentMap"]
+
+SUPPORT_POINTS = 4096
+
+
+class LatentMap:
+    """A map that one can touch: every point, region and path gives images, ``f_d(v_d(point))`` (eq. 8).
+
+    Args:
+        v: a `VizAE`.
+        decoder: f_d, any callable codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1]. It may have a method
+            ``encode(images)``, for `place`.
+
+    Raises:
+        TypeError: v is not a VizAE, or the decoder is not callable.
+        ValueError: the decoder takes codes of another shape.
+
+    Example:
+        >>> from latent_vizae import fit, load_decoder
+        >>> f_d = load_decoder("mnist")
+        >>> codes, _ = f_d.examples(label=5, count=20)
+        >>> m = LatentMap(fit(codes, decoder=f_d), f_d)
+        >>> m.grid(shape=(4, 5)).images.shape
+        torch.Size([20, 1, 28, 28])
+        >>> m.path(codes[0], codes[1], frames=16).points.shape
+        torch.Size([16, 2])
+    """
+
+    def __init__(self, v: VizAE, decoder: Callable[[Tensor], Tensor]) -> None:
+        if not isinstance(v, VizAE):
+            raise TypeError(f"v is a VizAE (fit() makes one), got {type(v).__name__}.")
+        if not callable(decoder):
+            raise TypeError(f"decoder is a callable, codes -> images, got {type(decoder).__name__}.")
+        shape = getattr(decoder, "latent_shape", None)
+        if shape is not None and tuple(shape) != v.latent_shape:
+            raise ValueError(f"This v maps codes of shape {v.latent_shape}, this decoder takes {tuple(shape)}.")
+        self.v, self.decoder = v, decoder
+
+    def render(self, points: ArrayLike, residual_of: ArrayLike | None = None) -> Tensor:
+        """Images of points, ``f_d(v_d(point))``, in batches of bounded memory.
+
+        Args:
+            points: (P, d).
+            residual_of: 1 code or P codes; what the map does not show of them stays in the images. See `VizAE.decode`.
+
+        Returns:
+            (P, C, H, W) float32 in [0, 1], on the decoder's device.
+
+        Raises:
+            ValueError: points of another dimension, NaN or infinity, or a decoder that breaks its contract.
+        """
+        return self._samples(as_points(points, self.v.dim), residual_of).images
+
+    @torch.no_grad()
+    def _samples(self, points: Tensor, residual_of: ArrayLike | None = None, **layout: Any) -> Samples:
+        codes = self.v.decode(points, residual_of)
+        if len(points) == 0:
+            raise ValueError("At least one point is needed, got none.")
+        return Samples(points, codes, decode_images(self.decoder, codes), **layout)
+
+    def grid(
+        self,
+        box: tuple[ArrayLike, ArrayLike] | None = None,
+        shape: int | tuple[int, ...] | None = None,
+        residual_of: ArrayLike | None = None,
+    ) -> Samples:
+        """Samples of interest: a regular grid over a box of the map (the paper's Fig. 10 and 12).
+
+        Args:
+            box: two corners (d,), the lower one first; by default the whole map, [-1, 1]^d.
+            shape: number of rows, of columns (and of layers); by default 10 each.
+            residual_of: see `render`.
+
+        Returns:
+            Samples row by row; of a 2-D map the first row is the top (the largest second coordinate).
+
+        Raises:
+            ValueError: a box that is empty, has its corners swapped or another dimension; a shape that is not d numbers.
+        """
+        dim = self.v.dim
+        box = ((-1.0,) * dim, (1.0,) * dim) if box is None else box
+        points, rows = grid_points(box_region(box, dim), shape, dim)
+        return self._samples(points, residual_of, rows=rows)
+
+    def region(
+        self,
+        center: ArrayLike | None = None,
+        radius: float | None = None,
+        count: int = 100,
+        *,
+        box: tuple[ArrayLike, ArrayLike] | None = None,
+        polygon: ArrayLike | None = None,
+        layout: str = "cover",
+        seed: int = 0,
+        residual_of: ArrayLike | None = None,
+    ) -> Samples:
+        """Samples of interest: so many points of a disc, a box or a polygon.
+
+        Args:
+            center: (d,) middle of a disc (d = 1: an interval, d = 3: a ball); with ``radius``.
+            radius: in map units, above 0.
+            count: number of samples.
+            box: two corners (d,), the lower one first, instead of a disc.
+            polygon: (corners, 2) of a 2-D map, in order, instead of a disc.
+            layout: "cover", an even random cover (scrambled Sobol points), or "grid", a square lattice.
+            seed: of the cover.
+            residual_of: see `render`.
+
+        Raises:
+            ValueError: not exactly one of disc, box and polygon; an empty one; a count below 1; another layout.
+        """
+        region = self._one_region(center, radius, box, polygon)
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ValueError(f"count is a whole number, at least 1, got {count!r}.")
+        if layout not in ("cover", "grid"):
+            raise ValueError(f"layout is 'cover' or 'grid', got {layout!r}.")
+        points = cover(region, count, seed) if layout == "cover" else lattice(region, count)
+        return self._samples(points, residual_of)
+
+    def _one_region(self, center: Any, radius: Any, box: Any, polygon: Any) -> Region:
+        given = [name for name, x in (("center", center), ("box", box), ("polygon", polygon)) if x is not None]
+        if len(given) != 1 or (center is None) != (radius is None):
+            raise ValueError(
+                "A region is one of: a disc (center and radius), a box, a polygon; got "
+                f"{' and '.join(given) or 'none of them'}{'' if radius is None else ' and a radius'}."
+            )
+        if box is not None:
+            return box_region(box, self.v.dim)
+        if polygon is not None:
+            return polygon_region(polygon, self.v.dim)
+        return disc_region(center, radius, self.v.dim)
+
+    def path(
+        self,
+        *ends: ArrayLike,
+        frames: int = 16,
+        pace: str = "constant",
+        curve: str = "straight",
+        residual: bool = False,
+    ) -> Samples:
+        """Transformation between samples: a path along the map, decoded frame by frame (the paper's Fig. 9).
+
+        Args:
+            ends: two or more codes (latent_shape) or points (d,), or one array of them: the corners of a polyline.
+                Where both shapes fit (codes of d numbers), they are points.
+            frames: number of frames, at least 2; the first and the last are the ends.
+            pace: "constant" for equal image changes from frame to frame, "linear" for equal steps on the map.
+            curve: "straight" lines between the corners, or "shortest", the paths between them along which the
+                images change least in all (geodesics of the pull-back metric).
+            residual: with codes as ends, start and end exactly at them: what the map does not show of the one
+                turns into that of the other along the way.
+
+        Raises:
+            ValueError: fewer than two ends, ends of another shape, too few frames, another pace or curve.
+
+        Example:
+            >>> import torch
+            >>> from latent_vizae import fit
+            >>> m = LatentMap(fit(torch.eye(4)), lambda z: z.sigmoid().reshape(-1, 1, 2, 2))
+            >>> m.path((-1, 0), (0, 0), (0, 1), frames=5).points.shape
+            torch.Size([5, 2])
+        """
+        corners, codes = self._corners(ends)
+        if isinstance(frames, bool) or not isinstance(frames, int) or frames < 2:
+            raise ValueError(f"frames is a whole number, at least 2, got {frames!r}.")
+        for name, value, known in (
+            ("pace", pace, ("constant", "linear")),
+            ("curve", curve, ("straight", "shortest")),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} is {' or '.join(map(repr, known))}, got {value!r}.")
+        if residual and codes is None:
+            raise ValueError("residual=True needs codes as ends; these are points, which have no residual.")
+        line = shortest_curve(self.render, corners) if curve == "shortest" else corners
+        left = torch.zeros_like(codes) if codes is None or not residual else codes - self.v(codes)  # type: ignore[arg-type]
+        return self._along(line, corners, left if residual else None, frames, pace)
+
+    @torch.no_grad()
+    def _along(self, line: Tensor, corners: Tensor, residuals: Tensor | None, frames: int, pace: str) -> Samples:
+        steps = (line[1:] - line[:-1]).norm(dim=1)
+        lengths = torch.cat([steps.new_zeros(1), steps.cumsum(0)])
+        if residuals is not None:  # residuals ride along, from corner to corner, as further coordinates
+            where = [int((line - corner).norm(dim=1).argmin()) for corner in corners]
+            where[0], where[-1] = 0, len(line) - 1
+            carried = resample(residuals.flatten(1), lengths[where], lengths)
+        else:
+            carried = line[:, :0]
+        extended = torch.cat([line, carried], 1)
+
+        def samples_of(rows: Tensor) -> Samples:
+            points, extra = rows[:, : self.v.dim], rows[:, self.v.dim :]
+            codes = self.v.decode(points)
+            if residuals is not None:
+                codes = codes + extra.unflatten(1, self.v.latent_shape)
+            return Samples(points, codes, decode_images(self.decoder, codes), rows=1)
+
+        if pace == "linear" or lengths[-1] == 0:
+            return samples_of(resample(extended, lengths, torch.linspace(0, 1, frames).to(lengths) * lengths[-1]))
+        return samples_of(constant_pace(lambda rows: samples_of(rows).images, extended, lengths, frames))
+
+    def _corners(self, ends: tuple[ArrayLike, ...]) -> tuple[Tensor, Tensor | None]:
+        """Corners of a path as points (c, d), and as codes where they were given as codes."""
+        shape, dim = self.v.latent_shape, self.v.dim
+        given = [as_tensor(end, "an end of a path") for end in ends]
+        if len(given) == 1 and given[0].dim() > 0 and tuple(given[0].shape) not in ((dim,), shape):
+            given = list(given[0])
+        if len(given) < 2:
+            raise ValueError(f"A path has at least two ends, got {len(given)}. Give two codes or two points.")
+        shapes = {tuple(end.shape) for end in given}
+        if shapes == {(dim,)}:
+            return as_points(torch.stack(given), dim, "ends of a path").to(self.v.device), None
+        if shapes == {shape}:
+            codes = as_codes(torch.stack(given), shape, "ends of a path").to(self.v.device)
+            return self.v.encode(codes), codes
+        raise ValueError(
+            f"The ends of a path are all points of shape ({dim},) or all codes of shape {shape}, got "
+            f"{', '.join(map(str, sorted(shapes)))}."
+        )
+
+    @torch.no_grad()
+    def place(self, images: ArrayLike) -> Tensor:
+        """One's own images to points: ``v_e(f_e(image))``.
+
+        Args:
+            images: (B, C, H, W) in [0, 1], as the decoder makes them.
+
+        Returns:
+            Points (B, d).
+
+        Raises:
+            ValueError: the decoder has no ``encode``, or the images are not what it takes.
+        """
+        encode = getattr(self.decoder, "encode", None)
+        if encode is None:
+            raise ValueError("This decoder has no encode(images): images cannot be placed, codes can: v.encode(codes).")
+        tensor = as_tensor(images, "images")
+        if tensor.dim() != 4 or len(tensor) == 0:
+            raise ValueError(f"images have the shape (B, C, H, W) with B at least 1, got {tuple(tensor.shape)}.")
+        low, high = (value.item() for value in tensor.aminmax())
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"images lie in [0, 1], got [{low:.4g}, {high:.4g}]. Divide bytes by 255.")
+        size = max(1, 2**20 // tensor[0].numel())
+        with evaluating(self.decoder):
+            codes = torch.cat([encode(batch) for batch in tensor.split(size)])
+        return self.v.encode(codes)
+
+    @torch.no_grad()
+    def support(self, points: ArrayLike) -> Tensor:
+        """How far points may be trusted: 1 among the fitted codes, towards 0 where the map extrapolates.
+
+        ``exp(-(u / h)^2 / 2)`` with u the larger of the distance to the nearest fitted code on the map and the
+        cycle error ``|v_e(v_d(point)) - point|``, and h the spacing of the codes: the radius of a ball of which
+        there are enough, one per code, to fill the map. A map of at most d codes is a surface spanned around them on purpose;
+        its spacing is that of d + 1.
+
+        Args:
+            points: (P, d).
+
+        Returns:
+            (P,) in [0, 1].
+        """
+        rows = as_points(points, self.v.dim).to(self.v.device)
+        known = self.v.points
+        if len(known) == 0:
+            raise ValueError("This v carries no points, so it has no support.")
+        if len(known) > SUPPORT_POINTS:
+            known = known[torch.randperm(len(known), generator=torch.Generator().manual_seed(0))[:SUPPORT_POINTS].to(known.device)]
+        spacing = 2 / max(len(known), self.v.dim + 1) ** (1 / self.v.dim)
+        nearest = torch.cat([torch.cdist(batch, known).amin(1) for batch in rows.split(4096)])
+        cycle = (self.v.encode(self.v.decode(rows)) - rows).norm(dim=1)
+        return torch.exp(-0.5 * (torch.maximum(nearest, cycle) / spacing).square())
+
+    @torch.no_grad()
+    def stretch(self, points: ArrayLike) -> Tensor:
+        """Smallest and largest stretch at points: root mean square image change per map unit, (P, 2)."""
+        return stretch(self.render, as_points(points, self.v.dim).to(self.v.device))

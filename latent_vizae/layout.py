@@ -1,0 +1,141 @@
+"""Where a few codes go on a map before any network is trained, and networks that take them there exactly.
+
+Training from a random start fails on as few as ten codes on a line (a curve through ten points has to find their
+order first). So the order comes first, from distances, and both halves of v then have a linear problem to solve.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.quasirandom import SobolEngine
+
+__all__ = ["initialise", "place_few", "solve_few", "solve_last_layer"]
+
+
+def _shortest_tour(distances: list[list[float]]) -> list[int]:
+    """A short open path through all points: nearest neighbours from every start, improved by 2-opt."""
+    count = len(distances)
+    best: tuple[float, list[int]] = (float("inf"), [])
+    for start in range(count):
+        tour, left = [start], set(range(count)) - {start}
+        while left:
+            tour.append(min(left, key=lambda j: (distances[tour[-1]][j], j)))
+            left.remove(tour[-1])
+        improved = True
+        while improved:
+            improved = False
+            for i in range(count - 1):
+                for j in range(i + 1, count):
+                    before = distances[tour[i - 1]][tour[i]] - distances[tour[i - 1]][tour[j]] if i else 0.0
+                    after = distances[tour[j]][tour[j + 1]] - distances[tour[i]][tour[j + 1]] if j + 1 < count else 0.0
+                    if before + after > 1e-9 * distances[tour[i]][tour[j]] + 1e-300:
+                        tour[i : j + 1] = tour[i : j + 1][::-1]
+                        improved = True
+        length = sum(distances[a][b] for a, b in zip(tour, tour[1:], strict=False))
+        if length < best[0]:
+            best = (length, tour)
+    return best[1]
+
+
+def place_few(x: Tensor, dim: int, iterations: int = 200) -> Tensor:
+    """Points (k, dim) in [-1, 1]^dim whose distances follow those of x (k, rank); k up to a hundred or so.
+
+    dim 1: the shortest path through the codes, at their distances. dim 2 and 3: metric multidimensional scaling
+    (SMACOF, de Leeuw 1977) from the principal components.
+    """
+    data = x.detach().cpu().double()
+    distances = torch.cdist(data, data)
+    if dim == 1:
+        tour = _shortest_tour(distances.tolist())
+        points = data.new_zeros(len(data), 1)
+        points[tour[1:], 0] = torch.stack([distances[a, b] for a, b in zip(tour, tour[1:], strict=False)]).cumsum(0)
+    else:
+        u, s, _ = torch.linalg.svd(data - data.mean(0), full_matrices=False)
+        points = (u * s)[:, :dim]
+        for _ in range(iterations):
+            stress = -distances / torch.cdist(points, points).clamp(min=1e-12)
+            stress.fill_diagonal_(0)
+            stress.diagonal().copy_(-stress.sum(1))
+            points = stress @ points / len(points)
+        points = points - points.mean(0)
+        points = points @ torch.linalg.eigh(points.T @ points)[1].flip(1)
+    low, high = points.amin(0), points.amax(0)
+    return ((points - (low + high) / 2) / ((high - low) / 2).clamp(min=1e-12)).to(x)
+
+
+@torch.no_grad()
+def initialise(network: nn.Sequential, generator: torch.Generator, features: float | None = None) -> None:
+    """Glorot's uniform weights and zero biases, abTanh at a = 1, b = 0.
+
+    Args:
+        network: of linear layers and abTanh.
+        generator: source of the randomness, on the CPU.
+        features: with it, the first layer gets units of that steepness, spread over [-1, 1]^d (Nguyen & Widrow
+            1990): about as many of them as there are codes to tell apart.
+    """
+    first = True
+    for layer in network:
+        if not isinstance(layer, nn.Linear):
+            for parameter in layer.parameters():
+                parameter.zero_()
+            continue
+        weight = torch.empty(layer.weight.shape)
+        if first and features is not None:
+            weight.normal_(generator=generator)
+            weight *= features / weight.norm(dim=1, keepdim=True)
+            layer.bias.copy_((torch.rand(len(weight), generator=generator) * 2 - 1) * features)
+        else:
+            nn.init.xavier_uniform_(weight, generator=generator)
+            layer.bias.zero_()
+        layer.weight.copy_(weight)
+        first = False
+
+
+@torch.no_grad()
+def solve_last_layer(network: nn.Sequential, inputs: Tensor, targets: Tensor, weights: Tensor) -> None:
+    """Set the last layer so that network(inputs) = targets: weighted least squares, in double precision.
+
+    Args:
+        network: of linear layers and abTanh; all but the last layer stay as they are.
+        inputs: (N, features).
+        targets: (N, outputs).
+        weights: (N,) of the squared errors.
+    """
+    hidden = network[:-1](inputs).double()
+    roots = weights.double().sqrt().unsqueeze(1)
+    hidden = torch.cat([hidden, torch.ones_like(hidden[:, :1])], 1) * roots
+    gram = hidden.T @ hidden
+    gram.diagonal().add_(1e-9 * gram.diagonal().mean())
+    solution = torch.linalg.solve(gram, hidden.T @ (targets.double() * roots))
+    network[-1].weight.copy_(solution[:-1].T)
+    network[-1].bias.copy_(solution[-1])
+
+
+@torch.no_grad()
+def solve_few(encoder: nn.Sequential, decoder: nn.Sequential, x: Tensor, dim: int, generator: torch.Generator) -> None:
+    """Set v_e and v_d so that few codes come back, with a calm map between them and a way back from all of it.
+
+    Random features and least squares, in closed form. The codes weigh 1000 times as much as a cloud of points over the
+    whole map, where v_d is to give a mean of the codes, the nearer ones counting more (so that what lies between
+    and beyond the codes is made of them, Shepard 1968), and v_e is to undo v_d.
+
+    Args:
+        encoder: v_e's network, rank -> dim.
+        decoder: v_d's network, dim -> rank.
+        x: (k, rank), k below the width of the networks.
+        dim: dimension of the map.
+        generator: source of the randomness, on the CPU.
+    """
+    points = 0.98 * place_few(x, dim)
+    steepness = 0.5 * min(decoder[0].out_features, max(4, len(x))) ** (1 / dim)
+    initialise(encoder, generator)
+    initialise(decoder, generator, steepness)
+    between = (SobolEngine(dim, scramble=True, seed=0).draw(256 * dim) * 2.4 - 1.2).to(x)
+    spacing = 2 / len(x) ** (1 / dim)
+    shares = torch.softmax(-torch.cdist(between, points).square() / (2 * (0.6 * spacing) ** 2), 1)
+    weights = torch.cat([x.new_full((len(x),), 1000.0), x.new_ones(len(between))])
+    wanted = torch.cat([x, shares @ x])
+    solve_last_layer(decoder, torch.cat([points, between]), wanted, weights)
+    solve_last_layer(encoder, torch.cat([x, decoder(between)]), torch.cat([points, between]), weights)
+    solve_last_layer(decoder, torch.cat([encoder(x), between]), wanted, weights)

@@ -1,0 +1,229 @@
+"""VizAE: the visualization autoencoder v, its normalisation, and its way to disk and back."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .activations import AbTanh
+from .codes import ArrayLike, as_codes, as_points
+from .report import FitReport
+from .saving import MODEL_FILE, card, read_folder, write_folder
+
+__all__ = ["VizAE"]
+
+ROWS_PER_BATCH = 65_536
+
+
+def _perceptron(sizes: list[int]) -> nn.Sequential:
+    """Linear layers with an abTanh (per channel) between them; nothing after the last."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+        if layers:
+            layers.append(AbTanh(inputs))
+        layers.append(nn.Linear(inputs, outputs))
+    return nn.Sequential(*layers)
+
+
+class VizAE(nn.Module):
+    """A two-way map: ``encode`` takes codes to points of R^dim, ``decode`` takes points to codes.
+
+    `latent_vizae.fit` makes one. Inside, a code z is flattened and written in a frame of its own,
+    ``x = (z - mean) @ basis @ frame``, in which the network works: ``basis`` (n, rank) spans the directions in
+    which the codes vary, and distances in x are distances of codes, or, where a decoder was given to ``fit``,
+    of images to first order. ``v_e = encoder(x)``, ``v_d = mean + decoder(point) @ unframe @ basis.T``
+    (Ko et al. 2023, eq. 4 and 5).
+
+    Args:
+        latent_shape: shape of one code; n is its product.
+        dim: dimension of the map: 1, 2 or 3.
+        hidden: units of the hidden layers of v_e; v_d has them in reverse. () makes v an affine map.
+        rank: dimension of the frame, at most n.
+        count: number of points that travel with v.
+        labelled: whether labels travel with v.
+
+    Attributes:
+        points: (count, dim) the fitted codes on the map, in [-1, 1]^dim.
+        labels: (count,) int64, or None.
+        report: what `fit` measured, or None.
+        source: name of the decoder that v was fitted with, as `load_decoder` takes it, or None.
+
+    Raises:
+        ValueError: a size that makes no map.
+
+    Example:
+        >>> import torch
+        >>> from latent_vizae import fit
+        >>> v = fit(torch.eye(4), dim=2, seed=0)
+        >>> v.decode(v.encode(torch.eye(4))).shape
+        torch.Size([4, 4])
+    """
+
+    mean: Tensor
+    basis: Tensor
+    frame: Tensor
+    unframe: Tensor
+    points: Tensor
+    labels: Tensor | None
+
+    def __init__(
+        self,
+        latent_shape: tuple[int, ...],
+        dim: int = 2,
+        hidden: tuple[int, ...] = (128, 128),
+        rank: int | None = None,
+        count: int = 0,
+        labelled: bool = False,
+    ) -> None:
+        super().__init__()
+        self.latent_shape = tuple(latent_shape)
+        self.dim, self.hidden = check_dim(dim), tuple(hidden)
+        n = math.prod(self.latent_shape)
+        rank = n if rank is None else rank
+        if not dim <= rank <= n or min(self.latent_shape, default=0) < 1 or min(self.hidden, default=1) < 1 or count < 0:
+            raise ValueError(
+                f"No map has latent_shape={self.latent_shape}, dim={dim}, rank={rank}, hidden={self.hidden}, "
+                f"count={count}: sizes are positive and dim <= rank <= n."
+            )
+        self.encoder = _perceptron([rank, *self.hidden, dim])
+        self.decoder = _perceptron([dim, *reversed(self.hidden), rank])
+        self.register_buffer("mean", torch.zeros(n))
+        self.register_buffer("basis", torch.zeros(n, rank))
+        self.register_buffer("frame", torch.zeros(rank, rank))
+        self.register_buffer("unframe", torch.zeros(rank, rank))
+        self.register_buffer("points", torch.zeros(count, dim))
+        self.register_buffer("labels", torch.zeros(count, dtype=torch.int64) if labelled else None)
+        self.report: FitReport | None = None
+        self.source: str | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where v is; inputs are brought there."""
+        return self.mean.device
+
+    def _in_batches(self, function: Any, rows: Tensor) -> Tensor:
+        if len(rows) <= ROWS_PER_BATCH:
+            return function(rows.to(self.device))
+        return torch.cat([function(batch.to(self.device)) for batch in rows.split(ROWS_PER_BATCH)])
+
+    def encode(self, codes: ArrayLike) -> Tensor:
+        """Codes to points, v_e (eq. 4).
+
+        Args:
+            codes: (k, *latent_shape), tensor or array.
+
+        Returns:
+            (k, dim) float32 on v's device; the fitted codes lie in [-1, 1]^dim.
+
+        Raises:
+            TypeError: not real numbers.
+            ValueError: another shape, NaN or infinity.
+        """
+        rows = as_codes(codes, self.latent_shape).flatten(1)
+        return self._in_batches(lambda z: self.encoder((z - self.mean) @ self.basis @ self.frame), rows)
+
+    def decode(self, points: ArrayLike, residual_of: ArrayLike | None = None) -> Tensor:
+        """Points to codes, v_d (eq. 5).
+
+        Args:
+            points: (P, dim), tensor or array.
+            residual_of: one code (1, *latent_shape) or P of them. What the map cannot show of it,
+                ``code - v_d(v_e(code))``, is added: at ``encode(code)`` the code itself comes back, and what
+                the map does not show stays as it is while the point moves.
+
+        Returns:
+            (P, *latent_shape) float32 on v's device.
+
+        Raises:
+            TypeError: not real numbers.
+            ValueError: points of another dimension, NaN or infinity, or neither 1 nor P codes.
+        """
+        rows = as_points(points, self.dim)
+        decoded = self._in_batches(self._decode, rows)
+        if residual_of is not None:
+            codes = as_codes(residual_of, self.latent_shape, "residual_of").flatten(1).to(self.device)
+            if len(codes) not in (1, len(rows)):
+                raise ValueError(f"residual_of is 1 code or one per point: {len(rows)} points, got {len(codes)} codes.")
+            shown = self.decode(self.encode(codes.unflatten(1, self.latent_shape))).flatten(1)
+            decoded = (decoded.double() - shown.double() + codes.double()).float()
+        return decoded.unflatten(1, self.latent_shape)
+
+    def _decode(self, points: Tensor) -> Tensor:
+        return self.mean + self.decoder(points) @ self.unframe @ self.basis.T
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Codes to their reconstructions, v_d(v_e(code)), of the same shape."""
+        return self.decode(self.encode(codes))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Everything but the tensors, JSON-native."""
+        return {
+            "latent_shape": list(self.latent_shape),
+            "dim": self.dim,
+            "hidden": list(self.hidden),
+            "rank": self.basis.shape[1],
+            "count": len(self.points),
+            "labelled": self.labels is not None,
+            "source": self.source,
+            "report": None if self.report is None else self.report.to_dict(),
+        }
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``model.safetensors``, ``config.json`` and a card into a folder.
+
+        The weights carry the configuration too and are replaced in one step, so that a save killed at any
+        moment leaves the v that was there or the new one, whole. Other files of the folder stay.
+
+        Args:
+            folder: a new or empty folder, or one that holds a v.
+
+        Raises:
+            ValueError: the folder holds something that is not a v, or is a file, or cannot be written.
+        """
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        write_folder(Path(folder), self.config, tensors, card(self.config))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: str | torch.device = "cpu") -> VizAE:
+        """Load what `save_pretrained` wrote, bit for bit; nothing in the folder is ever run.
+
+        Args:
+            folder: path of a folder.
+            device: where v is to live.
+
+        Raises:
+            FileNotFoundError: no such folder, or a file of it is missing.
+            ValueError: a file is truncated, damaged, too large, foreign or of a newer version.
+        """
+        config, open_tensors = read_folder(Path(folder))
+        report, source = config.pop("report"), config.pop("source")
+        try:
+            with torch.device("meta"):  # sizes are compared before anything is allocated
+                v = cls(**{k: tuple(x) if isinstance(x, list) else x for k, x in config.items()})
+            v.report = None if report is None else FitReport.from_dict(report)
+        except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+            raise ValueError(f"{folder}/{MODEL_FILE} carries a configuration that makes no map: {error}") from error
+        v.source = source
+        shapes = {name: (tuple(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in v.state_dict().items()}
+        v.load_state_dict(open_tensors(shapes), strict=True, assign=True)
+        return v.to(device).eval().requires_grad_(False)
+
+    def extra_repr(self) -> str:
+        """What ``print`` shows first."""
+        return f"latent_shape={self.latent_shape}, dim={self.dim}, count={len(self.points)}, source={self.source!r}"
+
+
+def check_dim(dim: int) -> int:
+    """Return dim; raise ValueError or TypeError unless it is 1, 2 or 3."""
+    if isinstance(dim, bool) or not isinstance(dim, int):
+        raise TypeError(f"dim is 1, 2 or 3, got {dim!r}.")
+    if dim not in (1, 2, 3):
+        raise ValueError(f"dim is 1, 2 or 3 (what a person can see), got {dim}.")
+    return dim
+
+

@@ -1,0 +1,169 @@
+"""Curves on a map: at constant pace of the image, and of least image change (geodesics)."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .geometry import pull_back_metric, resample
+
+__all__ = ["constant_pace", "image_steps", "shortest_curve"]
+
+Images = Callable[[Tensor], Tensor]
+CELLS = {1: 2, 2: 24, 3: 9}
+
+
+def image_steps(images: Tensor) -> Tensor:
+    """Root mean square over pixels of the change from image to image, (F - 1,)."""
+    return (images[1:] - images[:-1]).flatten(1).square().mean(1).sqrt()
+
+
+def constant_pace(images_of: Images, curve: Tensor, lengths: Tensor, frames: int, rounds: int = 6) -> Tensor:
+    """Points along a polyline with equal image changes between them.
+
+    The curve is sampled 8 times as finely as asked for and its length measured in images; then the frames
+    themselves are moved until their steps are even.
+
+    Args:
+        images_of: (P, m) rows of the curve -> images.
+        curve: (M, m) corners.
+        lengths: (M,) a parameter that grows along them, from 0.
+        frames: number of points to return.
+        rounds: most corrections of the frames.
+
+    Returns:
+        (frames, m), the ends included.
+    """
+    fine = torch.linspace(0, 1, 8 * frames + 1).to(lengths) * lengths[-1]
+    steps = image_steps(images_of(resample(curve, lengths, fine))).to(lengths)
+    travelled = torch.cat([steps.new_zeros(1), (steps + 1e-6 * steps.mean()).cumsum(0)])
+    if travelled[-1] <= 0:
+        return resample(curve, lengths, torch.linspace(0, 1, frames).to(lengths) * lengths[-1])
+    wanted = torch.linspace(0, 1, frames).to(lengths)
+    best, evenness = None, math.inf
+    at = resample(fine.unsqueeze(1), travelled, wanted * travelled[-1]).squeeze(1)
+    for _ in range(rounds):
+        rows = resample(curve, lengths, at)
+        steps = image_steps(images_of(rows)).to(lengths)
+        spread = (steps.std(unbiased=False) / steps.mean().clamp(min=1e-30)).item()
+        if spread < evenness:
+            best, evenness = rows, spread
+        if spread < 0.01:
+            break
+        travelled = torch.cat([steps.new_zeros(1), (steps + 1e-6 * steps.mean()).cumsum(0)])
+        at = resample(at.unsqueeze(1), travelled, wanted * travelled[-1]).squeeze(1)
+    return resample(curve, lengths, at) if best is None else best
+
+
+def shortest_curve(images_of: Images, corners: Tensor, smoothing: int = 200) -> Tensor:
+    """The path through the corners along which the images change least: a geodesic of the pull-back metric.
+
+    The metric G = J^T J is measured on a grid over the map and interpolated between (24 x 24 cells in 2-D, 9^3 in
+    3-D). Dijkstra's algorithm on that grid finds the way around hills; then the curve's energy, the sum of
+    dx^T G dx, is minimised.
+
+    Args:
+        images_of: (P, d) -> images.
+        corners: (c, d), c >= 2.
+        smoothing: steps of the minimisation.
+
+    Returns:
+        (M, d), a fine polyline through the corners. On a 1-D map there is only one way: the corners themselves.
+    """
+    dim = corners.shape[1]
+    if dim == 1:
+        return corners
+    low = torch.minimum(corners.amin(0), corners.new_full((dim,), -1.0))
+    high = torch.maximum(corners.amax(0), corners.new_full((dim,), 1.0))
+    cells = CELLS[dim]
+    axes = [torch.linspace(0, 1, cells + 1).to(corners) for _ in range(dim)]
+    nodes = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, dim)
+    metric = pull_back_metric(images_of, low + nodes * (high - low))
+    scale = torch.diag_embed(high - low)
+    metric = scale @ metric @ scale  # of the unit cube
+    metric = metric + 1e-6 * metric.diagonal(dim1=1, dim2=2).mean() * torch.eye(dim).to(metric)
+    field = metric.reshape(*(cells + 1,) * dim, dim * dim).movedim(-1, 0).unsqueeze(0)
+    unit = (corners - low) / (high - low)
+    pieces = []
+    for start, end in itertools.pairwise(unit):
+        rough = _dijkstra(nodes, metric, cells, start, end)
+        straight = torch.stack([start, end])
+        candidates = [_relax(field, line, smoothing) for line in (rough, straight)]
+        pieces.append(min(candidates, key=lambda line: _length(field, line).item()))
+    line = torch.cat([pieces[0], *(piece[1:] for piece in pieces[1:])])
+    return low + line * (high - low)
+
+
+def _metric_at(field: Tensor, points: Tensor) -> Tensor:
+    """Metric (P, d, d), linearly interpolated at points of the unit cube."""
+    dim = points.shape[1]
+    where = (points.flip(1) * 2 - 1).reshape(1, *(1,) * (dim - 1), -1, dim)
+    values = torch.nn.functional.grid_sample(field, where, align_corners=True, padding_mode="border")
+    return values.reshape(dim, dim, -1).permute(2, 0, 1)
+
+
+def _energies(field: Tensor, line: Tensor) -> Tensor:
+    steps, middles = line[1:] - line[:-1], (line[1:] + line[:-1]) / 2
+    return torch.einsum("pi,pij,pj->p", steps, _metric_at(field, middles), steps).clamp(min=0)
+
+
+def _length(field: Tensor, line: Tensor) -> Tensor:
+    return _energies(field, line).sqrt().sum()
+
+
+def _relax(field: Tensor, line: Tensor, steps: int, size: int = 33) -> Tensor:
+    """Minimise the energy of a curve with fixed ends."""
+    lengths = torch.cat([line.new_zeros(1), (line[1:] - line[:-1]).norm(dim=1).cumsum(0)])
+    start = resample(line, lengths, torch.linspace(0, 1, size).to(line) * lengths[-1])
+    with torch.enable_grad():
+        inner = start[1:-1].clone().requires_grad_()
+        optimiser = torch.optim.Adam([inner], 5e-3)
+        for _ in range(steps):
+            optimiser.zero_grad()
+            (_energies(field, torch.cat([start[:1], inner, start[-1:]])).sum() * size).backward()
+            optimiser.step()
+    return torch.cat([start[:1], inner.detach(), start[-1:]])
+
+
+def _dijkstra(nodes: Tensor, metric: Tensor, cells: int, start: Tensor, end: Tensor) -> Tensor:
+    """Shortest path on the grid of nodes, from start to end, along axes and diagonals."""
+    dim, side = nodes.shape[1], cells + 1
+    strides = [side**power for power in range(dim - 1, -1, -1)]
+    lengths = {}
+    for offset in itertools.product((-1, 0, 1), repeat=dim):
+        if any(offset):
+            step = torch.tensor(offset).to(nodes) / cells
+            lengths[offset] = torch.einsum("i,pij,j->p", step, metric, step).clamp(min=0).sqrt().tolist()
+
+    def cell_of(point: Tensor) -> tuple[int, ...]:
+        return tuple(int(value) for value in (point * cells).round().clamp(0, cells).tolist())
+
+    def number(cell: tuple[int, ...]) -> int:
+        return sum(c * s for c, s in zip(cell, strides, strict=True))
+
+    source, target = cell_of(start), cell_of(end)
+    distance, previous = {source: 0.0}, {}
+    queue = [(0.0, source)]
+    while queue:
+        here_distance, here = heapq.heappop(queue)
+        if here == target:
+            break
+        if here_distance > distance[here]:
+            continue
+        for offset, costs in lengths.items():
+            there = tuple(a + b for a, b in zip(here, offset, strict=True))
+            if not all(0 <= c <= cells for c in there):
+                continue
+            through = here_distance + (costs[number(here)] + costs[number(there)]) / 2
+            if through < distance.get(there, math.inf):
+                distance[there], previous[there] = through, here
+                heapq.heappush(queue, (through, there))
+    cells_on_way = [target]
+    while cells_on_way[-1] != source:
+        cells_on_way.append(previous[cells_on_way[-1]])
+    return torch.cat([start[None], nodes[[number(cell) for cell in reversed(cells_on_way)]][1:-1], end[None]])

@@ -1,0 +1,69 @@
+"""What `fit` measured, as a record that prints and that goes into config.json."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+__all__ = ["FitReport"]
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What `fit` measured. Values that make no sense for a fit (no held-out codes, no decoder) are None.
+
+    Attributes:
+        k: number of codes given.
+        n: numbers in one code.
+        dim: dimension of the map.
+        rank: dimension of the subspace that v works in.
+        lost_variance: share of the codes' variance outside of that subspace.
+        held_out: number of codes that were not trained on.
+        fvu: fraction of variance unexplained of the training codes, 0 best.
+        fvu_held_out: the same of the held-out codes.
+        fvu_pca: the same of the best linear map of that dimension, all codes.
+        image_error: mean square over pixels, f_d(code) against f_d(v_d(v_e(code))), training codes.
+        image_error_held_out: the same of the held-out codes.
+        steps: steps of the optimiser.
+        seconds: wall-clock time of the fit.
+        interrupted: whether the fit was stopped by hand; then v is the best one so far.
+    """
+
+    k: int
+    n: int
+    dim: int
+    rank: int
+    lost_variance: float
+    held_out: int
+    fvu: float
+    fvu_held_out: float | None
+    fvu_pca: float
+    image_error: float | None
+    image_error_held_out: float | None
+    steps: int
+    seconds: float
+    interrupted: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> FitReport:
+        """The inverse of `to_dict`; raises TypeError or ValueError for other entries."""
+        if not isinstance(values, dict) or set(values) != {field.name for field in fields(cls)}:
+            raise ValueError("the report's entries are not those of a FitReport.")
+        return cls(**values)
+
+    def __str__(self) -> str:
+        """One line a person reads."""
+
+        def number(value: float | None) -> str:
+            return "-" if value is None else f"{value:.4g}"
+
+        return (
+            f"{self.k} codes of {self.n} numbers on a {self.dim}-D map: FVU {number(self.fvu)} "
+            f"(held out {number(self.fvu_held_out)}, PCA {number(self.fvu_pca)}), image error "
+            f"{number(self.image_error)} (held out {number(self.image_error_held_out)}), "
+            f"{self.steps} steps, {self.seconds:.1f} s" + (", interrupted" if self.interrupted else "")
+        )

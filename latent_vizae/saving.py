@@ -1,0 +1,196 @@
+"""v as a folder: safetensors, config.json and a card; written whole or not at all, read with suspicion.
+
+``model.safetensors`` is the truth: it carries the configuration in its header and is replaced in one atomic step.
+``config.json`` repeats it for people and for the Hub.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import warnings
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+__all__ = ["CONFIG_FILE", "MODEL_FILE", "atomic_file", "card", "read_folder", "write_folder"]
+
+MODEL_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.json", "README.md"
+FORMAT = 1
+MAX_CONFIG_BYTES = 2**20
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; what is written there replaces ``path`` on a clean exit, or goes.
+
+    Raises:
+        ValueError: the folder cannot be written.
+    """
+    partial = path.parent / f".{path.stem}-{secrets.token_hex(6)}{path.suffix}"
+    try:
+        partial.touch(exist_ok=False)
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder")
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ValueError(f"Cannot write {path}: {error.strerror or error}. Choose a folder that can be written.") from error
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_folder(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor], text: str) -> None:
+    """Write a v into a folder, see `VizAE.save_pretrained`."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"A v is saved as a folder; {folder} is a file.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MODEL_FILE).exists():
+        raise ValueError(f"{folder} holds something that is not a v. Choose a new folder, or empty this one.")
+    if (folder / MODEL_FILE).exists():
+        try:
+            _read_config(folder)
+        except (ValueError, FileNotFoundError) as error:
+            raise ValueError(f"{folder} holds a {MODEL_FILE} that is not a v's; it is left as it is. ({error})") from error
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"Cannot make the folder {folder}: {error.strerror or error}.") from error
+    full = {"format": FORMAT, "latent_vizae": version("latent-vizae"), **config}
+    header = {"format": "pt", "config": json.dumps(full, sort_keys=True)}
+    with (
+        atomic_file(folder / CARD_FILE) as readme,
+        atomic_file(folder / CONFIG_FILE) as described,
+        atomic_file(folder / MODEL_FILE) as model,
+    ):  # replaced in the reverse order, the model first
+        readme.write_text(text, encoding="utf-8")
+        described.write_text(json.dumps(full, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        with model.open("wb") as f:
+            f.write(save(tensors, header))
+            f.flush()
+            os.fsync(f.fileno())
+
+
+def _checked(text: str, where: str) -> dict[str, Any]:
+    """Parse a configuration and check that it is one of ours."""
+    if len(text) > MAX_CONFIG_BYTES:
+        raise ValueError(f"{where} has {len(text)} characters; a v's has at most {MAX_CONFIG_BYTES}.")
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where} is not JSON: {error}") from error
+    if not isinstance(config, dict) or not isinstance(config.get("format"), int) or "latent_vizae" not in config:
+        raise ValueError(f"{where} is not the configuration of a v (its 'format' and 'latent_vizae' are missing).")
+    if config["format"] > FORMAT:
+        raise ValueError(
+            f"{where} is of format {config['format']}, made by latent_vizae {config['latent_vizae']}; this version "
+            f"reads formats up to {FORMAT}. Upgrade: pip install -U latent-vizae."
+        )
+    return config
+
+
+def _open(folder: Path) -> Any:
+    path = folder / MODEL_FILE
+    try:
+        return safe_open(path, "pt")
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"{path} is damaged, truncated or not a safetensors file: {error}") from error
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    """The configuration in the header of the weights."""
+    path = folder / MODEL_FILE
+    with _open(folder) as file:
+        metadata = file.metadata() or {}
+    if "config" not in metadata:
+        raise ValueError(f"{path} holds other weights than a v's: its header has no configuration.")
+    return _checked(metadata["config"], f"the header of {path}")
+
+
+def read_folder(folder: Path) -> tuple[dict[str, Any], Callable[[dict[str, tuple[Any, str]]], dict[str, Tensor]]]:
+    """The configuration of a saved v, and a function that reads its tensors once their shapes are known.
+
+    Raises:
+        FileNotFoundError: no such folder, or a file of it is missing.
+        ValueError: a file is damaged, foreign, too large or of a newer version.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder}. A v is a folder with {MODEL_FILE} and {CONFIG_FILE}.")
+    for name in (MODEL_FILE, CONFIG_FILE):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} is not a saved v: {name} is missing.")
+    described = folder / CONFIG_FILE
+    if described.stat().st_size > MAX_CONFIG_BYTES:
+        raise ValueError(f"{described} has {described.stat().st_size} bytes; a v's has at most {MAX_CONFIG_BYTES}.")
+    try:
+        outer = _checked(described.read_text(encoding="utf-8"), str(described))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{described} is not text: {error}") from error
+    config = _read_config(folder)
+    if outer != config:
+        warnings.warn(f"{described} does not describe {MODEL_FILE} beside it; the latter is used.", stacklevel=3)
+    config = {key: value for key, value in config.items() if key not in ("format", "latent_vizae")}
+    for key in ("report", "source"):
+        config.setdefault(key, None)
+
+    def read(shapes: dict[str, tuple[Any, str]]) -> dict[str, Tensor]:
+        with _open(folder) as file:
+            names = {"F32": "float32", "I64": "int64"}
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            found = {
+                name: (tuple(s.get_shape()), names.get(s.get_dtype(), s.get_dtype())) for name, s in slices.items()
+            }
+            if found != shapes:
+                wrong = sorted(name for name in found.keys() | shapes.keys() if found.get(name) != shapes.get(name))
+                raise ValueError(
+                    f"{folder / MODEL_FILE} does not fit its configuration: "
+                    + "; ".join(f"{w} should be {shapes.get(w, 'absent')}, is {found.get(w, 'absent')}" for w in wrong[:4])
+                )
+            tensors = {name: file.get_tensor(name) for name in shapes}
+        broken = [name for name, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()]
+        if broken:
+            raise ValueError(f"{folder / MODEL_FILE} holds NaN or infinity in {', '.join(broken)}.")
+        return tensors
+
+    return config, read
+
+
+def card(config: dict[str, Any]) -> str:
+    """The README.md of a saved v: what it is, how to load it, what it measured."""
+    report = config["report"] or {}
+    rows = "".join(f"| {key} | {value} |\n" for key, value in report.items())
+    shape = tuple(config["latent_shape"])
+    base = f"base_model: {config['source']}\n" if "/" in (config["source"] or "") else ""
+    return f"""---
+library_name: latent-vizae
+tags:
+- latent-vizae
+{base}---
+# A visualization autoencoder of latent codes
+
+A two-way map between codes of shape {shape} and a {config["dim"]}-D map, made with `latent_vizae` from
+{config["count"]} codes{f" of the decoder `{config['source']}`" if config["source"] else ""}.
+
+```python
+from latent_vizae import LatentMap, VizAE, load_decoder
+
+v = VizAE.from_pretrained("this folder")
+points = v.points                # the fitted codes on the map, in [-1, 1]^{config["dim"]}
+codes = v.decode(points)         # and back
+```
+
+| measured by `fit` | |
+|---|---|
+{rows}
+A map of {config["dim"]} dimensions cannot show all that codes vary in: `fvu` is the share of their variance that it
+leaves out. Far from `v.points` it extrapolates.
+"""
