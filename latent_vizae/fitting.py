@@ -57,8 +57,9 @@ def fit(
             keep images rather than code values; without it, fit works on any vectors.
         dim: dimension of the map, 1, 2 or 3, at most the number of values in a code.
         labels: (k,) whole numbers that travel with v, for colouring; they have no influence on it.
-        hidden: units of v_e's hidden layers (v_d has them in reverse). By default (128, 128), from 2000 codes on
-            (256, 256, 256). Codes that vary in at most ``dim`` directions get an affine v, without hidden layers.
+        hidden: units of v_e's hidden layers (v_d has them in reverse). By default (256, 256) below 50 codes,
+            (128, 128) below 2000, then (256, 256, 256). Codes that vary in at most ``dim`` directions get an affine
+            v, without hidden layers.
         steps: most steps of Adam in the frame, each on up to 512 codes (k >= 50).
         image_steps: steps on the image error itself, through the decoder, each on 64 codes (k >= 50). By default
             100 where images have at most 16,384 values, else none: they cost two decodes and a backward pass each.
@@ -105,7 +106,7 @@ def fit(
             network[0].bias.zero_()
     else:
         frame = code_frame(z, latent_shape, decoder, generator)
-        sizes = hidden if hidden is not None else (128, 128) if len(z) < 2000 else (256, 256, 256)
+        sizes = hidden if hidden is not None else _default_hidden(len(z))
         v = _new_vizae(latent_shape, dim, sizes, frame, z.device, kept_labels, len(z))
         x = frame(z)
         if len(z) < FEW and sizes:
@@ -145,6 +146,12 @@ class _Run:
         """Go back to the best weights."""
         if self.state:
             v.load_state_dict(self.state)
+
+
+def _default_hidden(k: int) -> tuple[int, ...]:
+    if k < FEW:
+        return (256, 256)
+    return (128, 128) if k < 2000 else (256, 256, 256)
 
 
 def _new_vizae(

@@ -66,7 +66,7 @@ def place_few(x: Tensor, dim: int, iterations: int = 200) -> Tensor:
 
 @torch.no_grad()
 def initialise(network: nn.Sequential, generator: torch.Generator, features: float | None = None) -> None:
-    """Glorot's uniform weights and zero biases, abTanh at a = 1, b = 0.
+    """Glorot's uniform weights (square layers: orthogonal ones, of full rank by construction), zero biases, a = 1, b = 0.
 
     Args:
         network: of linear layers and abTanh.
@@ -86,7 +86,10 @@ def initialise(network: nn.Sequential, generator: torch.Generator, features: flo
             weight *= features / weight.norm(dim=1, keepdim=True)
             layer.bias.copy_((torch.rand(len(weight), generator=generator) * 2 - 1) * features)
         else:
-            nn.init.xavier_uniform_(weight, generator=generator)
+            if weight.shape[0] == weight.shape[1]:
+                nn.init.orthogonal_(weight, generator=generator)
+            else:
+                nn.init.xavier_uniform_(weight, generator=generator)
             layer.bias.zero_()
         layer.weight.copy_(weight)
         first = False
@@ -116,7 +119,7 @@ def solve_last_layer(network: nn.Sequential, inputs: Tensor, targets: Tensor, we
 def solve_few(encoder: nn.Sequential, decoder: nn.Sequential, x: Tensor, dim: int, generator: torch.Generator) -> None:
     """Set v_e and v_d so that few codes come back, with a calm map between them and a way back from all of it.
 
-    Random features and least squares, in closed form. The codes weigh 1000 times as much as a cloud of points over the
+    Random features and least squares, in closed form. The codes weigh 10,000 times as much as a cloud of points over the
     whole map, where v_d is to give a mean of the codes, the nearer ones counting more (so that what lies between
     and beyond the codes is made of them, Shepard 1968), and v_e is to undo v_d.
 
@@ -134,7 +137,7 @@ def solve_few(encoder: nn.Sequential, decoder: nn.Sequential, x: Tensor, dim: in
     between = (SobolEngine(dim, scramble=True, seed=0).draw(256 * dim) * 2.4 - 1.2).to(x)
     spacing = 2 / len(x) ** (1 / dim)
     shares = torch.softmax(-torch.cdist(between, points).square() / (2 * (0.6 * spacing) ** 2), 1)
-    weights = torch.cat([x.new_full((len(x),), 1000.0), x.new_ones(len(between))])
+    weights = torch.cat([x.new_full((len(x),), 10_000.0), x.new_ones(len(between))])
     wanted = torch.cat([x, shares @ x])
     solve_last_layer(decoder, torch.cat([points, between]), wanted, weights)
     solve_last_layer(encoder, torch.cat([x, decoder(between)]), torch.cat([points, between]), weights)
