@@ -6,10 +6,12 @@ The bundled files (weights, codes, labels, a hundred test images) are made by ``
 
 from __future__ import annotations
 
+import json
 from functools import cached_property
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -18,6 +20,7 @@ from latent_vizae.adapters.zoo.table1 import Table1Autoencoder
 __all__ = ["MnistDecoder", "load_mnist"]
 
 DATA = Path(__file__).parent / "data" / "mnist"
+WEIGHTS = DATA / "table1.safetensors"
 
 
 class MnistDecoder(nn.Module):
@@ -37,22 +40,31 @@ class MnistDecoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.autoencoder = Table1Autoencoder()
-        self.autoencoder.load_state_dict(load_file(DATA / "table1.safetensors"), strict=True)
+        self.autoencoder.load_state_dict(load_file(WEIGHTS), strict=True)
         self.eval().requires_grad_(False)
 
     def forward(self, codes: Tensor) -> Tensor:
         """Codes (B, 10) to images (B, 1, 28, 28) in [0, 1]."""
-        return self.autoencoder.decoder(codes)
+        images: Tensor = self.autoencoder.decoder(codes)
+        return images
 
     def encode(self, images: Tensor) -> Tensor:
         """Images (B, 1, 28, 28) in [0, 1], white digits on black, to codes (B, 10)."""
         if images.dim() != 4 or tuple(images.shape[1:]) != self.image_shape:
             raise ValueError(f"MNIST images have the shape (B, 1, 28, 28), got {tuple(images.shape)}.")
-        return self.autoencoder.encoder(images)
+        codes: Tensor = self.autoencoder.encoder(images)
+        return codes
 
     @cached_property
     def _bundle(self) -> dict[str, Tensor]:
         return load_file(DATA / "codes.safetensors")
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """BCE of f, summed over pixels, mean over images, of MNIST's "train" and "test" images."""
+        with safe_open(WEIGHTS, "pt") as file:
+            losses: dict[str, float] = json.loads(file.metadata()["losses"])
+        return losses
 
     @property
     def _device(self) -> torch.device:
@@ -105,9 +117,8 @@ class MnistDecoder(nn.Module):
         share = torch.rand(count, 1, generator=generator)
         by_label = [(labels == digit).nonzero().squeeze(1) for digit in range(10)]
         picks = torch.rand(count, generator=generator)
-        partners = torch.stack(
-            [by_label[labels[row]][int(pick * len(by_label[labels[row]]))] for row, pick in zip(rows, picks, strict=True)]
-        )
+        alike = [by_label[label] for label in labels[rows].tolist()]
+        partners = torch.stack([same[int(pick * len(same))] for same, pick in zip(alike, picks.tolist(), strict=True)])
         return torch.lerp(codes[rows], codes[partners], share).to(self._device)
 
 

@@ -18,11 +18,20 @@ from torch import Tensor, nn
 
 from .activations import AbTanh
 from .codes import ArrayLike, as_codes
-from .decoder import decode_images
+from .decoder import decode_images, require_decoder
 from .geometry import stretch
 from .model import VizAE
 
-__all__ = ["Activation", "Certificate", "LinearMap", "NoiseTest", "activations", "certify", "linear_maps", "noise_test"]
+__all__ = [
+    "Activation",
+    "Certificate",
+    "LinearMap",
+    "NoiseTest",
+    "activations",
+    "certify",
+    "linear_maps",
+    "noise_test",
+]
 
 INJECTIVE = (nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Softsign, nn.LogSigmoid, nn.SELU, nn.Tanhshrink, AbTanh)
 INJECTIVE_IF_POSITIVE = {nn.LeakyReLU: "negative_slope", nn.ELU: "alpha", nn.CELU: "alpha", nn.PReLU: "weight"}
@@ -224,12 +233,12 @@ def _pair(pair: tuple[list[float], list[float], float]) -> str:
     return f"{[round(x, 3) for x in first]} and {[round(x, 3) for x in second]}, {distance:.3g} apart in the image"
 
 
-def _measure_map(name: str, matrix: Tensor) -> LinearMap:
+def _measure_map(name: str, matrix: Tensor, shape: tuple[int, int] | None = None) -> LinearMap:
+    """Rank of a matrix; ``shape`` is that of the map where the matrix is a smaller one of the same singular values."""
+    inputs, outputs = shape or (matrix.shape[0], matrix.shape[1])
     values = torch.linalg.svdvals(matrix.detach().double())
-    tolerance = max(matrix.shape) * torch.finfo(torch.float32).eps * values[0].item()
-    return LinearMap(
-        name, matrix.shape[0], matrix.shape[1], int((values > tolerance).sum()), values[-1].item(), values[0].item()
-    )
+    tolerance = max(inputs, outputs) * torch.finfo(torch.float32).eps * values[0].item()
+    return LinearMap(name, inputs, outputs, int((values > tolerance).sum()), values[-1].item(), values[0].item())
 
 
 def linear_maps(module: nn.Module, prefix: str) -> tuple[LinearMap, ...]:
@@ -332,9 +341,13 @@ def certify(
     """
     if not isinstance(v, VizAE):
         raise TypeError(f"certify takes a VizAE (fit() makes one), got {type(v).__name__}.")
+    if decoder is not None:
+        require_decoder(decoder, v.latent_shape)
     maps = [*linear_maps(v.encoder, "v_e"), *linear_maps(v.decoder, "v_d")]
-    maps.insert(0, _measure_map("v_e.normalisation", v.basis @ v.frame))
-    maps.append(_measure_map("v_d.normalisation", v.unframe @ v.basis.T))
+    n, rank = v.basis.shape
+    upper = torch.linalg.qr(v.basis.double(), mode="r")[1]  # rank x rank, whatever n is
+    maps.insert(0, _measure_map("v_e.normalisation", upper @ v.frame.double(), (n, rank)))
+    maps.append(_measure_map("v_d.normalisation", v.unframe.double() @ upper.T, (rank, n)))
     acts = [*activations(v.encoder, "v_e"), *activations(v.decoder, "v_d")]
     if isinstance(decoder, nn.Module):
         maps += linear_maps(decoder, "decoder")
@@ -352,7 +365,9 @@ def certify(
     if decoder is None:
         noise: tuple[NoiseTest, ...] = ()
     else:
-        start = v.decode(v.points[:1] if len(v.points) else grid[:1]) if codes is None else as_codes(codes, v.latent_shape)
+        start = (
+            v.decode(v.points[:1] if len(v.points) else grid[:1]) if codes is None else as_codes(codes, v.latent_shape)
+        )
         noise = noise_test(decoder, start[:1], seed=seed)
     return Certificate(
         linear_maps=tuple(maps),

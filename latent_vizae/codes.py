@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["ArrayLike", "as_codes", "as_labels", "as_points"]
+__all__ = ["ArrayLike", "as_codes", "as_device", "as_labels", "as_points", "as_tensor", "as_whole"]
 
 ArrayLike: TypeAlias = Any
 """A torch tensor, a numpy array (a memory map too), a number, or nested lists of numbers."""
@@ -21,6 +22,12 @@ def as_tensor(values: ArrayLike, what: str) -> Tensor:
     Raises:
         TypeError: strings, objects, complex numbers: anything that is not real numbers.
     """
+    if isinstance(values, list | tuple) and values and all(isinstance(value, Tensor) for value in values):
+        rows = [as_tensor(value, what) for value in values]
+        if len({row.shape for row in rows}) > 1:
+            shapes = ", ".join(sorted({str(tuple(row.shape)) for row in rows}))
+            raise ValueError(f"{what} came as a list of tensors of different shapes: {shapes}.")
+        return torch.stack(rows)
     if isinstance(values, Tensor):
         tensor = values.detach()
     else:
@@ -38,6 +45,8 @@ def as_tensor(values: ArrayLike, what: str) -> Tensor:
         tensor = torch.from_numpy(native if native.flags.writeable else native.copy())
     if tensor.is_complex():
         raise TypeError(f"{what} must be real numbers, got a tensor of dtype {tensor.dtype}.")
+    if tensor.layout != torch.strided or tensor.is_meta:
+        raise TypeError(f"{what} must be a dense tensor with values, got one of {tensor.layout} on {tensor.device}.")
     return tensor.float()
 
 
@@ -46,7 +55,20 @@ def _check_finite(rows: Tensor, what: str) -> None:
     if bad.any():
         where = bad.nonzero().squeeze(1).tolist()
         shown = ", ".join(map(str, where[:8])) + (", ..." if len(where) > 8 else "")
-        raise ValueError(f"{what} must be finite: {len(where)} of {len(rows)} rows hold NaN or infinity (rows {shown}).")
+        raise ValueError(
+            f"{what} must be finite: {len(where)} of {len(rows)} rows hold NaN or infinity (rows {shown})."
+        )
+
+
+def _joined(batches: Iterable[ArrayLike], what: str) -> Tensor:
+    """One tensor from a stream of batches (B, *latent_shape)."""
+    tensors = [as_tensor(batch, what) for batch in batches]
+    if not tensors:
+        raise ValueError(f"{what}: the stream of batches was empty; at least one code is needed.")
+    if min(tensor.dim() for tensor in tensors) < 2 or len({tensor.shape[1:] for tensor in tensors}) > 1:
+        shapes = ", ".join(sorted({str(tuple(tensor.shape)) for tensor in tensors})[:4])
+        raise ValueError(f"{what}: a stream gives batches (B, *latent_shape), of one latent_shape; got {shapes}.")
+    return torch.cat(tensors)
 
 
 def as_codes(codes: ArrayLike, latent_shape: tuple[int, ...] | None = None, what: str = "codes") -> Tensor:
@@ -61,16 +83,13 @@ def as_codes(codes: ArrayLike, latent_shape: tuple[int, ...] | None = None, what
         TypeError: not real numbers.
         ValueError: no codes, NaN or infinity, or the wrong shape.
     """
-    if isinstance(codes, Iterable) and not isinstance(codes, Tensor | np.ndarray | list | tuple | str | bytes | dict):
-        batches = [as_tensor(batch, what) for batch in codes]
-        if not batches:
-            raise ValueError(f"{what}: the stream of batches was empty; at least one code is needed.")
-        tensor = torch.cat(batches)
-    else:
-        tensor = as_tensor(codes, what)
+    is_array = isinstance(codes, Tensor | list | tuple | str | bytes | dict) or hasattr(codes, "__array__")
+    tensor = _joined(codes, what) if isinstance(codes, Iterable) and not is_array else as_tensor(codes, what)
     wanted = "(k, *latent_shape)" if latent_shape is None else f"(k, {', '.join(map(str, latent_shape))})"
     if tensor.dim() < 2:
-        raise ValueError(f"{what} have the shape {wanted}, got {tuple(tensor.shape)}. One code is a batch of 1: [None].")
+        raise ValueError(
+            f"{what} have the shape {wanted}, got {tuple(tensor.shape)}. One code is a batch of 1: [None]."
+        )
     if len(tensor) == 0 or tensor[0].numel() == 0:
         raise ValueError(f"{what}: at least one code is needed, got an empty array of shape {tuple(tensor.shape)}.")
     if latent_shape is not None and tuple(tensor.shape[1:]) != tuple(latent_shape):
@@ -84,11 +103,11 @@ def as_points(points: ArrayLike, dim: int, what: str = "points") -> Tensor:
 
     Raises:
         TypeError: not real numbers.
-        ValueError: NaN or infinity, or not of the map's dimension.
+        ValueError: none, NaN or infinity, or not of the map's dimension.
     """
     tensor = as_tensor(points, what)
-    if tensor.dim() != 2 or tensor.shape[1] != dim:
-        raise ValueError(f"{what} of this map have the shape (P, {dim}), got {tuple(tensor.shape)}.")
+    if tensor.dim() != 2 or tensor.shape[1] != dim or len(tensor) == 0:
+        raise ValueError(f"{what} of this map have the shape (P, {dim}), P at least 1, got {tuple(tensor.shape)}.")
     _check_finite(tensor, what)
     return tensor
 
@@ -100,9 +119,47 @@ def as_labels(labels: ArrayLike, count: int) -> Tensor:
         TypeError: not whole numbers.
         ValueError: not one label per code.
     """
-    tensor = torch.as_tensor(np.asarray(labels) if not isinstance(labels, Tensor) else labels.detach())
-    if tensor.is_floating_point() or tensor.is_complex():
-        raise TypeError(f"labels are whole numbers, one per code, got dtype {tensor.dtype}.")
-    if tuple(tensor.shape) != (count,):
-        raise ValueError(f"labels are one per code: {count} codes came with labels of shape {tuple(tensor.shape)}.")
-    return tensor.long()
+    try:
+        array = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"labels are whole numbers, one per code, got {type(labels).__name__}: {error}.") from error
+    if array.dtype.kind not in "iub":
+        raise TypeError(f"labels are whole numbers, one per code, got {type(labels).__name__} of dtype {array.dtype}.")
+    if array.shape != (count,):
+        raise ValueError(f"labels are one per code: {count} codes came with labels of shape {array.shape}.")
+    if array.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"labels fit into 64 bits, got {array.max()}.")
+    return torch.from_numpy(array.astype(np.int64))
+
+
+def as_whole(value: Any, what: str, least: int = 0) -> int:
+    """A whole number of at least ``least``, from any kind of integer (numpy's too).
+
+    Raises:
+        TypeError: not a whole number.
+        ValueError: too small, or above 64 bits.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{what} is a whole number, at least {least}, got {value!r}.")
+    if not least <= number < 2**63:
+        raise ValueError(f"{what} is a whole number, at least {least}, got {number}.")
+    return number
+
+
+def as_device(device: str | torch.device) -> torch.device:
+    """A device that is there.
+
+    Raises:
+        ValueError: it is not.
+    """
+    try:
+        found = torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(f"There is no device {device!r} here: {str(error).splitlines()[0]}") from error
+    if found.type == "meta":
+        raise ValueError("The device 'meta' holds no values; choose 'cpu', or an accelerator that is there.")
+    return found

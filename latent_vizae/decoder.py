@@ -24,7 +24,14 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Decoder", "decode_images", "decoder_dtype_and_device", "differentiable_images", "load_decoder"]
+__all__ = [
+    "Decoder",
+    "decode_images",
+    "decoder_dtype_and_device",
+    "differentiable_images",
+    "load_decoder",
+    "require_decoder",
+]
 
 ENTRY_POINT_GROUP = "latent_vizae.decoders"
 RANGE_TOLERANCE = 1e-3
@@ -77,6 +84,22 @@ def load_decoder(source: str, **options: Any) -> Any:
     return next(iter(matches.values())).load()(reference, **options)
 
 
+def require_decoder(decoder: Any, latent_shape: tuple[int, ...]) -> None:
+    """Refuse what cannot decode codes of that shape, before anything is computed.
+
+    Raises:
+        TypeError: it is not callable.
+        ValueError: it says that its codes have another shape.
+    """
+    if not callable(decoder):
+        raise TypeError(
+            f"decoder is a callable, codes -> images, got {type(decoder).__name__}. By name: load_decoder('mnist')."
+        )
+    shape = getattr(decoder, "latent_shape", None)
+    if shape is not None and tuple(shape) != tuple(latent_shape):
+        raise ValueError(f"This decoder takes codes of shape {tuple(shape)}; here they have {tuple(latent_shape)}.")
+
+
 def decoder_dtype_and_device(decoder: Any) -> tuple[torch.dtype, torch.device | None]:
     """What a decoder wants its codes to be: those of its first floating parameter or buffer.
 
@@ -119,7 +142,7 @@ def _call(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
             f"The decoder raised {type(error).__name__} on codes of shape {tuple(codes.shape)}: {error}. "
             "Decoders take codes (B, *latent_shape) and return images (B, C, H, W) in [0, 1]."
         ) from error
-    if not isinstance(images, Tensor) or images.dim() != 4 or len(images) != len(codes):
+    if not isinstance(images, Tensor) or images.dim() != 4 or len(images) != len(codes) or images.numel() == 0:
         raise ValueError(
             f"Decoders return a tensor of images (B, C, H, W) in [0, 1]; for {len(codes)} codes of shape "
             f"{tuple(codes.shape[1:])} this one returned {_shape_of(images)}. Wrap it in a function that reshapes."
@@ -131,17 +154,19 @@ def _call(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
 
 def _check_range(images: Tensor) -> Tensor:
     """Clamp rounding away; refuse what is not a picture in [0, 1]."""
-    if images.numel() == 0:
-        return images
     low, high = (value.item() for value in images.detach().aminmax())
     if not -RANGE_TOLERANCE <= low <= high <= 1 + RANGE_TOLERANCE:  # false for NaN too
         hint = "Its range looks like [-1, 1]: wrap it, lambda z: (G(z) + 1) / 2." if -1.001 <= low < 0 else ""
-        raise ValueError(f"Decoders return images in [0, 1]; this one returned [{low:.4g}, {high:.4g}]. {hint}".rstrip())
+        raise ValueError(
+            f"Decoders return images in [0, 1]; this one returned [{low:.4g}, {high:.4g}]. {hint}".rstrip()
+        )
     return images.clamp(0, 1)
 
 
 def differentiable_images(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
     """Images of one batch of codes, with gradients where the decoder has them; checked, not clamped.
+
+    A decoder that leaves torch (numpy, ONNX) refuses codes that carry gradients; it is called again without.
 
     Args:
         decoder: codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
@@ -150,7 +175,12 @@ def differentiable_images(decoder: Callable[[Tensor], Tensor], codes: Tensor) ->
     Raises:
         ValueError: the decoder raised, or returned something that is not a batch of images.
     """
-    return _call(decoder, codes)
+    try:
+        return _call(decoder, codes)
+    except ValueError:
+        if not codes.requires_grad:
+            raise
+    return _call(decoder, codes.detach())
 
 
 @torch.no_grad()

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .codes import ArrayLike, as_codes, as_labels
-from .decoder import decode_images, differentiable_images
+from .codes import ArrayLike, as_codes, as_device, as_labels, as_whole
+from .decoder import decode_images, differentiable_images, require_decoder
 from .framing import Frame, code_frame, completed_frame
 from .layout import initialise, solve_few
 from .losses import image_loss, mixed_with_neighbours, reconstruction_loss
@@ -84,16 +84,20 @@ def fit(
         (torch.Size([20, 2]), True)
     """
     started = time.perf_counter()
-    check_dim(dim)
+    dim = check_dim(dim)
     batch = as_codes(codes)
     kept_labels = None if labels is None else as_labels(labels, len(batch))
-    batch = batch.to(_checked_device(device)) if device is not None else batch
+    batch = batch.to(as_device(device)) if device is not None else batch
     latent_shape, z = tuple(batch.shape[1:]), batch.flatten(1)
     if z.shape[1] < dim:
         raise ValueError(f"A map of dim={dim} needs codes of at least {dim} values, these have {z.shape[1]}.")
-    _check_decoder(decoder, batch)
-    _check_sizes(hidden, steps, image_steps)
-    generator = torch.Generator().manual_seed(seed)
+    steps = as_whole(steps, "steps", 1)
+    image_steps = None if image_steps is None else as_whole(image_steps, "image_steps")
+    hidden = None if hidden is None else tuple(as_whole(units, "a size in hidden", 1) for units in hidden)
+    generator = torch.Generator().manual_seed(as_whole(seed, "seed"))
+    if decoder is not None:
+        require_decoder(decoder, latent_shape)
+        decode_images(decoder, batch[:1])
 
     run = _Run(progress=progress)
     frame = completed_frame(z, latent_shape, dim, decoder, generator)
@@ -115,7 +119,17 @@ def fit(
             order = torch.randperm(len(z), generator=generator)
             count = min(MOST_HELD_OUT, round(HELD_OUT_SHARE * len(z)))
             held_out, trained = order[:count], order[count:]
-            _train(v, frame, x[trained.to(x.device)], x[held_out.to(x.device)], decoder, steps, image_steps, generator, run)
+            _train(
+                v,
+                frame,
+                x[trained.to(x.device)],
+                x[held_out.to(x.device)],
+                decoder,
+                steps,
+                image_steps,
+                generator,
+                run,
+            )
             _fill_the_map(v, z)
     v.requires_grad_(False).eval()
     v.points.copy_(v.encode(batch))
@@ -326,31 +340,3 @@ def _measure(
         seconds=round(seconds, 3),
         interrupted=run.interrupted,
     )
-
-
-def _checked_device(device: str | torch.device) -> torch.device:
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise ValueError(f"There is no device {device!r} here: {str(error).splitlines()[0]}") from error
-
-
-def _check_decoder(decoder: Callable[[Tensor], Tensor] | None, batch: Tensor) -> None:
-    """A decoder must be callable, know these codes, and make images of one of them."""
-    if decoder is None:
-        return
-    if not callable(decoder):
-        raise TypeError(
-            f"decoder is a callable, codes -> images, got {type(decoder).__name__}. By name: load_decoder('mnist')."
-        )
-    shape = getattr(decoder, "latent_shape", None)
-    if shape is not None and tuple(shape) != tuple(batch.shape[1:]):
-        raise ValueError(f"This decoder takes codes of shape {tuple(shape)}, these have {tuple(batch.shape[1:])}.")
-    decode_images(decoder, batch[:1])
-
-
-def _check_sizes(hidden: tuple[int, ...] | None, steps: int, image_steps: int | None) -> None:
-    if hidden is not None and any(isinstance(h, bool) or not isinstance(h, int) or h < 1 for h in hidden):
-        raise ValueError(f"hidden is a tuple of positive numbers of units, got {hidden!r}.")
-    if steps < 1 or (image_steps is not None and image_steps < 0):
-        raise ValueError(f"steps is at least 1 and image_steps at least 0, got {steps} and {image_steps}.")

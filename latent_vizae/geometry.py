@@ -34,7 +34,9 @@ def metric_samples(images_of: Images, inputs: Tensor, probes: int, generator: to
             return None
         for probe in range(probes):
             noise = torch.randn(images.shape, generator=generator).to(images) / images[0].numel() ** 0.5
-            (gradient,) = torch.autograd.grad(images, inputs, noise, retain_graph=probe + 1 < probes)
+            (gradient,) = torch.autograd.grad(
+                images, inputs, noise, retain_graph=probe + 1 < probes, allow_unused=True, materialize_grads=True
+            )
             samples.append(gradient.flatten(1))
     return torch.cat(samples)
 
@@ -54,7 +56,8 @@ def jacobian(images_of: Images, points: Tensor, step: float = 2e-3) -> Tensor:
     shifts = torch.eye(dim, device=points.device) * step
     around = points[:, None, None] + torch.stack([shifts, -shifts], 1)  # (P, d, 2, d)
     images = images_of(around.reshape(-1, dim)).flatten(1).unflatten(0, (len(points), dim, 2))
-    return ((images[:, :, 0] - images[:, :, 1]) / (2 * step)).transpose(1, 2)
+    change: Tensor = (images[:, :, 0] - images[:, :, 1]) / (2 * step)
+    return change.transpose(1, 2)
 
 
 def pull_back_metric(images_of: Images, points: Tensor) -> Tensor:
@@ -74,9 +77,9 @@ def stretch(images_of: Images, points: Tensor) -> Tensor:
         (P, 2): the extreme singular values of the Jacobian of points -> image, over the square root of the
         number of pixels. The smallest one is 0 where some step on the map changes nothing.
     """
-    values = torch.linalg.svdvals(jacobian(images_of, points).double())
-    pixels = images_of(points[:1])[0].numel()
-    return (torch.stack([values[:, -1], values[:, 0]], 1) / pixels**0.5).float()
+    change = jacobian(images_of, points)
+    values: Tensor = torch.linalg.svdvals(change.double()) / change.shape[1] ** 0.5
+    return torch.stack([values[:, -1], values[:, 0]], 1).float()
 
 
 def resample(curve: Tensor, lengths: Tensor, positions: Tensor) -> Tensor:

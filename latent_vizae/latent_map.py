@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .codes import ArrayLike, as_codes, as_points, as_tensor
-from .decoder import decode_images, evaluating
+from .codes import ArrayLike, as_codes, as_points, as_tensor, as_whole
+from .decoder import decode_images, evaluating, require_decoder
 from .geometry import resample, stretch
 from .model import VizAE
 from .paths import constant_pace, shortest_curve
@@ -47,11 +47,7 @@ class LatentMap:
     def __init__(self, v: VizAE, decoder: Callable[[Tensor], Tensor]) -> None:
         if not isinstance(v, VizAE):
             raise TypeError(f"v is a VizAE (fit() makes one), got {type(v).__name__}.")
-        if not callable(decoder):
-            raise TypeError(f"decoder is a callable, codes -> images, got {type(decoder).__name__}.")
-        shape = getattr(decoder, "latent_shape", None)
-        if shape is not None and tuple(shape) != v.latent_shape:
-            raise ValueError(f"This v maps codes of shape {v.latent_shape}, this decoder takes {tuple(shape)}.")
+        require_decoder(decoder, v.latent_shape)
         self.v, self.decoder = v, decoder
 
     def render(self, points: ArrayLike, residual_of: ArrayLike | None = None) -> Tensor:
@@ -72,8 +68,6 @@ class LatentMap:
     @torch.no_grad()
     def _samples(self, points: Tensor, residual_of: ArrayLike | None = None, **layout: Any) -> Samples:
         codes = self.v.decode(points, residual_of)
-        if len(points) == 0:
-            raise ValueError("At least one point is needed, got none.")
         return Samples(points, codes, decode_images(self.decoder, codes), **layout)
 
     def grid(
@@ -128,8 +122,7 @@ class LatentMap:
             ValueError: not exactly one of disc, box and polygon; an empty one; a count below 1; another layout.
         """
         region = self._one_region(center, radius, box, polygon)
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ValueError(f"count is a whole number, at least 1, got {count!r}.")
+        count = as_whole(count, "count", 1)
         if layout not in ("cover", "grid"):
             raise ValueError(f"layout is 'cover' or 'grid', got {layout!r}.")
         points = cover(region, count, seed) if layout == "cover" else lattice(region, count)
@@ -179,19 +172,20 @@ class LatentMap:
             torch.Size([5, 2])
         """
         corners, codes = self._corners(ends)
-        if isinstance(frames, bool) or not isinstance(frames, int) or frames < 2:
-            raise ValueError(f"frames is a whole number, at least 2, got {frames!r}.")
+        frames = as_whole(frames, "frames", 2)
         for name, value, known in (
             ("pace", pace, ("constant", "linear")),
             ("curve", curve, ("straight", "shortest")),
         ):
             if value not in known:
                 raise ValueError(f"{name} is {' or '.join(map(repr, known))}, got {value!r}.")
-        if residual and codes is None:
-            raise ValueError("residual=True needs codes as ends; these are points, which have no residual.")
+        residuals = None
+        if residual:
+            if codes is None:
+                raise ValueError("residual=True needs codes as ends; these are points, which have no residual.")
+            residuals = codes - self.v(codes)
         line = shortest_curve(self.render, corners) if curve == "shortest" else corners
-        left = torch.zeros_like(codes) if codes is None or not residual else codes - self.v(codes)  # type: ignore[arg-type]
-        return self._along(line, corners, left if residual else None, frames, pace)
+        return self._along(line, corners, residuals, frames, pace)
 
     @torch.no_grad()
     def _along(self, line: Tensor, corners: Tensor, residuals: Tensor | None, frames: int, pace: str) -> Samples:
@@ -250,7 +244,9 @@ class LatentMap:
         """
         encode = getattr(self.decoder, "encode", None)
         if encode is None:
-            raise ValueError("This decoder has no encode(images): images cannot be placed, codes can: v.encode(codes).")
+            raise ValueError(
+                "This decoder has no encode(images): images cannot be placed, codes can: v.encode(codes)."
+            )
         tensor = as_tensor(images, "images")
         if tensor.dim() != 4 or len(tensor) == 0:
             raise ValueError(f"images have the shape (B, C, H, W) with B at least 1, got {tuple(tensor.shape)}.")
@@ -282,7 +278,11 @@ class LatentMap:
         if len(known) == 0:
             raise ValueError("This v carries no points, so it has no support.")
         if len(known) > SUPPORT_POINTS:
-            known = known[torch.randperm(len(known), generator=torch.Generator().manual_seed(0))[:SUPPORT_POINTS].to(known.device)]
+            known = known[
+                torch.randperm(len(known), generator=torch.Generator().manual_seed(0))[:SUPPORT_POINTS].to(
+                    known.device
+                )
+            ]
         spacing = 2 / max(len(known), self.v.dim + 1) ** (1 / self.v.dim)
         nearest = torch.cat([torch.cdist(batch, known).amin(1) for batch in rows.split(4096)])
         cycle = (self.v.encode(self.v.decode(rows)) - rows).norm(dim=1)

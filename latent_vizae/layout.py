@@ -6,11 +6,16 @@ order first). So the order comes first, from distances, and both halves of v the
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.quasirandom import SobolEngine
 
 __all__ = ["initialise", "place_few", "solve_few", "solve_last_layer"]
+
+OFF_SURFACE = 4
+"""Noisy copies of the surface from which v_e learns to come back to it."""
 
 
 def _shortest_tour(distances: list[list[float]]) -> list[int]:
@@ -32,7 +37,7 @@ def _shortest_tour(distances: list[list[float]]) -> list[int]:
                     if before + after > 1e-9 * distances[tour[i]][tour[j]] + 1e-300:
                         tour[i : j + 1] = tour[i : j + 1][::-1]
                         improved = True
-        length = sum(distances[a][b] for a, b in zip(tour, tour[1:], strict=False))
+        length = sum(distances[a][b] for a, b in itertools.pairwise(tour))
         if length < best[0]:
             best = (length, tour)
     return best[1]
@@ -49,7 +54,7 @@ def place_few(x: Tensor, dim: int, iterations: int = 200) -> Tensor:
     if dim == 1:
         tour = _shortest_tour(distances.tolist())
         points = data.new_zeros(len(data), 1)
-        points[tour[1:], 0] = torch.stack([distances[a, b] for a, b in zip(tour, tour[1:], strict=False)]).cumsum(0)
+        points[tour[1:], 0] = torch.stack([distances[a, b] for a, b in itertools.pairwise(tour)]).cumsum(0)
     else:
         u, s, _ = torch.linalg.svd(data - data.mean(0), full_matrices=False)
         points = (u * s)[:, :dim]
@@ -121,7 +126,8 @@ def solve_few(encoder: nn.Sequential, decoder: nn.Sequential, x: Tensor, dim: in
 
     Random features and least squares, in closed form. The codes weigh 10,000 times as much as a cloud of points over the
     whole map, where v_d is to give a mean of the codes, the nearer ones counting more (so that what lies between
-    and beyond the codes is made of them, Shepard 1968), and v_e is to undo v_d.
+    and beyond the codes is made of them, Shepard 1968), and v_e is to undo v_d, there and with noise of unit size
+    added, so that other codes find a place on the map too.
 
     Args:
         encoder: v_e's network, rank -> dim.
@@ -140,5 +146,13 @@ def solve_few(encoder: nn.Sequential, decoder: nn.Sequential, x: Tensor, dim: in
     weights = torch.cat([x.new_full((len(x),), 10_000.0), x.new_ones(len(between))])
     wanted = torch.cat([x, shares @ x])
     solve_last_layer(decoder, torch.cat([points, between]), wanted, weights)
-    solve_last_layer(encoder, torch.cat([x, decoder(between)]), torch.cat([points, between]), weights)
+    surface = decoder(between)
+    around = surface.repeat(OFF_SURFACE, 1)
+    around = around + torch.randn(around.shape, generator=generator).to(x)
+    solve_last_layer(
+        encoder,
+        torch.cat([x, surface, around]),
+        torch.cat([points, between, between.repeat(OFF_SURFACE, 1)]),
+        torch.cat([weights, x.new_full((len(around),), 0.03)]),
+    )
     solve_last_layer(decoder, torch.cat([encoder(x), between]), wanted, weights)

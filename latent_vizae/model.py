@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .activations import AbTanh
-from .codes import ArrayLike, as_codes, as_points
+from .codes import ArrayLike, as_codes, as_device, as_points, as_whole
 from .report import FitReport
 from .saving import MODEL_FILE, card, read_folder, write_folder
 
@@ -22,7 +24,7 @@ ROWS_PER_BATCH = 65_536
 def _perceptron(sizes: list[int]) -> nn.Sequential:
     """Linear layers with an abTanh (per channel) between them; nothing after the last."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+    for inputs, outputs in itertools.pairwise(sizes):
         if layers:
             layers.append(AbTanh(inputs))
         layers.append(nn.Linear(inputs, outputs))
@@ -84,7 +86,8 @@ class VizAE(nn.Module):
         self.dim, self.hidden = check_dim(dim), tuple(hidden)
         n = math.prod(self.latent_shape)
         rank = n if rank is None else rank
-        if not dim <= rank <= n or min(self.latent_shape, default=0) < 1 or min(self.hidden, default=1) < 1 or count < 0:
+        smallest = min(*self.latent_shape, *self.hidden, count + 1) if self.latent_shape else 0
+        if smallest < 1 or not dim <= rank <= n:
             raise ValueError(
                 f"No map has latent_shape={self.latent_shape}, dim={dim}, rank={rank}, hidden={self.hidden}, "
                 f"count={count}: sizes are positive and dim <= rank <= n."
@@ -105,7 +108,7 @@ class VizAE(nn.Module):
         """Where v is; inputs are brought there."""
         return self.mean.device
 
-    def _in_batches(self, function: Any, rows: Tensor) -> Tensor:
+    def _in_batches(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
         if len(rows) <= ROWS_PER_BATCH:
             return function(rows.to(self.device))
         return torch.cat([function(batch.to(self.device)) for batch in rows.split(ROWS_PER_BATCH)])
@@ -124,7 +127,7 @@ class VizAE(nn.Module):
             ValueError: another shape, NaN or infinity.
         """
         rows = as_codes(codes, self.latent_shape).flatten(1)
-        return self._in_batches(lambda z: self.encoder((z - self.mean) @ self.basis @ self.frame), rows)
+        return self._in_batches(self._encode, rows)
 
     def decode(self, points: ArrayLike, residual_of: ArrayLike | None = None) -> Tensor:
         """Points to codes, v_d (eq. 5).
@@ -147,13 +150,21 @@ class VizAE(nn.Module):
         if residual_of is not None:
             codes = as_codes(residual_of, self.latent_shape, "residual_of").flatten(1).to(self.device)
             if len(codes) not in (1, len(rows)):
-                raise ValueError(f"residual_of is 1 code or one per point: {len(rows)} points, got {len(codes)} codes.")
+                raise ValueError(
+                    f"residual_of is 1 code or one per point: {len(rows)} points, got {len(codes)} codes."
+                )
             shown = self.decode(self.encode(codes.unflatten(1, self.latent_shape))).flatten(1)
             decoded = (decoded.double() - shown.double() + codes.double()).float()
-        return decoded.unflatten(1, self.latent_shape)
+        shaped: Tensor = decoded.unflatten(1, self.latent_shape)
+        return shaped
+
+    def _encode(self, rows: Tensor) -> Tensor:
+        points: Tensor = self.encoder((rows - self.mean) @ self.basis @ self.frame)
+        return points
 
     def _decode(self, points: Tensor) -> Tensor:
-        return self.mean + self.decoder(points) @ self.unframe @ self.basis.T
+        rows: Tensor = self.mean + self.decoder(points) @ self.unframe @ self.basis.T
+        return rows
 
     def forward(self, codes: Tensor) -> Tensor:
         """Codes to their reconstructions, v_d(v_e(code)), of the same shape."""
@@ -198,20 +209,27 @@ class VizAE(nn.Module):
 
         Raises:
             FileNotFoundError: no such folder, or a file of it is missing.
-            ValueError: a file is truncated, damaged, too large, foreign or of a newer version.
+            ValueError: a file is truncated, damaged, too large, foreign or of a newer version, or there is no such
+                device.
         """
+        place = as_device(device)
         config, open_tensors = read_folder(Path(folder))
-        report, source = config.pop("report"), config.pop("source")
         try:
+            report, source = config.pop("report"), config.pop("source")
+            if set(config) != {"latent_shape", "dim", "hidden", "rank", "count", "labelled"}:
+                raise ValueError(f"its entries are {', '.join(sorted(config))}, report, source.")
+            if not isinstance(source, str | None):
+                raise TypeError(f"source is a string, got {source!r}.")
             with torch.device("meta"):  # sizes are compared before anything is allocated
-                v = cls(**{k: tuple(x) if isinstance(x, list) else x for k, x in config.items()})
+                sizes: dict[str, Any] = {k: tuple(x) if isinstance(x, list) else x for k, x in config.items()}
+                v = cls(**sizes)
             v.report = None if report is None else FitReport.from_dict(report)
-        except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
             raise ValueError(f"{folder}/{MODEL_FILE} carries a configuration that makes no map: {error}") from error
         v.source = source
         shapes = {name: (tuple(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in v.state_dict().items()}
         v.load_state_dict(open_tensors(shapes), strict=True, assign=True)
-        return v.to(device).eval().requires_grad_(False)
+        return v.to(place).eval().requires_grad_(False)
 
     def extra_repr(self) -> str:
         """What ``print`` shows first."""
@@ -220,10 +238,6 @@ class VizAE(nn.Module):
 
 def check_dim(dim: int) -> int:
     """Return dim; raise ValueError or TypeError unless it is 1, 2 or 3."""
-    if isinstance(dim, bool) or not isinstance(dim, int):
-        raise TypeError(f"dim is 1, 2 or 3, got {dim!r}.")
-    if dim not in (1, 2, 3):
+    if as_whole(dim, "dim (1, 2 or 3)", least=-(2**63)) not in (1, 2, 3):
         raise ValueError(f"dim is 1, 2 or 3 (what a person can see), got {dim}.")
-    return dim
-
-
+    return int(dim)

@@ -60,7 +60,7 @@ def constant_pace(images_of: Images, curve: Tensor, lengths: Tensor, frames: int
     return resample(curve, lengths, at) if best is None else best
 
 
-def shortest_curve(images_of: Images, corners: Tensor, smoothing: int = 200) -> Tensor:
+def shortest_curve(images_of: Images, corners: Tensor, smoothing: int = 100) -> Tensor:
     """The path through the corners along which the images change least: a geodesic of the pull-back metric.
 
     The metric G = J^T J is measured on a grid over the map and interpolated between (24 x 24 cells in 2-D, 9^3 in

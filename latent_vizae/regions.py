@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from .codes import ArrayLike, as_tensor
+from .codes import ArrayLike, as_tensor, as_whole
 
 __all__ = ["Region", "box_region", "cover", "disc_region", "grid_points", "lattice", "polygon_region"]
 
@@ -61,9 +62,13 @@ def disc_region(center: ArrayLike, radius: float, dim: int) -> Region:
         ValueError: a center of another dimension, or a radius that is not above 0.
     """
     middle = _vector(center, dim, "the center")
-    if not isinstance(radius, int | float) or not 0 < radius < math.inf:
+    try:
+        size = math.nan if isinstance(radius, bool | str) else float(radius)
+    except (TypeError, ValueError):
+        size = math.nan
+    if not 0 < size < math.inf:
         raise ValueError(f"radius is a number above 0, in map units, got {radius!r}.")
-    return Region(middle - radius, middle + radius, lambda points: (points - middle).norm(dim=1) <= radius)
+    return Region(middle - size, middle + size, lambda points: (points - middle).norm(dim=1) <= size)
 
 
 def polygon_region(corners: ArrayLike, dim: int) -> Region:
@@ -74,12 +79,14 @@ def polygon_region(corners: ArrayLike, dim: int) -> Region:
     """
     vertices = as_tensor(corners, "polygon")
     if dim != 2 or vertices.dim() != 2 or vertices.shape[1] != 2 or len(vertices) < 3:
-        raise ValueError(f"A polygon has 3 or more corners (2,) on a 2-D map; this map is {dim}-D, got {tuple(vertices.shape)}.")
+        raise ValueError(
+            f"A polygon has 3 or more corners (2,) on a 2-D map; this map is {dim}-D, got {tuple(vertices.shape)}."
+        )
     if not torch.isfinite(vertices).all():
         raise ValueError("The polygon's corners must be finite.")
     following = vertices.roll(-1, 0)
-    area = (vertices[:, 0] * following[:, 1] - following[:, 0] * vertices[:, 1]).sum().abs() / 2
-    if area < 1e-12:
+    long, short = torch.linalg.svdvals((vertices - vertices.mean(0)).double())
+    if short <= 1e-6 * long:
         raise ValueError(f"The polygon {vertices.tolist()} has no area.")
 
     def contains(points: Tensor) -> Tensor:
@@ -87,7 +94,8 @@ def polygon_region(corners: ArrayLike, dim: int) -> Region:
         (x0, y0), (x1, y1) = vertices.T, following.T
         crosses = (y0 > y) != (y1 > y)
         at = (x1 - x0) * (y - y0) / torch.where(y1 == y0, torch.ones_like(y1), y1 - y0) + x0
-        return (crosses & (x < at)).sum(1) % 2 == 1
+        inside: Tensor = (crosses & (x < at)).sum(1) % 2 == 1
+        return inside
 
     return Region(vertices.amin(0), vertices.amax(0), contains)
 
@@ -100,9 +108,12 @@ def grid_points(region: Region, shape: int | tuple[int, ...] | None, dim: int) -
         shape: rows, columns, layers (as many as the map has dimensions).
         dim: dimension of the map.
     """
-    shape = (10,) * dim if shape is None else (shape,) if isinstance(shape, int) else shape
-    counts: tuple[Any, ...] = tuple(shape)
-    if len(counts) != dim or any(isinstance(c, bool) or not isinstance(c, int) or c < 1 for c in counts):
+    try:
+        given: tuple[Any, ...] = (10,) * dim if shape is None else tuple(np.atleast_1d(np.asarray(shape)).tolist())
+        counts = [as_whole(count, "shape", 1) for count in given]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"shape is {dim} whole numbers of at least 1 on this map, got {shape!r}.") from error
+    if len(counts) != dim:
         raise ValueError(f"shape is {dim} whole numbers of at least 1 on this map, got {shape!r}.")
 
     def axis(index: int, count: int) -> Tensor:

@@ -53,6 +53,8 @@ class FitReport:
         """The inverse of `to_dict`; raises TypeError or ValueError for other entries."""
         if not isinstance(values, dict) or set(values) != {field.name for field in fields(cls)}:
             raise ValueError("the report's entries are not those of a FitReport.")
+        if not all(value is None or isinstance(value, int | float) for value in values.values()):
+            raise TypeError("the report's values are not numbers.")
         return cls(**values)
 
     def __str__(self) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -118,10 +119,8 @@ class Samples:
             import imageio_ffmpeg  # noqa: F401 (imageio finds it by itself; without it the error is obscure)
         except ImportError as error:
             raise ImportError('Saving .mp4 needs: pip install "latent-vizae[plot]". Or save as .gif.') from error
-        frames = [np.asarray(frame.convert("RGB")) for frame in self._frames()]
-        with imageio.get_writer(path, fps=1 / self.seconds_per_frame, macro_block_size=2) as writer:
-            for frame in frames:
-                writer.append_data(frame)
+        frames: list[Any] = [np.asarray(frame.convert("RGB")) for frame in self._frames()]
+        imageio.mimsave(path, frames, fps=1 / self.seconds_per_frame, macro_block_size=2)
 
     def _save_tensors(self, path: Path) -> None:
         tensors = {name: getattr(self, name).detach().cpu().contiguous() for name in ("points", "codes", "images")}

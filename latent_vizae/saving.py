@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import re
 import secrets
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,6 +28,8 @@ __all__ = ["CONFIG_FILE", "MODEL_FILE", "atomic_file", "card", "read_folder", "w
 MODEL_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.json", "README.md"
 FORMAT = 1
 MAX_CONFIG_BYTES = 2**20
+PARTIAL = re.compile(r"\.[^/]+-[0-9a-f]{12}\.\w+")
+"""Names of files being written; a killed save leaves them."""
 
 
 @contextlib.contextmanager
@@ -42,10 +46,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
             raise IsADirectoryError(f"{path} is a folder")
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise ValueError(f"Cannot write {path}: {error.strerror or error}. Choose a folder that can be written.") from error
+        reason = error.strerror or error
+        raise ValueError(f"Cannot write {path}: {reason}. Choose a folder that can be written.") from error
     try:
         yield partial
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -54,19 +59,23 @@ def write_folder(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor
     """Write a v into a folder, see `VizAE.save_pretrained`."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"A v is saved as a folder; {folder} is a file.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MODEL_FILE).exists():
+    holds = [] if not folder.is_dir() else [path for path in folder.iterdir() if not PARTIAL.fullmatch(path.name)]
+    if holds and not (folder / MODEL_FILE).exists():
         raise ValueError(f"{folder} holds something that is not a v. Choose a new folder, or empty this one.")
     if (folder / MODEL_FILE).exists():
         try:
             _read_config(folder)
         except (ValueError, FileNotFoundError) as error:
-            raise ValueError(f"{folder} holds a {MODEL_FILE} that is not a v's; it is left as it is. ({error})") from error
+            raise ValueError(
+                f"{folder} holds a {MODEL_FILE} that is not a v's; it is left as it is. ({error})"
+            ) from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"Cannot make the folder {folder}: {error.strerror or error}.") from error
     full = {"format": FORMAT, "latent_vizae": version("latent-vizae"), **config}
-    header = {"format": "pt", "config": json.dumps(full, sort_keys=True)}
+    described_as = json.dumps(full, sort_keys=True)
+    header = {"format": "pt", "config": described_as, "sha256": _digest(described_as, tensors)}
     with (
         atomic_file(folder / CARD_FILE) as readme,
         atomic_file(folder / CONFIG_FILE) as described,
@@ -80,6 +89,15 @@ def write_folder(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor
             os.fsync(f.fileno())
 
 
+def _digest(config: str, tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of a v: safetensors itself would not notice a flipped bit."""
+    total = hashlib.sha256(config.encode())
+    for name in sorted(tensors):
+        total.update(f"\n{name} {tensors[name].dtype} {tuple(tensors[name].shape)}\n".encode())
+        total.update(memoryview(tensors[name].reshape(-1).view(torch.uint8).numpy()))
+    return total.hexdigest()
+
+
 def _checked(text: str, where: str) -> dict[str, Any]:
     """Parse a configuration and check that it is one of ours."""
     if len(text) > MAX_CONFIG_BYTES:
@@ -88,8 +106,10 @@ def _checked(text: str, where: str) -> dict[str, Any]:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{where} is not JSON: {error}") from error
-    if not isinstance(config, dict) or not isinstance(config.get("format"), int) or "latent_vizae" not in config:
+    if not isinstance(config, dict) or type(config.get("format")) is not int or "latent_vizae" not in config:
         raise ValueError(f"{where} is not the configuration of a v (its 'format' and 'latent_vizae' are missing).")
+    if config["format"] < 1:
+        raise ValueError(f"{where} is of format {config['format']}, which never was.")
     if config["format"] > FORMAT:
         raise ValueError(
             f"{where} is of format {config['format']}, made by latent_vizae {config['latent_vizae']}; this version "
@@ -139,8 +159,6 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], Callable[[dict[str, tuple
     if outer != config:
         warnings.warn(f"{described} does not describe {MODEL_FILE} beside it; the latter is used.", stacklevel=3)
     config = {key: value for key, value in config.items() if key not in ("format", "latent_vizae")}
-    for key in ("report", "source"):
-        config.setdefault(key, None)
 
     def read(shapes: dict[str, tuple[Any, str]]) -> dict[str, Tensor]:
         with _open(folder) as file:
@@ -151,11 +169,14 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], Callable[[dict[str, tuple
             }
             if found != shapes:
                 wrong = sorted(name for name in found.keys() | shapes.keys() if found.get(name) != shapes.get(name))
-                raise ValueError(
-                    f"{folder / MODEL_FILE} does not fit its configuration: "
-                    + "; ".join(f"{w} should be {shapes.get(w, 'absent')}, is {found.get(w, 'absent')}" for w in wrong[:4])
-                )
+                differences = [
+                    f"{w} should be {shapes.get(w, 'absent')}, is {found.get(w, 'absent')}" for w in wrong[:4]
+                ]
+                raise ValueError(f"{folder / MODEL_FILE} does not fit its configuration: {'; '.join(differences)}")
             tensors = {name: file.get_tensor(name) for name in shapes}
+            header = file.metadata()
+        if _digest(header.get("config", ""), tensors) != header.get("sha256"):
+            raise ValueError(f"{folder / MODEL_FILE} is damaged: its checksum is not that of its contents.")
         broken = [name for name, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()]
         if broken:
             raise ValueError(f"{folder / MODEL_FILE} holds NaN or infinity in {', '.join(broken)}.")

@@ -56,8 +56,10 @@ class Table1Autoencoder(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
-                nn.init.zeros_(layer.bias)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, 1, 28, 28) in [0, 1] to their reconstructions, same shape and range."""
-        return self.decoder(self.encoder(images))
+        decoded: Tensor = self.decoder(self.encoder(images))
+        return decoded

@@ -1,0 +1,324 @@
+"""Pictures of a map: where the codes lie, what is there, and how fast it changes. Needs the extra ``plot``.
+
+Only the object interface of matplotlib is used: no pyplot, no backend, no global settings of the caller are touched.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .certificate import Certificate
+from .codes import ArrayLike, as_labels
+from .latent_map import LatentMap
+from .regions import box_region, grid_points
+from .samples import to_uint8
+from .saving import atomic_file
+
+__all__ = ["layer_picture", "map_picture", "need_plot"]
+
+INK, QUIET, FRAME, ACCENT = "#222222", "#767676", "#c4c4c4", "#2f6db3"
+PALETTE = (
+    "#4e79a7", "#f28e2b", "#d64550", "#58b5ae", "#4f9d46", "#e0b92f", "#a565a0", "#ff8fa3", "#8f6246", "#454545",
+    "#9ecae9", "#ffbf79", "#ff9d98", "#86bcb6", "#8cd17d", "#f1ce63", "#d4a6c8", "#d37295", "#d7b5a6", "#a0a0a0",
+)  # fmt: skip
+MOST_POINTS, MOST_LABELS = 6000, len(PALETTE)
+DPI = 160
+FAINTEST = 0.22
+
+
+def need_plot() -> None:
+    """Raise ImportError, naming the extra, where pictures cannot be drawn."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise ImportError('Pictures need: pip install "latent-vizae[plot]".') from error
+
+
+def map_picture(
+    latent_map: LatentMap,
+    path: str | Path,
+    *,
+    labels: ArrayLike | None = None,
+    thumbnails: bool = True,
+    grid_shape: tuple[int, int] = (20, 20),
+    title: str | None = None,
+    box: tuple[ArrayLike, ArrayLike] | None = None,
+) -> Path:
+    """Draw a map twice: the fitted codes as points, and what each place of the map decodes to.
+
+    A 2-D map shows its points beside a mosaic of images in their places, which fades where the map has no codes to
+    stand on (`LatentMap.support`). A 1-D map shows its points as a rug over a strip of images, a 3-D map the three
+    projections of its points over three slices of images.
+
+    Args:
+        latent_map: v and its decoder.
+        path: of the picture, ``.png``; its folder must exist.
+        labels: (k,) whole numbers that colour the points; by default those that v carries. More than 20 different
+            ones are not told apart.
+        thumbnails: whether to draw the images; without them, the points alone.
+        grid_shape: rows and columns of images on a 2-D map; a strip has as many columns, a slice half as many.
+        title: written over the picture.
+        box: two corners (2,) of a region to outline, the lower one first; 2-D maps only.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImportError: without the extra ``plot``.
+        ValueError: another ending, a folder that cannot be written, labels of another length, a wrong box or shape.
+
+    Example:
+        >>> import torch
+        >>> from latent_vizae import fit
+        >>> m = LatentMap(fit(torch.eye(4)), lambda z: z.sigmoid().reshape(-1, 1, 2, 2))
+        >>> map_picture(m, "map.png", grid_shape=(4, 4)).name
+        'map.png'
+    """
+    target, dim = _checked(path), latent_map.v.dim
+    rows, columns = grid_shape
+    if min(rows, columns) < 2:
+        raise ValueError(f"grid_shape is rows and columns, at least 2 each, got {grid_shape!r}.")
+    if box is not None and dim != 2:
+        raise ValueError(f"A box can be outlined on a 2-D map; this one is {dim}-D.")
+    corners = None if box is None else box_region(box, 2)
+    points = latent_map.v.points.cpu()
+    given = latent_map.v.labels if labels is None else as_labels(labels, len(points))
+    colours, names = _colours(None if given is None else given.cpu(), len(points))
+    panels = 2 if thumbnails else 1
+    sizes = {1: (12.0, 2.2 + 1.2 * panels), 2: (5.9 * panels + 0.2, 6.3), 3: (12.0, 0.55 + 4.05 * panels)}
+    figure, cells = _figure(*sizes[dim], rows=panels if dim != 2 else 1, columns=(0, 1, panels, 3)[dim], title=title)
+    if dim == 1:
+        _rug(cells[0], points, given, colours)
+        if thumbnails:
+            _mosaic(cells[1], latent_map, (1, columns))
+    elif dim == 2:
+        _scatter(cells[0], points, colours)
+        _caption(cells[0], f"{len(points):,} codes as points" if len(points) != 1 else "1 code as a point")
+        if thumbnails:
+            _mosaic(cells[1], latent_map, (rows, columns))
+            _caption(cells[1], "the images that the points decode to")
+        for cell in cells[: panels if corners is not None else 0]:
+            _outline(cell, corners)
+    else:
+        for cell, (across, up) in zip(cells, ((0, 1), (0, 2), (1, 2)), strict=False):
+            _scatter(cell, points[:, [across, up]], colours)
+            _caption(cell, f"{len(points):,} codes, coordinates {across + 1} and {up + 1}")
+        for cell, height in zip(cells[3:], (-2 / 3, 0.0, 2 / 3), strict=False):
+            _mosaic(cell, latent_map, (max(2, rows // 2), max(2, columns // 2)), height)
+            _caption(cell, f"images at coordinate 3 = {height:.2g}")
+    _legend(figure, cells[0], names, below=dim != 1)
+    return _save(figure, target)
+
+
+def layer_picture(certificate: Certificate, path: str | Path, *, points: Tensor | None = None) -> Path:
+    """Draw how fast images change over the map: the stretch layer of a certificate.
+
+    Two heat maps (1-D: two curves; 3-D: the middle slice) of the smallest and the largest stretch, on a logarithmic
+    scale, in root mean square image change per map unit. Dark places of the first are where some step changes little.
+
+    Args:
+        certificate: what `certify` returned, with a decoder.
+        path: of the picture, ``.png``; its folder must exist.
+        points: (k, d) the fitted codes, drawn over it: ``v.points``.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImportError: without the extra ``plot``.
+        ValueError: a certificate made without a decoder, another ending, a folder that cannot be written.
+    """
+    target, dim = _checked(path), certificate.dim
+    if certificate.stretch_layer is None:
+        raise ValueError("This certificate has no stretch layer: it was made without a decoder. certify(v, decoder).")
+    from matplotlib.colors import LogNorm
+
+    unit = "rms image change per map unit"
+    layer = certificate.stretch_layer.clamp(min=max(1e-9, certificate.stretch_layer.max().item() * 1e-6))
+    known = certificate.grid[:0] if points is None else points.detach().cpu()
+    titles = ("smallest stretch", "largest stretch")
+    if dim == 1:
+        figure, (cell,) = _figure(12, 3.6)
+        _axes(cell, equal=False)
+        for values, colour, name in zip(layer.T, (ACCENT, PALETTE[1]), titles, strict=True):
+            cell.plot(certificate.grid[:, 0], values, color=colour, linewidth=1.6, label=name)
+            if torch.equal(layer[:, 0], layer[:, 1]):  # one direction has one stretch
+                break
+        cell.set(yscale="log", ylabel=unit)
+        cell.plot(known[:, 0], torch.full((len(known),), 0.02), "|", color=QUIET, alpha=0.5, transform=cell.get_xaxis_transform())
+        _caption(cell, "how fast the image changes along the map")
+        return _save(figure, target)
+    side = round(len(layer) ** (1 / dim))
+    figure, cells = _figure(12, 5.5, columns=2)
+    if dim == 3:
+        known = known[known[:, 2].abs() <= 1 / (side - 1)]
+    for cell, values, name in zip(cells, layer.T, titles, strict=True):
+        heat = values.reshape((side,) * dim)
+        heat = heat[:, :, side // 2] if dim == 3 else heat
+        low, high = heat.min().item(), heat.max().item()
+        norm = LogNorm(low, high if high > low * 1.001 else low * 1.01)
+        edge = 1 + 1 / (side - 1)
+        picture = cell.imshow(
+            heat.T.numpy(), origin="lower", extent=(-edge, edge, -edge, edge), norm=norm, cmap="magma", interpolation="bilinear"
+        )
+        _axes(cell)
+        shown = _few(known)
+        cell.scatter(*known[shown].T[:2], s=7, color="white", alpha=_alpha(len(shown)), linewidths=0)
+        _caption(cell, name + (" (slice: coordinate 3 = 0)" if dim == 3 else ""))
+        bar = figure.colorbar(picture, ax=cell, shrink=0.86, pad=0.03, aspect=28)
+        bar.outline.set_visible(False)
+        bar.ax.tick_params(which="both", labelsize=9, labelcolor=QUIET, color=FRAME)
+        bar.set_label(unit, color=QUIET, fontsize=9)
+    return _save(figure, target)
+
+
+def _checked(path: str | Path) -> Path:
+    """The path, once it is clear that a picture can be drawn and has the right ending."""
+    if Path(path).suffix.lower() != ".png":
+        raise ValueError(f"Pictures are saved as .png; asked for {Path(path).name!r}.")
+    need_plot()
+    return Path(path)
+
+
+def _figure(width: float, height: float, rows: int = 1, columns: int = 1, title: str | None = None) -> tuple[Any, list[Any]]:
+    """A white figure of so many inches, and its panels in reading order."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height + (0.4 if title else 0)), dpi=DPI, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1, wspace=0.02, hspace=0.02)  # type: ignore[union-attr, call-arg]
+    if title:
+        figure.suptitle(title, color=INK, fontsize=15, fontweight="bold")
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+
+
+def _save(figure: Any, path: Path) -> Path:
+    with atomic_file(path) as partial:
+        figure.savefig(partial, metadata={"Software": None})
+    return path
+
+
+def _axes(cell: Any, equal: bool = True) -> None:
+    """A quiet frame around [-1, 1], numbers only at its ends and middle."""
+    cell.set(xlim=(-1.03, 1.03), xticks=(-1, 0, 1))
+    if equal:
+        cell.set(ylim=(-1.03, 1.03), yticks=(-1, 0, 1), aspect="equal")
+    cell.tick_params(color=FRAME, labelcolor=QUIET, labelsize=9, length=3)
+    for side in cell.spines.values():
+        side.set(color=FRAME, linewidth=0.8)
+
+
+def _caption(cell: Any, text: str) -> None:
+    cell.set_title(text, loc="left", color=INK, fontsize=11, pad=7)
+
+
+def _few(points: Tensor) -> Tensor:
+    """At most 6000 row numbers, drawn evenly at random, so that no label lies on top of the others."""
+    return torch.randperm(len(points), generator=torch.Generator().manual_seed(0))[:MOST_POINTS]
+
+
+def _alpha(count: int) -> float:
+    """Opacity of points: solid when few, translucent when they overlap."""
+    return float(np.clip(1.6 - 0.3 * np.log10(max(count, 1)), 0.45, 0.95))
+
+
+def _colours(labels: Tensor | None, count: int) -> tuple[np.ndarray, dict[str, str]]:
+    """A colour for every point, and what the colours mean (nothing without labels, or with too many)."""
+    kinds = [] if labels is None else labels.unique().tolist()
+    if labels is None or not 1 <= len(kinds) <= MOST_LABELS:
+        return np.full(count, ACCENT), {}
+    names = {kind: PALETTE[kind if max(kinds) < MOST_LABELS and min(kinds) >= 0 else at] for at, kind in enumerate(kinds)}
+    return np.array([names[kind] for kind in labels.tolist()]), {str(kind): colour for kind, colour in names.items()}
+
+
+def _scatter(cell: Any, points: Tensor, colours: np.ndarray) -> None:
+    shown = _few(points)
+    size = float(np.clip(4000 / max(len(shown), 1), 7, 70))
+    cell.scatter(*points[shown].T, s=size, c=colours[shown], alpha=_alpha(len(shown)), linewidths=0)
+    _axes(cell)
+
+
+def _rug(cell: Any, points: Tensor, labels: Tensor | None, colours: np.ndarray) -> None:
+    """One row of ticks per label."""
+    shown = _few(points)
+    kinds = [] if labels is None else labels.unique().tolist()
+    split = 1 <= len(kinds) <= MOST_LABELS
+    heights = torch.bucketize(labels, labels.unique()) if split and labels is not None else torch.zeros(len(points))
+    top = heights[shown].float()
+    cell.vlines(points[shown, 0], -top - 0.36, -top + 0.36, colors=colours[shown], alpha=_alpha(4 * len(shown)), linewidth=0.9)
+    _axes(cell, equal=False)
+    cell.set(yticks=[-at for at in range(len(kinds))] if split else [], xlim=(-1, 1), xticks=())
+    if split:
+        cell.set_yticklabels([str(kind) for kind in kinds])
+    cell.tick_params(length=0)
+    for side in cell.spines.values():
+        side.set_visible(False)
+    _caption(cell, f"{len(points):,} codes as points, and the images that the points decode to")
+
+
+def _legend(figure: Any, cell: Any, names: dict[str, str], below: bool) -> None:
+    """Dots and labels under the points' panel."""
+    if not names or not below:
+        return
+    from matplotlib.lines import Line2D
+
+    dots = [Line2D([], [], marker="o", linestyle="", color=colour, markersize=7, markeredgewidth=0) for colour in names.values()]
+    cell.legend(
+        dots, names, loc="upper center", bbox_to_anchor=(0.5, -0.045), ncols=min(10, len(names)), frameon=False,
+        fontsize=10, labelcolor=INK, handletextpad=0.0, columnspacing=1.0, borderaxespad=0.2,
+    )  # fmt: skip
+
+
+def _outline(cell: Any, corners: Any) -> None:
+    from matplotlib.patches import Rectangle
+
+    (left, low), (width, height) = corners.low.tolist(), (corners.high - corners.low).tolist()
+    for colour, thickness in (("white", 3.5), (INK, 1.6)):
+        cell.add_patch(Rectangle((left, low), width, height, fill=False, color=colour, linewidth=thickness))
+
+
+def _mosaic(cell: Any, latent_map: LatentMap, shape: tuple[int, int], height: float | None = None) -> None:
+    """Images in their places on [-1, 1]^d, fading into their own background where the map has no support."""
+    rows, columns = shape
+    points = _places(latent_map, shape, height)
+    pixels = max(16, round(900 / columns))
+    tiles = np.concatenate([_small(latent_map.render(batch), pixels) for batch in points.split(columns)])
+    tall, wide = tiles.shape[1:3]
+    sheet = tiles.reshape(rows, columns, tall, wide, 3).swapaxes(1, 2).reshape(rows * tall, columns * wide, 3)
+    fine = (4 * rows if latent_map.v.dim > 1 else 1, 4 * columns)
+    trust = latent_map.support(_places(latent_map, fine, height)).cpu().reshape(1, 1, *fine)
+    around = torch.nn.ReplicationPad2d(3)(trust)  # blurred, so that single codes make no holes and no islands
+    smooth = torch.nn.functional.avg_pool2d(around, 7, 1)
+    full = torch.nn.functional.interpolate(smooth, sheet.shape[:2], mode="bilinear", align_corners=False)[0, 0].numpy()
+    edges = np.concatenate([tiles[:, 0], tiles[:, -1], tiles[:, :, 0], tiles[:, :, -1]], axis=1)
+    ground = np.median(edges.reshape(-1, 3), axis=0)
+    faded = ground + (sheet - ground) * (FAINTEST + (1 - FAINTEST) * full)[..., None]
+    reach = tall / wide / columns if latent_map.v.dim == 1 else 1.0
+    cell.imshow(faded.round().astype(np.uint8), extent=(-1, 1, -reach, reach), interpolation="lanczos")
+    _axes(cell)
+    cell.set_facecolor(ground / 255)
+    if latent_map.v.dim == 1:
+        cell.set(xlim=(-1, 1), ylim=(-reach, reach), yticks=())
+
+
+def _places(latent_map: LatentMap, shape: tuple[int, int], height: float | None) -> Tensor:
+    """Points (rows * columns, d) in the middles of the cells that tile the map, or its slice at a height."""
+    flat = min(latent_map.v.dim, 2)
+    half = 1 - 1 / torch.tensor(shape[::-1][:flat])
+    points, _ = grid_points(box_region((-half, half), flat), shape if flat == 2 else shape[1:], flat)
+    return points if height is None else torch.cat([points, torch.full((len(points), 1), height)], 1)
+
+
+def _small(images: Tensor, pixels: int) -> np.ndarray:
+    """Bytes (k, h, w, 3) of images, averaged down to at most so many pixels."""
+    shrink = max(images.shape[2:]) / pixels
+    if shrink > 1:
+        size = [max(1, round(side / shrink)) for side in images.shape[2:]]
+        images = torch.nn.functional.adaptive_avg_pool2d(images, size)
+    return to_uint8(images)[..., :3]
