@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from latent_vizae.adapters.zoo.table1 import Table1Autoencoder
+from latent_vizae.codes import as_device, as_whole
 
 __all__ = ["MnistDecoder", "load_mnist"]
 
@@ -90,11 +91,11 @@ class MnistDecoder(nn.Module):
         rows = torch.arange(len(codes)) if label is None else (labels == label).nonzero().squeeze(1)
         if len(rows) == 0:
             raise ValueError(f"MNIST has the digits 0 to 9, asked for label={label!r}.")
-        count = len(rows) if count is None else count
-        if not 1 <= count <= len(rows):
+        count = len(rows) if count is None else as_whole(count, "count", 1)
+        if count > len(rows):
             raise ValueError(f"There are {len(rows)} codes with label={label!r}, asked for count={count}.")
         if seed is not None:
-            rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
+            rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(as_whole(seed, "seed")))]
         rows = rows[:count]
         return codes[rows].float().to(self._device), labels[rows].long().to(self._device)
 
@@ -109,9 +110,8 @@ class MnistDecoder(nn.Module):
         A plain autoencoder has no prior. A point between two codes of one digit (a uniform share of each) is
         the nearest honest thing: it lies where codes lie, and is not one of them.
         """
-        if count < 1:
-            raise ValueError(f"count is at least 1, got {count}.")
-        generator = torch.Generator().manual_seed(seed)
+        count = as_whole(count, "count", 1)
+        generator = torch.Generator().manual_seed(as_whole(seed, "seed"))
         codes, labels = self._bundle["codes"].float(), self._bundle["labels"]
         rows = torch.randint(len(codes), (count,), generator=generator)
         share = torch.rand(count, 1, generator=generator)
@@ -126,8 +126,8 @@ def load_mnist(reference: str = "", device: str | torch.device = "cpu") -> Mnist
     """The entry point of the scheme ``mnist``; it takes no reference.
 
     Raises:
-        ValueError: something stands behind ``mnist:``.
+        ValueError: something stands behind ``mnist:``, or there is no such device.
     """
     if reference:
         raise ValueError(f"The bundled decoder is called 'mnist', got 'mnist:{reference}'.")
-    return MnistDecoder().to(device)
+    return MnistDecoder().to(as_device(device))

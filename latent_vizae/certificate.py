@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .activations import AbTanh
-from .codes import ArrayLike, as_codes
+from .codes import ArrayLike, as_codes, as_whole
 from .decoder import decode_images, require_decoder
 from .geometry import stretch
 from .model import VizAE
@@ -156,54 +156,69 @@ class Certificate:
 
     def statements(self) -> list[tuple[str, str]]:
         """What was found in plain words: ("holds" | "does not hold" | "cannot hold" | "not known", sentence)."""
-        found = []
+        found: list[tuple[str, str]] = []
+
+        def say(verdict: str, *text: str) -> None:
+            found.append((verdict, " ".join(text)))
+
         for part in ("v_e", "v_d", "decoder"):
             maps = [m for m in self.linear_maps if m.name.split(".")[0] == part]
             if not maps:
                 continue
             short = [m for m in maps if not m.full]
-            found.append(
-                ("does not hold", f"{part}: {len(short)} of {len(maps)} linear maps lack full rank: {_names(short)}.")
-                if short
-                else ("holds", f"{part}: all {len(maps)} linear maps have full rank; smallest singular value "
-                      f"{min(m.sigma_min for m in maps):.3g}.")
-            )  # fmt: skip
+            if short:
+                say(
+                    "does not hold",
+                    f"{part}: {len(short)} of {len(maps)} linear maps lack full rank: {_names(short)}.",
+                )
+            else:
+                least = min(m.sigma_min for m in maps)
+                say(
+                    "holds",
+                    f"{part}: all {len(maps)} linear maps have full rank; smallest singular value {least:.3g}.",
+                )
             acts = [a for a in self.activations if a.name.split(".")[0] == part]
             folding = sorted({a.kind for a in acts if a.injective is False})
             unknown = sorted({a.kind for a in acts if a.injective is None})
             if folding:
-                found.append(("does not hold", f"{part}: {', '.join(folding)} maps different inputs to one output."))
+                say("does not hold", f"{part}: {', '.join(folding)} maps different inputs to one output.")
             elif unknown:
-                found.append(("not known", f"{part}: whether {', '.join(unknown)} is one-to-one is not known."))
+                say("not known", f"{part}: whether {', '.join(unknown)} is one-to-one is not known.")
             elif acts:
-                found.append(("holds", f"{part}: all {len(acts)} activations are injective."))
+                say("holds", f"{part}: all {len(acts)} activations are injective.")
             narrow = [m for m in maps if m.narrows]
             if narrow and part != "v_e":
-                found.append(("cannot hold", f"{part}: {len(narrow)} linear maps have fewer outputs than inputs "
-                              f"({_names(narrow)}), so their rank proves nothing; what follows was measured."))  # fmt: skip
+                say(
+                    "cannot hold",
+                    f"{part}: {len(narrow)} linear maps have fewer outputs than inputs ({_names(narrow)}),",
+                    "so their rank proves nothing; what follows was measured.",
+                )
         if self.n > self.dim:
-            found.append(
-                ("cannot hold", f"v_e: a continuous map R^{self.n} -> R^{self.dim} cannot be one-to-one; it can be on "
-                 "the codes that v_d makes, and the round trip measures that.")
-            )  # fmt: skip
-        found.append(
-            ("holds" if self.round_trip_max < 0.1 else "does not hold",
-             f"point -> code -> point comes back to within {self.round_trip_max:.3g} everywhere on the map "
-             f"(root mean square {self.round_trip_rms:.3g}, at the fitted codes at most {self.round_trip_at_codes:.3g}; "
-             "the map is 2 wide).")
-        )  # fmt: skip
-        found.append(
-            ("holds", f"none of {self.pairs} pairs of far points decodes to nearly the same result.")
-            if self.collision_count == 0
-            else ("does not hold", f"{self.collision_count} of {self.pairs} pairs of far points decode to nearly the same "
-                  f"result; the nearest pair: {_pair(self.collisions[0])}.")
-        )  # fmt: skip
+            say(
+                "cannot hold",
+                f"v_e: a continuous map R^{self.n} -> R^{self.dim} cannot be one-to-one; it can be on the codes that",
+                "v_d makes, and the round trip measures that.",
+            )
+        say(
+            "holds" if self.round_trip_max < 0.1 else "does not hold",
+            f"point -> code -> point comes back to within {self.round_trip_max:.3g} everywhere on the map",
+            f"(root mean square {self.round_trip_rms:.3g}, at the fitted codes at most",
+            f"{self.round_trip_at_codes:.3g}; the map is 2 wide).",
+        )
+        if self.collision_count == 0:
+            say("holds", f"none of {self.pairs} pairs of far points decodes to nearly the same result.")
+        else:
+            say(
+                "does not hold",
+                f"{self.collision_count} of {self.pairs} pairs of far points decode to nearly the same result;",
+                f"the nearest pair: {_pair(self.collisions[0])}.",
+            )
         if self.stretch_min is not None and self.stretch_max is not None:
-            found.append(
-                ("holds" if self.stretch_min > 1e-4 else "does not hold",
-                 "every small step on the map changes the image: root mean square change per map unit from "
-                 f"{self.stretch_min:.3g} (slowest place and direction) to {self.stretch_max:.3g} (fastest).")
-            )  # fmt: skip
+            say(
+                "holds" if self.stretch_min > 1e-4 else "does not hold",
+                "every small step on the map changes the image: root mean square change per map unit from",
+                f"{self.stretch_min:.3g} (slowest place and direction) to {self.stretch_max:.3g} (fastest).",
+            )
         return found
 
     def __str__(self) -> str:
@@ -300,7 +315,8 @@ def noise_test(
         seed: of the noise.
     """
     z = as_codes(code)[:1]
-    noise = torch.randn((draws, *z.shape[1:]), generator=torch.Generator().manual_seed(seed)).to(z)
+    generator = torch.Generator().manual_seed(as_whole(seed, "seed"))
+    noise = torch.randn((as_whole(draws, "draws", 1), *z.shape[1:]), generator=generator).to(z)
     norm = max(z.norm().item(), 1e-12)
     clean = decode_images(decoder, z)
     found = []
@@ -343,6 +359,7 @@ def certify(
         raise TypeError(f"certify takes a VizAE (fit() makes one), got {type(v).__name__}.")
     if decoder is not None:
         require_decoder(decoder, v.latent_shape)
+    given = None if codes is None else as_codes(codes, v.latent_shape)
     maps = [*linear_maps(v.encoder, "v_e"), *linear_maps(v.decoder, "v_d")]
     n, rank = v.basis.shape
     upper = torch.linalg.qr(v.basis.double(), mode="r")[1]  # rank x rank, whatever n is
@@ -365,10 +382,8 @@ def certify(
     if decoder is None:
         noise: tuple[NoiseTest, ...] = ()
     else:
-        start = (
-            v.decode(v.points[:1] if len(v.points) else grid[:1]) if codes is None else as_codes(codes, v.latent_shape)
-        )
-        noise = noise_test(decoder, start[:1], seed=seed)
+        start = v.decode(v.points[:1] if len(v.points) else grid[:1]) if given is None else given[:1]
+        noise = noise_test(decoder, start, seed=seed)
     return Certificate(
         linear_maps=tuple(maps),
         activations=tuple(acts),

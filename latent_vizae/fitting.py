@@ -3,7 +3,7 @@
 1. The frame (framing.py): the subspace of the codes, scaled so that distances mean image change.
 2. Codes that vary in no more directions than the map has need no network: an affine v is exact.
 3. Up to 49 codes are placed first (layout.py), and both halves of v are solved to take them there and back.
-4. More codes are learned: in the frame, with neighbours mixed, stopping on held-out codes; then through the decoder.
+4. More codes are learned: in the frame, blurred, stopping on held-out codes; then through the decoder.
 5. The map is turned to its principal axes and scaled into [-1, 1]^d; v is measured.
 """
 
@@ -21,7 +21,7 @@ from tqdm import tqdm
 from .codes import ArrayLike, as_codes, as_device, as_labels, as_whole
 from .decoder import decode_images, differentiable_images, require_decoder
 from .framing import Frame, code_frame, completed_frame
-from .layout import initialise, solve_few
+from .layout import initialise, linear_layer, solve_few
 from .losses import image_loss, mixed_with_neighbours, reconstruction_loss
 from .metrics import fvu, image_error, pca_fvu
 from .model import VizAE, check_dim
@@ -29,13 +29,14 @@ from .report import FitReport
 
 __all__ = ["fit"]
 
-FEW = 50
+FEW, MANY = 50, 1000
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 1000
 MEASURED = 500
 BATCH, IMAGE_BATCH = 512, 64
 CHECK_EVERY, PATIENCE = 50, 8
 
 
+@torch.inference_mode(False)  # training works under a caller's no_grad or inference_mode too
 def fit(
     codes: ArrayLike,
     decoder: Callable[[Tensor], Tensor] | None = None,
@@ -93,6 +94,8 @@ def fit(
         raise ValueError(f"A map of dim={dim} needs codes of at least {dim} values, these have {z.shape[1]}.")
     steps = as_whole(steps, "steps", 1)
     image_steps = None if image_steps is None else as_whole(image_steps, "image_steps")
+    if not isinstance(hidden, tuple | list | None):
+        raise TypeError(f"hidden is a tuple of numbers of units, got {hidden!r}.")
     hidden = None if hidden is None else tuple(as_whole(units, "a size in hidden", 1) for units in hidden)
     generator = torch.Generator().manual_seed(as_whole(seed, "seed"))
     if decoder is not None:
@@ -106,8 +109,9 @@ def fit(
     if frame is not None:
         v = _new_vizae(latent_shape, dim, (), frame, z.device, kept_labels, len(z))
         for network in (v.encoder, v.decoder):
-            network[0].weight.copy_(torch.eye(dim))
-            network[0].bias.zero_()
+            layer = linear_layer(network, 0)
+            layer.weight.copy_(torch.eye(dim))
+            layer.bias.zero_()
     else:
         frame = code_frame(z, latent_shape, decoder, generator)
         sizes = hidden if hidden is not None else _default_hidden(len(z))
@@ -133,7 +137,8 @@ def fit(
             _fill_the_map(v, z)
     v.requires_grad_(False).eval()
     v.points.copy_(v.encode(batch))
-    v.source = getattr(decoder, "source", None)
+    source = getattr(decoder, "source", None)
+    v.source = source if isinstance(source, str) else None
     v.report = _measure(v, z, trained, held_out, decoder, frame.lost_variance, run, time.perf_counter() - started)
     return v
 
@@ -184,7 +189,7 @@ def _new_vizae(
     for name in ("mean", "basis", "frame", "unframe"):
         getattr(v, name).copy_(getattr(frame, name))
     if labels is not None:
-        v.labels.copy_(labels)
+        v.labels = labels.to(device)
     return v.requires_grad_(False)
 
 
@@ -205,10 +210,11 @@ def _train(
     v.requires_grad_(True)
 
     def codes_of(rows: Tensor) -> Tensor:
-        return (v.mean + rows @ v.unframe @ v.basis.T).unflatten(1, v.latent_shape)
+        codes: Tensor = (v.mean + rows @ v.unframe @ v.basis.T).unflatten(1, v.latent_shape)
+        return codes
 
     def frame_loss() -> Tensor:
-        rows = _mixed_batch(x, BATCH, generator)
+        rows = _blurred_batch(x, BATCH, generator)
         return reconstruction_loss(rows, v.decoder(v.encoder(rows)))
 
     def frame_score() -> float:
@@ -223,7 +229,7 @@ def _train(
                 image_steps = 100 if images[0].numel() <= 2**14 else 0
 
             def through_decoder() -> Tensor:
-                rows = _mixed_batch(x, 2 * IMAGE_BATCH, generator)[:IMAGE_BATCH]
+                rows = _blurred_batch(x, 2 * IMAGE_BATCH, generator)[:IMAGE_BATCH]
                 with torch.no_grad():
                     wanted = differentiable_images(decoder, codes_of(rows))
                 return image_loss(wanted, differentiable_images(decoder, codes_of(v.decoder(v.encoder(rows)))))
@@ -233,6 +239,7 @@ def _train(
 
             if image_steps and through_decoder().requires_grad:
                 run.best = math.inf
+                run.keep(v, image_score())  # what has to be beaten
                 _minimise(v, through_decoder, image_score, image_steps, 5e-4, "fit images", run)
     except KeyboardInterrupt:
         run.interrupted = True
@@ -240,10 +247,17 @@ def _train(
     v.requires_grad_(False)
 
 
-def _mixed_batch(x: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """A random batch of codes, each moved towards one of its neighbours in it."""
-    rows = x[torch.randint(len(x), (min(size, len(x)),), generator=generator).to(x.device)]
-    return mixed_with_neighbours(rows, generator)
+def _blurred_batch(x: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """A random batch of codes, blurred, so that what lies around them is learned too.
+
+    Many codes are moved towards one of their neighbours and a little beyond; few codes have no near neighbours and
+    get more noise instead. (Held-out image error of 60, 200 and 2000 codes of all digits, without either: 0.0718,
+    0.0621, -; neighbours alone: 0.0690, 0.0646, 0.0467; as here: 0.0658, 0.0600, 0.0460.)
+    """
+    rows = x[torch.randint(len(x), (size,), generator=generator).to(x.device)]
+    many = len(x) >= MANY
+    rows = mixed_with_neighbours(rows, generator) if many else rows
+    return rows + (0.2 if many else 0.3) * torch.randn(rows.shape, generator=generator).to(x)
 
 
 def _minimise(
@@ -256,7 +270,8 @@ def _minimise(
     run: _Run,
 ) -> None:
     """Adam under a one-cycle rate; every 50 steps the score decides whether these are the best weights."""
-    optimiser = torch.optim.Adam(v.parameters(), rate)
+    weights = list(v.parameters())
+    optimiser = torch.optim.Adam(weights, rate)
     stale = 0
     bar = tqdm(range(1, steps + 1), desc=title, disable=not run.progress, leave=False)
     try:
@@ -265,7 +280,7 @@ def _minimise(
             optimiser.param_groups[0]["lr"] = rate * warm * 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
             loss = loss_of()
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward(inputs=weights)  # and not into the decoder's
             optimiser.step()
             run.steps += 1
             if step % CHECK_EVERY == 0 or step == steps:
@@ -289,7 +304,7 @@ def _fill_the_map(v: VizAE, z: Tensor) -> None:
     axes = axes * torch.where((centred @ axes).pow(3).sum(0) < 0, -1.0, 1.0)
     low, high = (points @ axes).amin(0), (points @ axes).amax(0)
     middle, half = (low + high) / 2, ((high - low) / 2 * (1 + 1e-6)).clamp(min=1e-9)
-    last, first = v.encoder[-1], v.decoder[0]
+    last, first = linear_layer(v.encoder, -1), linear_layer(v.decoder, 0)
     last.weight.copy_((axes.T @ last.weight.double()) / half.unsqueeze(1))
     last.bias.copy_((axes.T @ last.bias.double() - middle) / half)
     weight = first.weight.double() @ axes
@@ -319,7 +334,11 @@ def _measure(
         if decoder is None:
             return unexplained, None
         few = slice(MEASURED)
-        return unexplained, image_error(decode_images(decoder, codes[few]), decode_images(decoder, decoded[few]))
+        try:
+            return unexplained, image_error(decode_images(decoder, codes[few]), decode_images(decoder, decoded[few]))
+        except KeyboardInterrupt:
+            run.interrupted = True
+            return unexplained, None
 
     trained_fvu, trained_error = errors(trained)
     held_fvu, held_error = errors(held_out)

@@ -127,7 +127,8 @@ def code_frame(
 
 
 IMAGE_CHANGE = 0.005
-"""Mean square image change from the middle of a completed direction to its ends: visible, and still the same thing (0.008 turns some MNIST digits into others)."""
+"""Mean square image change from the middle of a completed direction to its ends: visible, and still the same thing
+(0.008 turns some MNIST digits into others)."""
 
 
 def completed_frame(

@@ -27,8 +27,8 @@ def metric_samples(images_of: Images, inputs: Tensor, probes: int, generator: to
         (B * probes, n), or None where ``images_of`` has no gradients.
     """
     samples = []
-    with torch.enable_grad():
-        inputs = inputs.detach().requires_grad_()
+    with torch.inference_mode(False):
+        inputs = inputs.detach().clone().requires_grad_()
         images = images_of(inputs)
         if not images.requires_grad:
             return None

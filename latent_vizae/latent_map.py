@@ -87,7 +87,8 @@ class LatentMap:
             Samples row by row; of a 2-D map the first row is the top (the largest second coordinate).
 
         Raises:
-            ValueError: a box that is empty, has its corners swapped or another dimension; a shape that is not d numbers.
+            ValueError: a box that is empty, has its corners swapped or another dimension; a shape that is not d
+                numbers.
         """
         dim = self.v.dim
         box = ((-1.0,) * dim, (1.0,) * dim) if box is None else box
@@ -264,8 +265,8 @@ class LatentMap:
 
         ``exp(-(u / h)^2 / 2)`` with u the larger of the distance to the nearest fitted code on the map and the
         cycle error ``|v_e(v_d(point)) - point|``, and h the spacing of the codes: the radius of a ball of which
-        there are enough, one per code, to fill the map. A map of at most d codes is a surface spanned around them on purpose;
-        its spacing is that of d + 1.
+        there are enough, one per code, to fill the map. A map of at most d codes is a surface spanned around them on
+        purpose; its spacing is that of d + 1.
 
         Args:
             points: (P, d).
@@ -278,11 +279,8 @@ class LatentMap:
         if len(known) == 0:
             raise ValueError("This v carries no points, so it has no support.")
         if len(known) > SUPPORT_POINTS:
-            known = known[
-                torch.randperm(len(known), generator=torch.Generator().manual_seed(0))[:SUPPORT_POINTS].to(
-                    known.device
-                )
-            ]
+            order = torch.randperm(len(known), generator=torch.Generator().manual_seed(0))
+            known = known[order[:SUPPORT_POINTS].to(known.device)]
         spacing = 2 / max(len(known), self.v.dim + 1) ** (1 / self.v.dim)
         nearest = torch.cat([torch.cdist(batch, known).amin(1) for batch in rows.split(4096)])
         cycle = (self.v.encode(self.v.decode(rows)) - rows).norm(dim=1)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.quasirandom import SobolEngine
 
-__all__ = ["initialise", "place_few", "solve_few", "solve_last_layer"]
+__all__ = ["initialise", "linear_layer", "place_few", "solve_few", "solve_last_layer"]
 
 OFF_SURFACE = 4
 """Noisy copies of the surface from which v_e learns to come back to it."""
@@ -69,9 +69,17 @@ def place_few(x: Tensor, dim: int, iterations: int = 200) -> Tensor:
     return ((points - (low + high) / 2) / ((high - low) / 2).clamp(min=1e-12)).to(x)
 
 
+def linear_layer(network: nn.Sequential, index: int) -> nn.Linear:
+    """The first (0) or last (-1) layer of one half of v."""
+    layer = network[index]
+    if not isinstance(layer, nn.Linear):
+        raise TypeError(f"layer {index} of v is linear, got {type(layer).__name__}.")
+    return layer
+
+
 @torch.no_grad()
 def initialise(network: nn.Sequential, generator: torch.Generator, features: float | None = None) -> None:
-    """Glorot's uniform weights (square layers: orthogonal ones, of full rank by construction), zero biases, a = 1, b = 0.
+    """Glorot's uniform weights (square layers: orthogonal, so of full rank), zero biases, a = 1, b = 0.
 
     Args:
         network: of linear layers and abTanh.
@@ -116,16 +124,17 @@ def solve_last_layer(network: nn.Sequential, inputs: Tensor, targets: Tensor, we
     gram = hidden.T @ hidden
     gram.diagonal().add_(1e-9 * gram.diagonal().mean())
     solution = torch.linalg.solve(gram, hidden.T @ (targets.double() * roots))
-    network[-1].weight.copy_(solution[:-1].T)
-    network[-1].bias.copy_(solution[-1])
+    last = linear_layer(network, -1)
+    last.weight.copy_(solution[:-1].T)
+    last.bias.copy_(solution[-1])
 
 
 @torch.no_grad()
 def solve_few(encoder: nn.Sequential, decoder: nn.Sequential, x: Tensor, dim: int, generator: torch.Generator) -> None:
     """Set v_e and v_d so that few codes come back, with a calm map between them and a way back from all of it.
 
-    Random features and least squares, in closed form. The codes weigh 10,000 times as much as a cloud of points over the
-    whole map, where v_d is to give a mean of the codes, the nearer ones counting more (so that what lies between
+    Random features and least squares, in closed form. The codes weigh 10,000 times as much as a cloud of points over
+    the whole map, where v_d is to give a mean of the codes, the nearer ones counting more (so that what lies between
     and beyond the codes is made of them, Shepard 1968), and v_e is to undo v_d, there and with noise of unit size
     added, so that other codes find a place on the map too.
 
@@ -137,7 +146,7 @@ def solve_few(encoder: nn.Sequential, decoder: nn.Sequential, x: Tensor, dim: in
         generator: source of the randomness, on the CPU.
     """
     points = 0.98 * place_few(x, dim)
-    steepness = 0.5 * min(decoder[0].out_features, max(4, len(x))) ** (1 / dim)
+    steepness = 0.5 * min(linear_layer(decoder, 0).out_features, max(4, len(x))) ** (1 / dim)
     initialise(encoder, generator)
     initialise(decoder, generator, steepness)
     between = (SobolEngine(dim, scramble=True, seed=0).draw(256 * dim) * 2.4 - 1.2).to(x)

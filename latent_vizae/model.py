@@ -102,6 +102,7 @@ class VizAE(nn.Module):
         self.register_buffer("labels", torch.zeros(count, dtype=torch.int64) if labelled else None)
         self.report: FitReport | None = None
         self.source: str | None = None
+        self.float()  # whatever torch's default is
 
     @property
     def device(self) -> torch.device:

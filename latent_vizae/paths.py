@@ -120,7 +120,8 @@ def _relax(field: Tensor, line: Tensor, steps: int, size: int = 33) -> Tensor:
     """Minimise the energy of a curve with fixed ends."""
     lengths = torch.cat([line.new_zeros(1), (line[1:] - line[:-1]).norm(dim=1).cumsum(0)])
     start = resample(line, lengths, torch.linspace(0, 1, size).to(line) * lengths[-1])
-    with torch.enable_grad():
+    with torch.inference_mode(False):  # a caller's no_grad or inference_mode does not reach in here
+        field, start = field.clone(), start.clone()
         inner = start[1:-1].clone().requires_grad_()
         optimiser = torch.optim.Adam([inner], 5e-3)
         for _ in range(steps):

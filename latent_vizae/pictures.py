@@ -21,7 +21,7 @@ from .saving import atomic_file
 
 __all__ = ["layer_picture", "map_picture", "need_plot"]
 
-INK, QUIET, FRAME, ACCENT = "#222222", "#767676", "#c4c4c4", "#2f6db3"
+INK, QUIET, FRAME, ACCENT, MARK = "#222222", "#767676", "#c4c4c4", "#2f6db3", "#e8590c"
 PALETTE = (
     "#4e79a7", "#f28e2b", "#d64550", "#58b5ae", "#4f9d46", "#e0b92f", "#a565a0", "#ff8fa3", "#8f6246", "#454545",
     "#9ecae9", "#ffbf79", "#ff9d98", "#86bcb6", "#8cd17d", "#f1ce63", "#d4a6c8", "#d37295", "#d7b5a6", "#a0a0a0",
@@ -51,8 +51,8 @@ def map_picture(
 ) -> Path:
     """Draw a map twice: the fitted codes as points, and what each place of the map decodes to.
 
-    A 2-D map shows its points beside a mosaic of images in their places, which fades where the map has no codes to
-    stand on (`LatentMap.support`). A 1-D map shows its points as a rug over a strip of images, a 3-D map the three
+    A 2-D map shows its points beside a mosaic of images in their places, which fades into the images' own
+    background where the map has no codes to stand on (`LatentMap.support`). A 1-D map shows its points as a rug over a strip of images, a 3-D map the three
     projections of its points over three slices of images.
 
     Args:
@@ -150,7 +150,14 @@ def layer_picture(certificate: Certificate, path: str | Path, *, points: Tensor 
             if torch.equal(layer[:, 0], layer[:, 1]):  # one direction has one stretch
                 break
         cell.set(yscale="log", ylabel=unit)
-        cell.plot(known[:, 0], torch.full((len(known),), 0.02), "|", color=QUIET, alpha=0.5, transform=cell.get_xaxis_transform())
+        cell.plot(
+            known[:, 0],
+            torch.full((len(known),), 0.02),
+            "|",
+            color=QUIET,
+            alpha=0.5,
+            transform=cell.get_xaxis_transform(),
+        )
         _caption(cell, "how fast the image changes along the map")
         return _save(figure, target)
     side = round(len(layer) ** (1 / dim))
@@ -164,7 +171,12 @@ def layer_picture(certificate: Certificate, path: str | Path, *, points: Tensor 
         norm = LogNorm(low, high if high > low * 1.001 else low * 1.01)
         edge = 1 + 1 / (side - 1)
         picture = cell.imshow(
-            heat.T.numpy(), origin="lower", extent=(-edge, edge, -edge, edge), norm=norm, cmap="magma", interpolation="bilinear"
+            heat.T.numpy(),
+            origin="lower",
+            extent=(-edge, edge, -edge, edge),
+            norm=norm,
+            cmap="magma",
+            interpolation="bilinear",
         )
         _axes(cell)
         shown = _few(known)
@@ -185,7 +197,9 @@ def _checked(path: str | Path) -> Path:
     return Path(path)
 
 
-def _figure(width: float, height: float, rows: int = 1, columns: int = 1, title: str | None = None) -> tuple[Any, list[Any]]:
+def _figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, title: str | None = None
+) -> tuple[Any, list[Any]]:
     """A white figure of so many inches, and its panels in reading order."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -233,7 +247,9 @@ def _colours(labels: Tensor | None, count: int) -> tuple[np.ndarray, dict[str, s
     kinds = [] if labels is None else labels.unique().tolist()
     if labels is None or not 1 <= len(kinds) <= MOST_LABELS:
         return np.full(count, ACCENT), {}
-    names = {kind: PALETTE[kind if max(kinds) < MOST_LABELS and min(kinds) >= 0 else at] for at, kind in enumerate(kinds)}
+    names = {
+        kind: PALETTE[kind if max(kinds) < MOST_LABELS and min(kinds) >= 0 else at] for at, kind in enumerate(kinds)
+    }
     return np.array([names[kind] for kind in labels.tolist()]), {str(kind): colour for kind, colour in names.items()}
 
 
@@ -251,7 +267,9 @@ def _rug(cell: Any, points: Tensor, labels: Tensor | None, colours: np.ndarray) 
     split = 1 <= len(kinds) <= MOST_LABELS
     heights = torch.bucketize(labels, labels.unique()) if split and labels is not None else torch.zeros(len(points))
     top = heights[shown].float()
-    cell.vlines(points[shown, 0], -top - 0.36, -top + 0.36, colors=colours[shown], alpha=_alpha(4 * len(shown)), linewidth=0.9)
+    cell.vlines(
+        points[shown, 0], -top - 0.36, -top + 0.36, colors=colours[shown], alpha=_alpha(4 * len(shown)), linewidth=0.9
+    )
     _axes(cell, equal=False)
     cell.set(yticks=[-at for at in range(len(kinds))] if split else [], xlim=(-1, 1), xticks=())
     if split:
@@ -268,7 +286,10 @@ def _legend(figure: Any, cell: Any, names: dict[str, str], below: bool) -> None:
         return
     from matplotlib.lines import Line2D
 
-    dots = [Line2D([], [], marker="o", linestyle="", color=colour, markersize=7, markeredgewidth=0) for colour in names.values()]
+    dots = [
+        Line2D([], [], marker="o", linestyle="", color=colour, markersize=7, markeredgewidth=0)
+        for colour in names.values()
+    ]
     cell.legend(
         dots, names, loc="upper center", bbox_to_anchor=(0.5, -0.045), ncols=min(10, len(names)), frameon=False,
         fontsize=10, labelcolor=INK, handletextpad=0.0, columnspacing=1.0, borderaxespad=0.2,
@@ -279,7 +300,7 @@ def _outline(cell: Any, corners: Any) -> None:
     from matplotlib.patches import Rectangle
 
     (left, low), (width, height) = corners.low.tolist(), (corners.high - corners.low).tolist()
-    for colour, thickness in (("white", 3.5), (INK, 1.6)):
+    for colour, thickness in (("white", 3.6), (MARK, 2.0)):
         cell.add_patch(Rectangle((left, low), width, height, fill=False, color=colour, linewidth=thickness))
 
 

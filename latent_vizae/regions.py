@@ -133,7 +133,7 @@ def grid_points(region: Region, shape: int | tuple[int, ...] | None, dim: int) -
 
 def cover(region: Region, count: int, seed: int) -> Tensor:
     """An even random cover: the first scrambled Sobol points (Sobol 1967, Owen 1998) that lie inside."""
-    engine = SobolEngine(len(region.low), scramble=True, seed=seed)
+    engine = SobolEngine(len(region.low), scramble=True, seed=as_whole(seed, "seed"))
     inside: list[Tensor] = []
     found = 0
     for _ in range(64):

@@ -94,7 +94,8 @@ def _digest(config: str, tensors: dict[str, Tensor]) -> str:
     total = hashlib.sha256(config.encode())
     for name in sorted(tensors):
         total.update(f"\n{name} {tensors[name].dtype} {tuple(tensors[name].shape)}\n".encode())
-        total.update(memoryview(tensors[name].reshape(-1).view(torch.uint8).numpy()))
+        values: Any = tensors[name].reshape(-1).view(torch.uint8).numpy()
+        total.update(values)
     return total.hexdigest()
 
 
