@@ -1,300 +1,582 @@
-"""The command ``latent-vizae``: a map from the shell, without a line of Python."""
+"""The ``latent-vizae`` command: maps, grids, paths and certificates from a terminal or a script.
+
+Results go to files and to stdout, progress and errors to stderr. What a person did wrong is one line and exit code 2;
+a bug keeps its traceback and exits 1; Ctrl-C exits 130. Files appear whole or not at all.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
-import sys
-import tempfile
-from collections.abc import Callable
+import os
+import platform
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
 from importlib.metadata import entry_points, version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Optional
 
+import numpy as np
+import torch
 import typer
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from typer.core import TyperGroup
+
+from . import pictures
+from .certificate import Certificate, certify
+from .codes import as_codes, as_labels
+from .decoder import ENTRY_POINT_GROUP, load_decoder
+from .fitting import fit
+from .latent_map import LatentMap
+from .model import VizAE
+from .samples import Samples
+from .saving import MODEL_FILE
+
+__all__ = ["app", "main"]
+
+REPORT_FILE = "report.json"
+DEFAULT_COUNT = 2000
+PATH_FRAMES = 24
+
+
+class _Commands(TyperGroup):
+    """Turns what a person can mend into one line on stderr, and Ctrl-C into exit code 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("latent-vizae: interrupted", err=True)
+            raise typer.Exit(130) from None
+        except (ValueError, TypeError, ImportError, OSError) as error:
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise  # a reader such as `head` has left
+            typer.echo(f"latent-vizae: error: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(2) from error
+
 
 app = typer.Typer(
-    name="latent-vizae",
+    cls=_Commands,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="See and steer the latent space of a pretrained generator. Start with: latent-vizae map --out out",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+class _Curve(str, Enum):
+    straight = "straight"
+    shortest = "shortest"
+
+
+class _Pace(str, Enum):
+    constant = "constant"
+    linear = "linear"
+
+
+AnyV = Annotated[Path, typer.Option("--v", metavar="DIR", help="Folder of a v: what `map` wrote, or its v/.")]
+AnyDecoder = Annotated[
+    Optional[str],  # noqa: UP045 (typer reads this at run time, on Python 3.10 too)
+    typer.Option(metavar="NAME", help="Decoder, as load_decoder takes it. By default the one that v was fitted with."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else.")]
-Saved = Annotated[Path, typer.Option("--v", help="Folder of a saved v, such as out/v.")]
-Named = Annotated[str | None, typer.Option("--decoder", help="Name of the generator; by default the one v names.")]
-MADE_BY = "latent-vizae map"
 
 
-def _say(text: str) -> None:
-    typer.echo(text)
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"latent-vizae {version('latent-vizae')}")
+        raise typer.Exit
 
 
-def _load(v_folder: Path, name: str | None) -> tuple[Any, Any]:
-    """A saved v and its decoder."""
-    from latent_vizae import VizAE, load_decoder
+@app.callback()
+def _latent_vizae(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """See and steer the latent space of a pretrained generator.
 
-    v = VizAE.from_pretrained(v_folder)
-    source = name or v.source
-    if source is None:
-        raise ValueError(f"{v_folder} does not say which generator it is of; name it with --decoder.")
-    return v, load_decoder(source)
+    A decoder turns codes into images. `map` fits v, a two-way map between codes and points of [-1, 1]^d; `grid` and
+    `path` decode regions and ways of it; `certify` measures how far to trust it.
+
+    \b
+    Start here:
+      latent-vizae map --decoder mnist --label 5 --out fives
+      latent-vizae grid --v fives --box=-0.5,-0.5,0.5,0.5 --out grid.png
+      latent-vizae path --v fives --from=-0.8,0 --to=0.8,0 --out path.gif
+
+    Exit codes: 0 done, 1 a bug, 2 something to mend in what was asked, 130 interrupted (Ctrl-C).
+    """
 
 
-def _read_codes(file: Path) -> tuple[Any, Any]:
-    """Codes, and labels or None, of a .npy or .safetensors file."""
-    import numpy as np
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+@app.command("map")
+def map_(
+    decoder: Annotated[
+        str, typer.Option(metavar="NAME", help="Decoder, as load_decoder takes it; `latent-vizae info` lists them.")
+    ] = "mnist",
+    codes: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="FILE",
+            help="Codes to map instead of the decoder's examples: .npy, or .safetensors with a tensor `codes` "
+            "(k, *latent_shape) and, if you like, `labels` (k,).",
+        ),
+    ] = None,
+    label: Annotated[Optional[int], typer.Option(help="Only codes with this label.")] = None,  # noqa: UP045
+    count: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help=f"Number of codes, drawn by the seed.  [default: {DEFAULT_COUNT}; with --codes: all]"),
+    ] = None,
+    dim: Annotated[int, typer.Option(help="Dimension of the map: 1, 2 or 3.")] = 2,
+    seed: Annotated[int, typer.Option(help="Same seed, same machine: same map.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write: new, empty, or an earlier map's.")] = Path(
+        "out"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Fit a map of codes and write all there is to see of it.
 
+    \b
+    Examples:
+      latent-vizae map --out digits
+      latent-vizae map --label 5 --count 200 --dim 2 --out fives
+      latent-vizae map --decoder mnist --codes my_codes.npy --out mine
+
+    \b
+    Writes into DIR:
+      map.png          the codes as points, and the images that the map's points decode to
+      grid.png         samples of the whole map, in a grid
+      path.gif, .png   a transformation between two codes that lie far apart
+      layers.png       how fast images change over the map, rms image change per map unit
+      certificate.txt  whether the map is one-to-one and smooth, measured
+      report.json      all the numbers
+      v/               the map itself, for --v and VizAE.from_pretrained
+
+    Points lie in [-1, 1]^dim; FVU is the fraction of the codes' variance that the map leaves unexplained, 0 best;
+    image errors are mean squares over pixels in [0, 1]. Ctrl-C while it fits keeps the best map so far (exit 130).
+    """
+    with _output_folder(out, "latent-vizae map") as folder:
+        pictures.need_plot()
+        f_d = load_decoder(decoder)
+        batch, labels = _codes(f_d, decoder, codes, label, count, seed)
+        v = fit(batch, f_d, dim, labels=labels, seed=seed, progress=True)
+        report = v.report
+        if report is None:
+            raise RuntimeError("fit returned a v without a report.")
+        if report.interrupted:
+            typer.echo("latent-vizae: interrupted; writing the best map so far", err=True)
+        typer.echo("decoding, measuring, drawing ...", err=True)
+        certificate = _write_map(folder, v, f_d, batch)
+        asked = {
+            "decoder": decoder, "codes": None if codes is None else str(codes), "label": label, "count": len(batch),
+            "dim": dim, "seed": seed,
+        }  # fmt: skip
+        document = {"made_by": "latent-vizae map", "latent_vizae": version("latent-vizae"), "asked": asked,
+                    "fit": report.to_dict(), "certificate": certificate.to_dict()}  # fmt: skip
+        _write_json(folder / REPORT_FILE, document)
+        names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    if as_json:
+        _print_json({**document, "out": str(out), "files": names})
+    else:
+        verdicts = [verdict for verdict, _ in certificate.statements()]
+        counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
+        typer.echo(f"{report}\ncertificate: {counts}")
+        for verdict, text in certificate.statements():
+            if verdict == "does not hold":
+                typer.echo(f"  does not hold: {text}")
+        typer.echo(f"wrote {out}: {', '.join(names)}")
+    if report.interrupted:
+        raise typer.Exit(130)
+
+
+def _write_map(folder: Path, v: VizAE, f_d: Any, codes: Tensor) -> Certificate:
+    """All of a map but its report."""
+    m = LatentMap(v, f_d)
+    v.save_pretrained(folder / "v")
+    pictures.map_picture(m, folder / "map.png")
+    shapes: dict[int, tuple[int, ...]] = {1: (20,), 2: (10, 10), 3: (5, 5, 5)}
+    m.grid(shape=shapes[v.dim]).save(folder / "grid.png")
+    ends = _far_apart(v.points)
+    if ends is None:
+        side = torch.eye(1, v.dim)[0] * 0.8
+        way = m.path(-side, side, frames=PATH_FRAMES)
+    else:
+        way = m.path(*codes[list(ends)], frames=PATH_FRAMES, residual=True)
+    for ending in ("gif", "png"):
+        way.save(folder / f"path.{ending}")
+    certificate = certify(v, f_d)
+    pictures.layer_picture(certificate, folder / "layers.png", points=v.points)
+    (folder / "certificate.txt").write_text(f"{certificate}\n", encoding="utf-8")
+    return certificate
+
+
+def _far_apart(points: Tensor) -> tuple[int, int] | None:
+    """The two points farthest from each other among the four fifths nearest to the middle; outliers make poor ends."""
+    if len(points) < 2 or not (points != points[0]).any():
+        return None
+    apart = (points - points.median(0).values).norm(dim=1)
+    inner = apart.argsort()[: max(2, len(points) * 4 // 5)]
+    inner = inner if len(inner) <= 1000 else inner[:: len(inner) // 1000]
+    distances = torch.cdist(points[inner], points[inner])
+    first, second = divmod(int(distances.argmax()), len(inner))
+    return int(inner[first]), int(inner[second])
+
+
+@app.command()
+def grid(
+    v: AnyV,
+    out: Annotated[Path, typer.Option(metavar="FILE", help=".png (a sheet), .gif, .mp4 or .safetensors.")],
+    box: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="X0,Y0,X1,Y1",
+            help="Region of the map: its lower corner, then its upper one (2 numbers on a 1-D map, 6 on a 3-D one). "
+            "By default the whole map.",
+        ),
+    ] = None,
+    shape: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="ROWSxCOLUMNS", help="10x10 for 2-D, 10 for 1-D, 10x10x10 for 3-D.  [default: 10 each]"),
+    ] = None,
+    decoder: AnyDecoder = None,
+    as_json: Json = False,
+) -> None:
+    """Decode a regular grid over a box of a map: samples of interest.
+
+    \b
+    Examples:
+      latent-vizae grid --v fives --out all.png
+      latent-vizae grid --v fives --box=-0.2,0.1,0.3,0.6 --shape 8x12 --out some.png
+      latent-vizae grid --v fives --shape 40x40 --out some.safetensors
+
+    Map units: the fitted codes lie in [-1, 1]^d. The first row is the top of the map. A .safetensors file holds
+    points (k, d), codes (k, *latent_shape) and images (k, C, H, W).
+    """
+    m = _load_map(v, decoder)
+    corners = None
+    if box is not None:
+        numbers = _numbers(box, "--box")
+        if len(numbers) != 2 * m.v.dim:
+            raise ValueError(f"--box takes {2 * m.v.dim} numbers on a {m.v.dim}-D map, got {box!r}.")
+        corners = (numbers[: m.v.dim], numbers[m.v.dim :])
+    counts = None if shape is None else _counts(shape)
+    _save(m.grid(corners, counts), out, as_json)
+
+
+@app.command("path")
+def path_(
+    v: AnyV,
+    start: Annotated[
+        str, typer.Option("--from", metavar="END", help="A point such as 0.5,-0.2, or the number of an example code.")
+    ],
+    end: Annotated[str, typer.Option("--to", metavar="END", help="The other end, likewise.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help=".gif, .mp4, .png (a strip) or .safetensors.")],
+    via: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="END", help="A corner on the way; may be given many times."),
+    ] = None,
+    frames: Annotated[int, typer.Option(help="Number of frames, at least 2.")] = 16,
+    curve: Annotated[
+        _Curve, typer.Option(help="Straight lines on the map, or the way on which images change least.")
+    ] = _Curve.straight,
+    pace: Annotated[
+        _Pace, typer.Option(help="Equal image changes from frame to frame, or equal steps on the map.")
+    ] = _Pace.constant,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Between codes: start and end at their own images, not at the map's.")
+    ] = False,
+    label: Annotated[Optional[int], typer.Option(help="Count example codes among those with this label.")] = None,  # noqa: UP045
+    decoder: AnyDecoder = None,
+    as_json: Json = False,
+) -> None:
+    """Decode a way along a map, frame by frame: a transformation between samples.
+
+    \b
+    Examples:
+      latent-vizae path --v digits --from=-0.8,0 --to=0.8,0 --out way.gif
+      latent-vizae path --v digits --from=-0.8,0 --via=0,0.5 --to=0.8,0 --frames 32 --out way.mp4
+      latent-vizae path --v fives --label 5 --from 0 --to 7 --exact --curve shortest --out five.gif
+
+    A whole number is a code, counted from 0 among the decoder's examples; anything else is a point, its d
+    coordinates in map units (on a 1-D map write 1.0 for the point 1). An .mp4 needs the extra `plot`.
+    """
+    m = _load_map(v, decoder)
+    given = [start, *(via or []), end]
+    numbered = [text.strip().isdecimal() for text in given]
+    codes = _examples_at([int(text) for text, is_code in zip(given, numbered, strict=True) if is_code], m, label)
+    if all(numbered):
+        corners = codes
+    elif exact:
+        raise ValueError(
+            "--exact needs codes as all ends (whole numbers); a point has nothing that the map leaves out."
+        )
+    else:
+        placed = iter(m.v.encode(codes) if len(codes) else codes)
+        corners = [
+            next(placed) if is_code else _point(text, m.v.dim) for text, is_code in zip(given, numbered, strict=True)
+        ]
+    _save(m.path(*corners, frames=frames, pace=pace.value, curve=curve.value, residual=exact), out, as_json)
+
+
+@app.command("certify")
+def certify_(v: AnyV, decoder: AnyDecoder = None, as_json: Json = False) -> None:
+    """Measure whether a map is one-to-one and smooth, and say what cannot be.
+
+    \b
+    Examples:
+      latent-vizae certify --v fives
+      latent-vizae certify --v fives --json > certificate.json
+
+    Prints the rank of every layer, the noise test and the verdicts. Distances between points are in map units (the
+    map is 2 wide), stretches in root mean square image change per map unit.
+    """
+    loaded = _load_v(v)
+    name = decoder or loaded.source
+    certificate = certify(loaded, None if name is None else load_decoder(name))
+    if as_json:
+        _print_json(certificate.to_dict())
+    else:
+        typer.echo(str(certificate))
+
+
+@app.command()
+def paper(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write: new, empty, or an earlier paper's.")],
+    as_json: Json = False,
+) -> None:
+    """Reproduce the figures and tables of the paper (Ko et al. 2023), about five minutes on two cores.
+
+    \b
+    Example:
+      latent-vizae paper --out paper
+
+    Writes the pictures of Figures 5, 6, 7, 9, 10, 11 and 12, and a report with our numbers beside the paper's.
+    """
+    from .paper import write_paper
+
+    with _output_folder(out, "latent-vizae paper") as folder:
+        summary = write_paper(folder, progress=True)
+        _write_json(folder / REPORT_FILE, {**summary, "made_by": "latent-vizae paper"})
+        names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    if as_json:
+        _print_json(summary)
+    else:
+        typer.echo(f"wrote {out}: {', '.join(names)}")
+
+
+@app.command()
+def info(
+    v: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--v", metavar="DIR", help="A v to describe: its configuration and what fit measured."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show versions, the decoders that are installed, and what a v is.
+
+    \b
+    Examples:
+      latent-vizae info
+      latent-vizae info --v fives --json
+    """
+    versions = {
+        "latent_vizae": version("latent-vizae"), "torch": torch.__version__, "numpy": np.__version__,
+        "python": platform.python_version(),
+    }  # fmt: skip
+    decoders = {entry.name: entry.value for entry in sorted(entry_points(group=ENTRY_POINT_GROUP))}
+    document: dict[str, Any] = {"versions": versions, "decoders": decoders}
+    if v is not None:
+        document["v"] = _load_v(v).config
+    if as_json:
+        _print_json(document)
+        return
+    for title, values in document.items():
+        typer.echo(title)
+        report = values.get("report") or {}
+        for key, value in {**values, **report}.items():
+            if key != "report":
+                typer.echo(f"  {key:<22}{value}")
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="latent-vizae")
+
+
+@contextmanager
+def _output_folder(out: Path, maker: str) -> Iterator[Path]:
+    """Give a hidden folder to write into; what it holds goes to ``out`` on a clean exit, or goes away.
+
+    A new ``out`` appears in one step. An earlier one gets its files replaced one by one, the report last.
+
+    Raises:
+        ValueError: ``out`` is a file, holds something that ``maker`` did not make, or cannot be written.
+    """
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out is a folder, {out} is a file. Choose another name.")
+    found = [path for path in out.iterdir() if not path.name.startswith(".latent-vizae-")] if out.exists() else []
+    if found and _maker(out / REPORT_FILE) != maker:
+        raise ValueError(
+            f"{out} already holds something else ({found[0].name}). Choose a new folder, or empty this one."
+        )
+    is_new = not out.exists()
+    parents = [parent for parent in out.absolute().parents if not parent.exists()]
+    partial = (out.parent if is_new else out) / f".latent-vizae-{secrets.token_hex(6)}"
+    try:
+        try:
+            partial.mkdir(parents=True)
+            if not is_new:
+                os.access(out, os.W_OK)
+        except OSError as error:
+            raise ValueError(f"Cannot write {out}: {error.strerror}. Choose a folder that can be written.") from error
+        yield partial
+        if is_new:
+            partial.rename(out)
+            return
+        files = [path for path in partial.rglob("*") if path.is_file()]
+        for path in sorted(files, key=lambda path: path.name == REPORT_FILE):
+            target = out / path.relative_to(partial)
+            target.parent.mkdir(exist_ok=True)
+            path.replace(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        for parent in parents:
+            if parent.exists() and not any(parent.iterdir()):
+                parent.rmdir()
+
+
+def _maker(report: Path) -> str | None:
+    """Which command made a report, or None."""
+    try:
+        document = json.loads(report.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    made_by = document.get("made_by") if isinstance(document, dict) else None
+    return made_by if isinstance(made_by, str) else None
+
+
+def _codes(
+    f_d: Any, name: str, file: Path | None, label: int | None, count: int | None, seed: int
+) -> tuple[Tensor, Tensor | None]:
+    """The codes to map and their labels, from a file or from the decoder."""
+    if count is not None and count < 1:
+        raise ValueError(f"--count is at least 1, got {count}.")
+    if file is None:
+        if hasattr(f_d, "examples"):
+            codes, labels = f_d.examples(label=label, count=count or DEFAULT_COUNT, seed=seed)
+            return codes, labels
+        if hasattr(f_d, "sample") and label is None:
+            return f_d.sample(count or DEFAULT_COUNT, seed), None
+        raise ValueError(
+            f"The decoder {name!r} brings no codes{'' if label is None else ' with labels'}: give --codes."
+        )
+    codes, labels = _read_codes(file)
+    rows = torch.arange(len(codes))
+    if label is not None:
+        if labels is None:
+            raise ValueError(f"--label needs labels, and {file} has none. Save them in a .safetensors beside `codes`.")
+        rows = rows[labels == label]
+        if len(rows) == 0:
+            raise ValueError(f"No code in {file} has the label {label}; there are {labels.unique().tolist()[:20]}.")
+    if count is not None:
+        if count > len(rows):
+            raise ValueError(f"--count {count} asks for more codes than there are: {len(rows)}.")
+        rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:count]]
+    return codes[rows], None if labels is None else labels[rows]
+
+
+def _read_codes(file: Path) -> tuple[Tensor, Tensor | None]:
+    """Codes and labels from .npy (never pickles) or .safetensors."""
+    ending = file.suffix.lower()
+    if ending not in (".npy", ".safetensors"):
+        raise ValueError(
+            f"--codes takes .npy or .safetensors (a tensor `codes`, perhaps `labels`), got {file.name!r}."
+        )
     if not file.is_file():
         raise FileNotFoundError(f"There is no file {file}.")
+    if ending == ".npy":
+        try:
+            return as_codes(np.load(file, mmap_mode="r", allow_pickle=False)), None
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"{file}: {error}") from error
     try:
-        if file.suffix == ".npy":
-            return np.load(file, mmap_mode="r", allow_pickle=False), None
-        if file.suffix == ".safetensors":
-            tensors = load_file(file)
-            if "codes" not in tensors:
-                raise ValueError(f"{file} holds {', '.join(sorted(tensors))}; the codes are to be called 'codes'.")
-            return tensors["codes"], tensors.get("labels")
-    except (SafetensorError, EOFError, OSError) as error:
-        raise ValueError(f"{file} is damaged, or not what its name says: {error}") from error
-    raise ValueError(f"Codes come as .npy or .safetensors (a tensor 'codes', and 'labels' if you like); got {file.name}.")
+        tensors = load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"{file} is damaged, truncated or not a safetensors file: {error}") from error
+    if "codes" not in tensors:
+        raise ValueError(f"{file} has no tensor `codes`; it holds {', '.join(sorted(tensors)) or 'nothing'}.")
+    codes = as_codes(tensors["codes"])
+    return codes, as_labels(tensors["labels"], len(codes)) if "labels" in tensors else None
+
+
+def _examples_at(numbers: list[int], m: LatentMap, label: int | None) -> list[Tensor] | Tensor:
+    """The decoder's example codes with these numbers."""
+    if not numbers:
+        return []
+    if not hasattr(m.decoder, "examples"):
+        raise ValueError("This decoder has no example codes to count; give points such as 0.5,-0.2.")
+    codes, _ = m.decoder.examples(label=label)
+    if max(numbers) >= len(codes):
+        raise ValueError(f"There are {len(codes)} example codes, counted from 0; asked for number {max(numbers)}.")
+    chosen: Tensor = codes[numbers]
+    return chosen
+
+
+def _point(text: str, dim: int) -> Tensor:
+    numbers = _numbers(text, "an end of a path")
+    if len(numbers) != dim:
+        raise ValueError(f"A point of this map has {dim} coordinates, got {text!r}.")
+    return torch.tensor(numbers)
 
 
 def _numbers(text: str, what: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise ValueError(f"{what} is numbers with commas between, got {text!r}.") from error
+    except ValueError:
+        raise ValueError(f"{what} is numbers with commas between them, such as 0.5,-0.2; got {text!r}.") from None
 
 
-def _check_out(out: Path) -> None:
-    """A folder that is new, empty or from an earlier `map`, and that can be written."""
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"--out is a folder; {out} is a file.")
-    if out.is_dir() and any(out.iterdir()):
-        try:
-            ours = json.loads((out / "report.json").read_text(encoding="utf-8")).get("made_by") == MADE_BY
-        except (OSError, ValueError, AttributeError):
-            ours = False
-        if not ours:
-            raise ValueError(f"{out} holds something that no `latent-vizae map` made. Choose a new folder, or empty it.")
+def _counts(text: str) -> tuple[int, ...]:
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=out).close()
-    except OSError as error:
-        raise ValueError(f"Cannot write to {out}: {error.strerror or error}. Choose another --out.") from error
+        return tuple(int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise ValueError(f"--shape is whole numbers with x between them, such as 10x10; got {text!r}.") from None
 
 
-def _far_pair(points: Any) -> tuple[int, int]:
-    """Two codes far apart on the map, well inside it: at a tenth and nine tenths of its first axis."""
-    order = points[:, 0].argsort()
-    return int(order[len(order) // 10]), int(order[-1 - len(order) // 10])
+def _load_v(folder: Path) -> VizAE:
+    """V from its own folder, or from the folder that `map` wrote."""
+    inner = folder / "v"
+    return VizAE.from_pretrained(inner if not (folder / MODEL_FILE).exists() and inner.is_dir() else folder)
 
 
-@app.command("map")
-def map_(
-    decoder: Annotated[str, typer.Option(help="Name of the generator, as load_decoder takes it.")] = "mnist",
-    codes: Annotated[Path | None, typer.Option(help="Your own codes: .npy, or .safetensors with 'codes'.")] = None,
-    label: Annotated[int | None, typer.Option(help="Only the generator's examples of this class.")] = None,
-    count: Annotated[int, typer.Option(min=1, help="How many of its examples.")] = 2000,
-    dim: Annotated[int, typer.Option(min=1, max=3, help="Dimension of the map.")] = 2,
-    seed: Annotated[int, typer.Option(help="Same seed, same map.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder to write: new, empty, or of an earlier map.")] = Path("out"),
-    as_json: Json = False,
-) -> None:
-    """Fit v and write map.png, layers.png, grid.png, path.gif, path.png, report.json, certificate.txt and v/.
+def _load_map(folder: Path, decoder: str | None) -> LatentMap:
+    v = _load_v(folder)
+    name = decoder or v.source
+    if name is None:
+        raise ValueError(f"{folder} does not say which decoder it was fitted with. Name it: --decoder NAME.")
+    return LatentMap(v, load_decoder(name))
 
-    Example: latent-vizae map --label 5 --count 200 --out fives
-    """
-    from latent_vizae import LatentMap, certify, fit, load_decoder
-    from latent_vizae.pictures import layer_picture, map_picture, need_plot
 
-    need_plot()
-    _check_out(out)
-    f_d = load_decoder(decoder)
-    if codes is not None:
-        z, labels = _read_codes(codes)
-    elif hasattr(f_d, "examples"):
-        z, labels = f_d.examples(label=label, count=count, seed=seed)
-    else:
-        raise ValueError(f"The decoder {decoder!r} brings no example codes; give your own with --codes.")
-    v = fit(z, decoder=f_d, dim=dim, labels=labels, seed=seed, progress=True)
-    latent_map, certificate = LatentMap(v, f_d), certify(v, decoder=f_d)
-    document = {
-        "made_by": MADE_BY,
-        "decoder": decoder,
-        "seed": seed,
-        "report": v.report.to_dict() if v.report else None,
-        "certificate": certificate.to_dict(),
-    }
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=out) as name:  # a kill leaves no half file behind
-        partial = Path(name)
-        map_picture(latent_map, partial / "map.png")
-        layer_picture(certificate, partial / "layers.png", points=v.points)
-        latent_map.grid().save(partial / "grid.png")
-        if len(v.points) > 1:
-            ends = v.points[list(_far_pair(v.points))]
-        else:
-            ends = v.points.repeat(2, 1)
-            ends[:, 0] = ends.new_tensor([-1.0, 1.0])
-        path = latent_map.path(ends, frames=24)
-        path.save(partial / "path.gif")
-        path.save(partial / "path.png")
-        (partial / "certificate.txt").write_text(f"{certificate}\n", encoding="utf-8")
-        (partial / "report.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        v.save_pretrained(out / "v")
-        for file in sorted(partial.iterdir(), key=lambda f: f.name != "report.json"):
-            file.replace(out / file.name)
+def _save(samples: Samples, out: Path, as_json: bool) -> None:
+    samples.save(out)
     if as_json:
-        _say(json.dumps(document))
+        _print_json({"out": str(out), "count": len(samples), "points": samples.points.tolist()})
     else:
-        _say(f"{v.report}\n\n" + "\n".join(f"{a}: {text}" for a, text in certificate.statements()) + f"\n\nWritten to {out}")
-    if v.report is not None and v.report.interrupted:
-        typer.echo("latent-vizae: interrupted; what was written is the best v so far.", err=True)
-        raise typer.Exit(130)
+        typer.echo(f"wrote {out}: {len(samples)} images")
 
 
-@app.command()
-def grid(
-    v: Saved,
-    out: Annotated[Path, typer.Option(help="File to write: .png, .gif, .mp4 or .safetensors.")],
-    box: Annotated[str | None, typer.Option(help="Lower, then upper corner: --box=-0.5,-0.5,0.5,0.5 (2-D).")] = None,
-    shape: Annotated[str, typer.Option(help="Rows x columns (x layers): 10x10.")] = "",
-    decoder: Named = None,
-    as_json: Json = False,
-) -> None:
-    """Samples of interest: decode a box of the map.
-
-    Example: latent-vizae grid --v out/v --box=-0.5,-0.5,0.5,0.5 --shape 10x10 --out fives.png
-    """
-    from latent_vizae import LatentMap
-
-    model, f_d = _load(v, decoder)
-    corners = None
-    if box is not None:
-        numbers = _numbers(box, "--box")
-        if len(numbers) != 2 * model.dim:
-            raise ValueError(f"--box is {2 * model.dim} numbers on this {model.dim}-D map, got {len(numbers)}.")
-        corners = (numbers[: model.dim], numbers[model.dim :])
-    try:
-        sizes = tuple(int(part) for part in shape.split("x")) if shape else None
-    except ValueError as error:
-        raise ValueError(f"--shape is whole numbers with x between, such as 10x10; got {shape!r}.") from error
-    samples = LatentMap(model, f_d).grid(box=corners, shape=sizes)
-    samples.save(out)
-    _report_file(out, len(samples), as_json)
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-@app.command()
-def path(
-    v: Saved,
-    start: Annotated[str, typer.Option("--from", help="A point 'x,y' of the map, or '#12': v's code number 12.")],
-    end: Annotated[str, typer.Option("--to", help="Likewise.")],
-    out: Annotated[Path, typer.Option(help="File to write: .gif, .mp4, .png or .safetensors.")],
-    via: Annotated[list[str] | None, typer.Option(help="Corners between; may be given again.")] = None,
-    frames: Annotated[int, typer.Option(min=2, help="Number of images.")] = 32,
-    curve: Annotated[str, typer.Option(help="straight, or shortest (least image change in all).")] = "straight",
-    pace: Annotated[str, typer.Option(help="constant (of image change), or linear (on the map).")] = "constant",
-    decoder: Named = None,
-    as_json: Json = False,
-) -> None:
-    """Transformation between samples: decode a path along the map.
-
-    Example: latent-vizae path --v out/v --from=-0.8,0 --via 0,0.5 --to '#7' --out morph.gif
-    """
-    from latent_vizae import LatentMap
-
-    model, f_d = _load(v, decoder)
-
-    def point(text: str) -> list[float]:
-        if not text.startswith("#"):
-            return _numbers(text, "a point")
-        if not text[1:].isdigit() or int(text[1:]) >= len(model.points):
-            raise ValueError(f"This v has the codes #0 to #{len(model.points) - 1}, asked for {text}.")
-        corner: list[float] = model.points[int(text[1:])].tolist()
-        return corner
-
-    corners = [point(text) for text in (start, *(via or ()), end)]
-    samples = LatentMap(model, f_d).path(*corners, frames=frames, curve=curve, pace=pace)
-    samples.save(out)
-    _report_file(out, len(samples), as_json)
+def _print_json(document: dict[str, Any]) -> None:
+    typer.echo(json.dumps(document))
 
 
-def _report_file(out: Path, count: int, as_json: bool) -> None:
-    _say(json.dumps({"file": str(out), "samples": count}) if as_json else f"{count} samples written to {out}")
-
-
-@app.command()
-def certify(v: Saved, decoder: Named = None, as_json: Json = False) -> None:
-    """Measure whether a map is one-to-one and locally smooth, and say what cannot hold.
-
-    Example: latent-vizae certify --v out/v
-    """
-    from latent_vizae import certify as measure
-
-    model, f_d = _load(v, decoder)
-    certificate = measure(model, decoder=f_d)
-    _say(certificate.to_json() if as_json else str(certificate))
-
-
-@app.command()
-def paper(
-    out: Annotated[Path, typer.Option(help="Folder for the pictures and report.md.")] = Path("paper"),
-    as_json: Json = False,
-) -> None:
-    """Reproduce the paper: Figures 5, 6, 7, 9 to 12 and Tables 1 and 2, with our numbers beside its own.
-
-    Takes about five minutes on two cores. Example: latent-vizae paper --out paper
-    """
-    from latent_vizae.paper import write_paper
-
-    summary = write_paper(out, progress=True)
-    _say(json.dumps(summary) if as_json else f"Written to {out}; read {out / 'report.md'}")
-
-
-@app.command()
-def info(
-    v: Annotated[Path | None, typer.Option("--v", help="Folder of a saved v.")] = None, as_json: Json = False
-) -> None:
-    """Show versions, the decoders that are registered, and what a saved v is.
-
-    Example: latent-vizae info --v out/v
-    """
-    found: dict[str, Any] = {name: version(name) for name in ("latent-vizae", "torch", "numpy", "safetensors")}
-    found["decoders"] = sorted({entry.name for entry in entry_points(group="latent_vizae.decoders")})
-    if v is not None:
-        from latent_vizae import VizAE
-
-        found["v"] = VizAE.from_pretrained(v).config
-    _say(json.dumps(found) if as_json else "\n".join(f"{key}: {value}" for key, value in found.items()))
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        _say(version("latent-vizae"))
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    show: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    """See and steer the latent space of a pretrained generator. Start with: latent-vizae map --out out"""  # noqa: D400
-
-
-def main() -> None:
-    """Run the command; what the library refuses becomes one line on stderr and exit code 2, Ctrl-C is 130."""
-    run: Callable[..., Any] = app
-    try:
-        run()
-    except KeyboardInterrupt:
-        typer.echo("latent-vizae: interrupted.", err=True)
-        sys.exit(130)
-    except (ValueError, TypeError, ImportError, FileNotFoundError) as error:
-        typer.echo(f"latent-vizae: error: {error}", err=True)
-        sys.exit(2)
+if __name__ == "__main__":
+    main()

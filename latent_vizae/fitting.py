@@ -121,7 +121,7 @@ def fit(
             solve_few(v.encoder, v.decoder, x, dim, generator)
         else:
             order = torch.randperm(len(z), generator=generator)
-            count = min(MOST_HELD_OUT, round(HELD_OUT_SHARE * len(z)))
+            count = min(MOST_HELD_OUT, max(1, round(HELD_OUT_SHARE * len(z))))
             held_out, trained = order[:count], order[count:]
             _train(
                 v,

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from .decoder import decode_images, differentiable_images
-from .geometry import metric_samples
+from .geometry import jacobian, metric_samples
 
 __all__ = ["Frame", "code_frame", "completed_frame"]
 
 MAX_RANK = 512
 MAX_EXACT = 2048
 SHRINKAGE = 0.05
+MAX_DIRECTIONS = 64
 
 
 @dataclass
@@ -142,27 +143,61 @@ def completed_frame(
 
     The missing directions are those in which the decoder changes the images of these codes most: the leading
     eigenvectors of the pull-back metric, without what the codes span. Each reaches so far that at the edge of the
-    map the image has changed by 0.005 (mean square over pixels). Without a decoder, or one without gradients, they
-    are random and reach as far as the codes lie apart (or half the norm of the only code, or 1 for a code of 0).
+    map the image has changed by 0.005 (mean square over pixels). Without a decoder they are random and
+    reach as far as the codes lie apart (or half the norm of the only code, or 1 for a code of 0).
     """
-    n = codes.shape[1]
     mean, basis, _, lost = _subspace(codes, generator)
     rank = basis.shape[1]
     if rank > dim:
         return None
-    spread = ((codes.double() - mean) @ basis).abs().amax(0) if rank else torch.zeros(0, dtype=torch.float64)
-    gradients = None if decoder is None else _gradients(decoder, codes, latent_shape, 8 * dim, generator)
-    candidates = torch.randn(64, n, generator=generator) if gradients is None else gradients
-    candidates = candidates.to(codes.device).double()
-    candidates = candidates - candidates @ basis @ basis.T
-    missing = dim - rank
-    more = torch.linalg.svd(candidates, full_matrices=False)[2][:missing].T if missing else basis[:, :0]
-    more = more - basis @ (basis.T @ more)
-    more = torch.linalg.qr(more)[0] if missing else more
+    spread = ((codes.double() - mean) @ basis).abs().amax(0)
     typical = spread.max() if rank else (mean.norm() / 2 if mean.norm() > 0 else torch.ones_like(mean[0]))
-    reach = torch.stack([_reach(decoder, mean, m, typical, latent_shape) for m in more.T]) if missing else spread[:0]
-    half = torch.cat([spread.to(codes.device), reach.to(codes.device)]) * (1 + 1e-6)
+    more = _leading_directions(codes, latent_shape, basis, dim - rank, decoder, typical.item(), generator)
+    reach = [_reach(decoder, mean, direction, typical, latent_shape) for direction in more.T]
+    half = torch.cat([spread, *(r.reshape(1) for r in reach)]) * (1 + 1e-6)
     return Frame(mean, torch.cat([basis, more], 1), torch.diag(1 / half), torch.diag(half), lost)
+
+
+def _leading_directions(
+    codes: Tensor,
+    latent_shape: tuple[int, ...],
+    basis: Tensor,
+    count: int,
+    decoder: Callable[[Tensor], Tensor] | None,
+    typical: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """Orthonormal directions (n, count), orthogonal to the basis, in which the images of the codes change most.
+
+    The exact Jacobian inside a subspace of at most 64 dimensions: all of them, or, for longer codes, those that
+    random Jacobian products point to (a randomised singular value decomposition).
+    """
+    n = codes.shape[1]
+    if count == 0:
+        return basis[:, :0]
+    if decoder is not None and n <= MAX_DIRECTIONS:
+        candidates = torch.eye(n, dtype=torch.float64, device=codes.device)
+    else:
+        found = None if decoder is None else _gradients(decoder, codes, latent_shape, MAX_DIRECTIONS, generator)
+        found = torch.randn(MAX_DIRECTIONS, n, generator=generator).to(codes) if found is None else found
+        candidates = torch.linalg.svd(found.double(), full_matrices=False)[2][:MAX_DIRECTIONS].T
+    candidates = candidates - basis @ (basis.T @ candidates)
+    u, values, _ = torch.linalg.svd(candidates, full_matrices=False)
+    inside: Tensor = u[:, : int((values > 1e-6 * values[0]).sum())]
+    if decoder is None:
+        first: Tensor = inside[:, :count]
+        return first
+    metric = torch.zeros(inside.shape[1], inside.shape[1], dtype=torch.float64, device=codes.device)
+    for code in codes[:4]:
+
+        def images_of(moves: Tensor, code: Tensor = code) -> Tensor:
+            moved = (code.double() + moves.double() @ inside.T).float()
+            return decode_images(decoder, moved.unflatten(1, latent_shape))
+
+        jac = jacobian(images_of, torch.zeros(1, inside.shape[1], device=codes.device), 1e-2 * typical)[0].double()
+        metric += (jac.T @ jac).to(metric)
+    leading: Tensor = inside @ torch.linalg.eigh(metric)[1].flip(1)[:, :count]
+    return leading
 
 
 def _reach(

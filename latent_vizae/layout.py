@@ -57,7 +57,9 @@ def place_few(x: Tensor, dim: int, iterations: int = 200) -> Tensor:
         points[tour[1:], 0] = torch.stack([distances[a, b] for a, b in itertools.pairwise(tour)]).cumsum(0)
     else:
         u, s, _ = torch.linalg.svd(data - data.mean(0), full_matrices=False)
-        points = (u * s)[:, :dim]
+        points = (u * s)[:, :dim]  # where codes lie symmetrically, some of these coincide: nudge them apart
+        nudge = torch.randn(points.shape, generator=torch.Generator().manual_seed(0)).to(points)
+        points = points + 1e-3 * points.std() * nudge
         for _ in range(iterations):
             stress = -distances / torch.cdist(points, points).clamp(min=1e-12)
             stress.fill_diagonal_(0)
@@ -78,14 +80,17 @@ def linear_layer(network: nn.Sequential, index: int) -> nn.Linear:
 
 
 @torch.no_grad()
-def initialise(network: nn.Sequential, generator: torch.Generator, features: float | None = None) -> None:
-    """Glorot's uniform weights (square layers: orthogonal, so of full rank), zero biases, a = 1, b = 0.
+def initialise(
+    network: nn.Sequential, generator: torch.Generator, features: float | None = None, bias: float = 0.0
+) -> None:
+    """Glorot's uniform weights (square layers: orthogonal, so of full rank), uniform biases, a = 1, b = 0.
 
     Args:
         network: of linear layers and abTanh.
         generator: source of the randomness, on the CPU.
         features: with it, the first layer gets units of that steepness, spread over [-1, 1]^d (Nguyen & Widrow
             1990): about as many of them as there are codes to tell apart.
+        bias: largest bias of the other layers. With none at all the network is an odd function.
     """
     first = True
     for layer in network:
@@ -103,7 +108,7 @@ def initialise(network: nn.Sequential, generator: torch.Generator, features: flo
                 nn.init.orthogonal_(weight, generator=generator)
             else:
                 nn.init.xavier_uniform_(weight, generator=generator)
-            layer.bias.zero_()
+            layer.bias.copy_((torch.rand(len(weight), generator=generator) * 2 - 1) * bias)
         layer.weight.copy_(weight)
         first = False
 
@@ -147,7 +152,7 @@ def solve_few(encoder: nn.Sequential, decoder: nn.Sequential, x: Tensor, dim: in
     """
     points = 0.98 * place_few(x, dim)
     steepness = 0.5 * min(linear_layer(decoder, 0).out_features, max(4, len(x))) ** (1 / dim)
-    initialise(encoder, generator)
+    initialise(encoder, generator, bias=0.5)
     initialise(decoder, generator, steepness)
     between = (SobolEngine(dim, scramble=True, seed=0).draw(256 * dim) * 2.4 - 1.2).to(x)
     spacing = 2 / len(x) ** (1 / dim)
@@ -164,4 +169,9 @@ def solve_few(encoder: nn.Sequential, decoder: nn.Sequential, x: Tensor, dim: in
         torch.cat([points, between, between.repeat(OFF_SURFACE, 1)]),
         torch.cat([weights, x.new_full((len(around),), 0.03)]),
     )
+    excess = encoder(x).abs().max().item() * 1.001
+    if excess > 1:  # the codes were not reached exactly; the map still ends at 1
+        last = linear_layer(encoder, -1)
+        last.weight.div_(excess)
+        last.bias.div_(excess)
     solve_last_layer(decoder, torch.cat([encoder(x), between]), wanted, weights)

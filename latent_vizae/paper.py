@@ -64,14 +64,15 @@ class _Judge:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         nearest = torch.cdist(self.decoder.encode(images), self.codes).topk(7, largest=False).indices
-        return self.labels[nearest].mode(1).values
+        votes: Tensor = self.labels[nearest].mode(1).values
+        return votes
 
 
 def _nearest_pair(images: Tensor) -> float:
     """Smallest root mean square difference between two of the images."""
     flat = images.flatten(1).double()
-    distances = torch.cdist(flat, flat).fill_diagonal_(float("inf"))
-    return distances.min().item() / flat.shape[1] ** 0.5
+    smallest: float = torch.cdist(flat, flat).fill_diagonal_(float("inf")).min().item()
+    return smallest / float(flat.shape[1] ** 0.5)
 
 
 def _middle_box(points: Tensor, share: float) -> tuple[list[float], list[float]]:
@@ -86,14 +87,15 @@ def table_1(decoder: Any, out: Path) -> Section:
     maps = linear_maps(decoder, "f")
     ranks = [m.rank for m in maps]
     rows = [
-        f"| {m.name.removeprefix('f.autoencoder.')} | {m.inputs} x {m.outputs} | {m.rank} | {paper} | {m.sigma_min:.3g} |"
+        f"| {m.name.removeprefix('f.autoencoder.')} | {m.inputs} x {m.outputs} | {m.rank} | {paper} "
+        f"| {m.sigma_min:.3g} |"
         for m, paper in zip(maps, PAPER_RANKS, strict=True)
     ]
     losses = decoder.losses
     text = [
         "| W | shape | rank, ours | rank, paper | smallest singular value |", "|---|---|---|---|---|", *rows, "",
-        f"Training loss (BCE summed over pixels): **{losses['train']:.2f}**, the paper's {PAPER_LOSS}; "
-        f"test loss {losses['test']:.2f} (not in the paper).",
+        (f"Training loss (BCE summed over pixels): **{losses['train']:.2f}**, the paper's {PAPER_LOSS}; "
+        f"test loss {losses['test']:.2f} (not in the paper)."),
     ]  # fmt: skip
     return {"title": "Table 1: f", "text": text, "ranks": ranks, "ranks_paper": list(PAPER_RANKS), "losses": losses}
 
@@ -108,12 +110,12 @@ def table_2(decoder: Any, out: Path) -> Section:
         for t in tests
     ]
     text = [
-        "| s | its value | l2 norm, ours | mean square per pixel, ours | \"l2 norm\", paper |", "|---|---|---|---|---|",
+        '| s | its value | l2 norm, ours | mean square per pixel, ours | "l2 norm", paper |', "|---|---|---|---|---|",
         *rows, "",
-        f"The code is that of the first training image, |z| = {code.norm().item():.3f}. The paper's magnitudes fit a mean "
-        "over pixels, not a norm. As printed, its scales and values are in the opposite order of size: 0.5/|z| is the "
-        "smaller noise and has the larger value there. Noise of a given s is larger here than in the paper where our "
-        "codes are shorter: the last abTanh bounds each of the ten numbers by its learned a.",
+        (f"The code is that of the first training image, |z| = {code.norm().item():.3f}. The paper's magnitudes fit a "
+        "mean over pixels, not a norm. As printed, its scales and values are in the opposite order of size: 0.5/|z| "
+        "is the smaller noise and has the larger value there. The paper does not give its |z|; the last abTanh bounds "
+        "each number of our codes by its learned a, so noise of a given s is large beside them."),
     ]  # fmt: skip
     return {"title": "Table 2: local smoothness", "text": text, "noise": [vars(t) for t in tests]}
 
@@ -200,7 +202,8 @@ def figure_9(decoder: Any, out: Path) -> Section:
         "3 to 8": torch.cat([three, eight]),
         "4, 9 and 7 on one line": torch.cat([four, nine, seven]),
     }
-    images, found = [], {}
+    images: list[Tensor] = []
+    found: dict[str, dict[str, Any]] = {}
     for name, codes in strips.items():
         v = fit(codes, decoder, dim=1)
         ends = v.points[:, 0].argsort()
@@ -247,7 +250,9 @@ def _map_and_grid(latent_map: LatentMap, samples: Samples, box: Any, title: str,
 
 def figure_10(decoder: Any, out: Path) -> Section:
     """Fig. 10: samples of interest; maps of 4000, 2000, 200 and 20 fives, a box of each decoded."""
-    judge, found, pictures = _Judge(decoder), {}, []
+    judge = _Judge(decoder)
+    found: dict[str, dict[str, Any]] = {}
+    pictures: list[str] = []
     for letter, count in FIG_10.items():
         codes, _ = decoder.examples(label=5, count=count)
         v = fit(codes, decoder, dim=2)
@@ -270,8 +275,8 @@ def figure_10(decoder: Any, out: Path) -> Section:
         f"{x['report']['fvu_held_out'] or 0:.3g} | {x['report']['seconds']} |"
         for letter, x in found.items()
     ]
-    text += ["", "Fives are counted by a vote of the 7 nearest training codes of f_e(image). The box holds the middle 80 % of "
-             "the codes along each axis. The paper shows the pictures and no numbers."]  # fmt: skip
+    text += ["", ("Fives are counted by a vote of the 7 nearest training codes of f_e(image). The box holds the "
+             "middle 80 % of the codes along each axis. The paper shows the pictures and no numbers.")]  # fmt: skip
     return {"title": "Fig. 10: samples of interest", "pictures": pictures, "text": text, "maps": found}
 
 
@@ -285,8 +290,11 @@ def figure_11(decoder: Any, out: Path) -> Section:
     fives, nearest = int((_Judge(decoder)(samples.images) == 5).sum()), _nearest_pair(samples.images)
     furthest = (samples.images - decode_images(decoder, codes)).square().flatten(1).mean(1).max().item()
     text = [
-        f"{fives} of 100 are fives; the two nearest differ by {nearest:.4f} (rms), the furthest from the code's own image "
-        f"by {furthest:.3f} (mean square). The directions are those in which f_d changes most at the code."
+        (
+            f"{fives} of 100 are fives; the two nearest differ by {nearest:.4f} (rms), the furthest from the "
+            f"code's own image by {furthest:.3f} (mean square). The directions are those in which f_d changes most "
+            "at the code."
+        )
     ]
     return {
         "title": "Fig. 11: around one code", "pictures": ["figure-11.png"], "text": text,

@@ -15,7 +15,7 @@ from torch import Tensor
 from .certificate import Certificate
 from .codes import ArrayLike, as_labels
 from .latent_map import LatentMap
-from .regions import box_region, grid_points
+from .regions import Region, box_region, grid_points
 from .samples import to_uint8
 from .saving import atomic_file
 
@@ -29,6 +29,7 @@ PALETTE = (
 MOST_POINTS, MOST_LABELS = 6000, len(PALETTE)
 DPI = 160
 FAINTEST = 0.22
+UNIT = "rms image change per map unit"
 
 
 def need_plot() -> None:
@@ -51,9 +52,9 @@ def map_picture(
 ) -> Path:
     """Draw a map twice: the fitted codes as points, and what each place of the map decodes to.
 
-    A 2-D map shows its points beside a mosaic of images in their places, which fades into the images' own
-    background where the map has no codes to stand on (`LatentMap.support`). A 1-D map shows its points as a rug over a strip of images, a 3-D map the three
-    projections of its points over three slices of images.
+    A 2-D map shows its points beside a mosaic of images in their places, which fades into the images' own background
+    where the map has no codes to stand on (`LatentMap.support`). A 1-D map shows its points as a rug over a strip of
+    images, a 3-D map the three projections of its points over three slices of images.
 
     Args:
         latent_map: v and its decoder.
@@ -89,37 +90,43 @@ def map_picture(
     points = latent_map.v.points.cpu()
     given = latent_map.v.labels if labels is None else as_labels(labels, len(points))
     colours, names = _colours(None if given is None else given.cpu(), len(points))
+    counted = f"{len(points):,} codes" if len(points) != 1 else "1 code"
     panels = 2 if thumbnails else 1
-    sizes = {1: (12.0, 2.2 + 1.2 * panels), 2: (5.9 * panels + 0.2, 6.3), 3: (12.0, 0.55 + 4.05 * panels)}
-    figure, cells = _figure(*sizes[dim], rows=panels if dim != 2 else 1, columns=(0, 1, panels, 3)[dim], title=title)
     if dim == 1:
-        _rug(cells[0], points, given, colours)
+        heights = [0.3 + 0.2 * max(1, len(names)), 0.75][:panels]
+        figure, cells = _figure(12, 0.85 + sum(heights), panels, 1, title, heights)
+        _rug(cells[0], points, colours, names)
+        _caption(cells[0], f"{counted} as points, and the images that the points decode to" if thumbnails else counted)
         if thumbnails:
             _mosaic(cells[1], latent_map, (1, columns))
     elif dim == 2:
+        figure, cells = _figure(6 * panels, 6.3, 1, panels, title)
         _scatter(cells[0], points, colours)
-        _caption(cells[0], f"{len(points):,} codes as points" if len(points) != 1 else "1 code as a point")
+        _caption(cells[0], f"{counted} as points")
         if thumbnails:
             _mosaic(cells[1], latent_map, (rows, columns))
             _caption(cells[1], "the images that the points decode to")
-        for cell in cells[: panels if corners is not None else 0]:
-            _outline(cell, corners)
+        if corners is not None:
+            _outline(cells, corners)
+        _legend(cells[0], names)
     else:
+        figure, cells = _figure(12, 0.45 + 3.95 * panels, panels, 3, title)
         for cell, (across, up) in zip(cells, ((0, 1), (0, 2), (1, 2)), strict=False):
             _scatter(cell, points[:, [across, up]], colours)
-            _caption(cell, f"{len(points):,} codes, coordinates {across + 1} and {up + 1}")
+            _caption(cell, f"{counted}, coordinates {across + 1} and {up + 1}")
         for cell, height in zip(cells[3:], (-2 / 3, 0.0, 2 / 3), strict=False):
             _mosaic(cell, latent_map, (max(2, rows // 2), max(2, columns // 2)), height)
             _caption(cell, f"images at coordinate 3 = {height:.2g}")
-    _legend(figure, cells[0], names, below=dim != 1)
+        _legend(figure, names)
     return _save(figure, target)
 
 
 def layer_picture(certificate: Certificate, path: str | Path, *, points: Tensor | None = None) -> Path:
     """Draw how fast images change over the map: the stretch layer of a certificate.
 
-    Two heat maps (1-D: two curves; 3-D: the middle slice) of the smallest and the largest stretch, on a logarithmic
-    scale, in root mean square image change per map unit. Dark places of the first are where some step changes little.
+    Two heat maps (3-D: of the middle slice) of the smallest and the largest stretch, in root mean square image change
+    per map unit, on logarithmic scales. Dark places of the first are where some step changes little. A 1-D map has one
+    direction, so one curve.
 
     Args:
         certificate: what `certify` returned, with a decoder.
@@ -136,57 +143,56 @@ def layer_picture(certificate: Certificate, path: str | Path, *, points: Tensor 
     target, dim = _checked(path), certificate.dim
     if certificate.stretch_layer is None:
         raise ValueError("This certificate has no stretch layer: it was made without a decoder. certify(v, decoder).")
-    from matplotlib.colors import LogNorm
-
-    unit = "rms image change per map unit"
     layer = certificate.stretch_layer.clamp(min=max(1e-9, certificate.stretch_layer.max().item() * 1e-6))
     known = certificate.grid[:0] if points is None else points.detach().cpu()
-    titles = ("smallest stretch", "largest stretch")
     if dim == 1:
-        figure, (cell,) = _figure(12, 3.6)
+        figure, (cell,) = _figure(12, 3.4)
+        cell.plot(certificate.grid[:, 0], layer[:, 0], color=ACCENT, linewidth=1.6)
+        ticks = {"color": QUIET, "alpha": 0.5, "transform": cell.get_xaxis_transform()}
+        cell.plot(known[:, 0], torch.full((len(known),), 0.03), "|", **ticks)
         _axes(cell, equal=False)
-        for values, colour, name in zip(layer.T, (ACCENT, PALETTE[1]), titles, strict=True):
-            cell.plot(certificate.grid[:, 0], values, color=colour, linewidth=1.6, label=name)
-            if torch.equal(layer[:, 0], layer[:, 1]):  # one direction has one stretch
-                break
-        cell.set(yscale="log", ylabel=unit)
-        cell.plot(
-            known[:, 0],
-            torch.full((len(known),), 0.02),
-            "|",
-            color=QUIET,
-            alpha=0.5,
-            transform=cell.get_xaxis_transform(),
-        )
-        _caption(cell, "how fast the image changes along the map")
+        cell.set(yscale="log", xlim=(-1.01, 1.01))
+        _plain_numbers(cell.yaxis)
+        _caption(cell, f"how fast images change along the map: {UNIT}")
         return _save(figure, target)
     side = round(len(layer) ** (1 / dim))
-    figure, cells = _figure(12, 5.5, columns=2)
-    if dim == 3:
-        known = known[known[:, 2].abs() <= 1 / (side - 1)]
-    for cell, values, name in zip(cells, layer.T, titles, strict=True):
+    figure, cells = _figure(12, 5.3, 1, 2)
+    known = known[known[:, 2].abs() <= 1 / (side - 1)] if dim == 3 else known
+    for cell, values, name in zip(cells, layer.T, ("slowest", "fastest"), strict=True):
         heat = values.reshape((side,) * dim)
-        heat = heat[:, :, side // 2] if dim == 3 else heat
-        low, high = heat.min().item(), heat.max().item()
-        norm = LogNorm(low, high if high > low * 1.001 else low * 1.01)
-        edge = 1 + 1 / (side - 1)
-        picture = cell.imshow(
-            heat.T.numpy(),
-            origin="lower",
-            extent=(-edge, edge, -edge, edge),
-            norm=norm,
-            cmap="magma",
-            interpolation="bilinear",
-        )
-        _axes(cell)
+        _heat(cell, heat[:, :, side // 2] if dim == 3 else heat)
         shown = _few(known)
-        cell.scatter(*known[shown].T[:2], s=7, color="white", alpha=_alpha(len(shown)), linewidths=0)
-        _caption(cell, name + (" (slice: coordinate 3 = 0)" if dim == 3 else ""))
-        bar = figure.colorbar(picture, ax=cell, shrink=0.86, pad=0.03, aspect=28)
-        bar.outline.set_visible(False)
-        bar.ax.tick_params(which="both", labelsize=9, labelcolor=QUIET, color=FRAME)
-        bar.set_label(unit, color=QUIET, fontsize=9)
+        cell.scatter(*known[shown].T[:2], s=9, color="white", alpha=_alpha(len(shown)), linewidths=0)
+        _caption(cell, f"change in the {name} direction" + (", slice at coordinate 3 = 0" if dim == 3 else ""))
     return _save(figure, target)
+
+
+def _heat(cell: Any, heat: Tensor) -> None:
+    """A smooth heat map (side, side) over [-1, 1]^2 on a logarithmic scale, with its colour bar."""
+    from matplotlib.colors import LogNorm
+
+    low, high = heat.min().item(), heat.max().item()
+    logs = torch.nn.functional.interpolate(heat.log().T[None, None], (241, 241), mode="bicubic", align_corners=True)
+    picture = cell.imshow(
+        logs[0, 0].exp().clamp(low, high).numpy(), norm=LogNorm(low, max(high, 1.01 * low)), cmap="magma",
+        origin="lower", extent=(-1, 1, -1, 1), interpolation="bilinear",
+    )  # fmt: skip
+    _axes(cell)
+    cell.set(xlim=(-1, 1), ylim=(-1, 1))
+    bar = cell.figure.colorbar(picture, ax=cell, fraction=0.05, pad=0.03, aspect=26)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(which="both", labelsize=9, labelcolor=QUIET, color=FRAME)
+    _plain_numbers(bar.ax.yaxis)
+    bar.set_label(UNIT, color=QUIET, fontsize=9)
+
+
+def _plain_numbers(axis: Any) -> None:
+    """0.2, 0.5, 1, 2, ... instead of powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _checked(path: str | Path) -> Path:
@@ -198,18 +204,19 @@ def _checked(path: str | Path) -> Path:
 
 
 def _figure(
-    width: float, height: float, rows: int = 1, columns: int = 1, title: str | None = None
-) -> tuple[Any, list[Any]]:
+    width: float, height: float, rows: int = 1, columns: int = 1, title: str | None = None,
+    heights: list[float] | None = None,
+) -> tuple[Any, list[Any]]:  # fmt: skip
     """A white figure of so many inches, and its panels in reading order."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height + (0.4 if title else 0)), dpi=DPI, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(width, height + (0.4 if title else 0)), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1, wspace=0.02, hspace=0.02)  # type: ignore[union-attr, call-arg]
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1, wspace=0.02, hspace=0.02)
     if title:
         figure.suptitle(title, color=INK, fontsize=15, fontweight="bold")
-    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+    return figure, list(figure.subplots(rows, columns, squeeze=False, height_ratios=heights).flat)
 
 
 def _save(figure: Any, path: Path) -> Path:
@@ -260,47 +267,45 @@ def _scatter(cell: Any, points: Tensor, colours: np.ndarray) -> None:
     _axes(cell)
 
 
-def _rug(cell: Any, points: Tensor, labels: Tensor | None, colours: np.ndarray) -> None:
+def _rug(cell: Any, points: Tensor, colours: np.ndarray, names: dict[str, str]) -> None:
     """One row of ticks per label."""
     shown = _few(points)
-    kinds = [] if labels is None else labels.unique().tolist()
-    split = 1 <= len(kinds) <= MOST_LABELS
-    heights = torch.bucketize(labels, labels.unique()) if split and labels is not None else torch.zeros(len(points))
-    top = heights[shown].float()
-    cell.vlines(
-        points[shown, 0], -top - 0.36, -top + 0.36, colors=colours[shown], alpha=_alpha(4 * len(shown)), linewidth=0.9
-    )
+    row = {colour: -at for at, colour in enumerate(names.values())}
+    at = np.array([row.get(colour, 0) for colour in colours[shown]])
+    style = {"colors": colours[shown], "alpha": _alpha(4 * len(shown)), "linewidth": 1.1}
+    cell.vlines(points[shown, 0], at - 0.36, at + 0.36, **style)
     _axes(cell, equal=False)
-    cell.set(yticks=[-at for at in range(len(kinds))] if split else [], xlim=(-1, 1), xticks=())
-    if split:
-        cell.set_yticklabels([str(kind) for kind in kinds])
+    cell.set(yticks=list(row.values()), yticklabels=list(names), xlim=(-1, 1), xticks=())
+    cell.set_ylim(min(row.values(), default=0) - 0.5, 0.5)
     cell.tick_params(length=0)
-    for side in cell.spines.values():
-        side.set_visible(False)
-    _caption(cell, f"{len(points):,} codes as points, and the images that the points decode to")
+    cell.spines[:].set_visible(False)
 
 
-def _legend(figure: Any, cell: Any, names: dict[str, str], below: bool) -> None:
-    """Dots and labels under the points' panel."""
-    if not names or not below:
-        return
+def _legend(place: Any, names: dict[str, str]) -> None:
+    """Dots and labels, under a panel or at the bottom of a figure."""
     from matplotlib.lines import Line2D
 
-    dots = [
-        Line2D([], [], marker="o", linestyle="", color=colour, markersize=7, markeredgewidth=0)
-        for colour in names.values()
-    ]
-    cell.legend(
-        dots, names, loc="upper center", bbox_to_anchor=(0.5, -0.045), ncols=min(10, len(names)), frameon=False,
-        fontsize=10, labelcolor=INK, handletextpad=0.0, columnspacing=1.0, borderaxespad=0.2,
+    if not names:
+        return
+    style: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 7, "markeredgewidth": 0}
+    dots = [Line2D([], [], color=colour, **style) for colour in names.values()]
+    inside: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.045)}
+    where = inside if hasattr(place, "spines") else {"loc": "outside lower center"}
+    place.legend(
+        dots, names, ncols=min(10, len(names)), frameon=False, fontsize=10, labelcolor=INK, handletextpad=0.0,
+        columnspacing=1.0, borderaxespad=0.2, **where,
     )  # fmt: skip
 
 
-def _outline(cell: Any, corners: Any) -> None:
+def _outline(cells: list[Any], corners: Region) -> None:
+    """A box on the points, and on the images with a halo."""
     from matplotlib.patches import Rectangle
 
     (left, low), (width, height) = corners.low.tolist(), (corners.high - corners.low).tolist()
-    for colour, thickness in (("white", 3.6), (MARK, 2.0)):
+    for cell, colour, thickness in (
+        *((cell, "white", 3.6) for cell in cells[1:]),
+        *((cell, MARK, 2.0) for cell in cells),
+    ):
         cell.add_patch(Rectangle((left, low), width, height, fill=False, color=colour, linewidth=thickness))
 
 
@@ -340,6 +345,6 @@ def _small(images: Tensor, pixels: int) -> np.ndarray:
     """Bytes (k, h, w, 3) of images, averaged down to at most so many pixels."""
     shrink = max(images.shape[2:]) / pixels
     if shrink > 1:
-        size = [max(1, round(side / shrink)) for side in images.shape[2:]]
+        size = (max(1, round(images.shape[2] / shrink)), max(1, round(images.shape[3] / shrink)))
         images = torch.nn.functional.adaptive_avg_pool2d(images, size)
     return to_uint8(images)[..., :3]

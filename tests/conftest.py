@@ -3,6 +3,20 @@
 from pathlib import Path
 
 import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+from latent_vizae import LatentMap, fit, load_decoder
+
+settings.register_profile(
+    "house",
+    max_examples=10,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("house")
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +26,37 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the folder ../shared")
     return folder
+
+
+@pytest.fixture(scope="session")
+def f_d():
+    """The bundled MNIST decoder."""
+    return load_decoder("mnist")
+
+
+@pytest.fixture(scope="session")
+def fives(f_d):
+    """Twenty codes of the digit 5."""
+    return f_d.examples(label=5, count=20)[0]
+
+
+@pytest.fixture(scope="session")
+def v(f_d, fives):
+    """A 2-D map of them."""
+    return fit(fives, decoder=f_d, labels=[5] * 20)
+
+
+@pytest.fixture(scope="session")
+def m(v, f_d):
+    """The map with its decoder."""
+    return LatentMap(v, f_d)
+
+
+@pytest.fixture(scope="session")
+def linear():
+    """Makes decoders ``0.5 + z @ weight`` of (n, 4 channels * 4) pixels, linear while codes are small."""
+
+    def make(weight: torch.Tensor):
+        return lambda z: (0.5 + z.flatten(1) @ weight).reshape(len(z), 1, 4, -1)
+
+    return make

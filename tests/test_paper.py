@@ -9,6 +9,8 @@ from torch import nn
 
 from latent_vizae import load_decoder, paper
 
+pytestmark = pytest.mark.timeout(1800)  # the whole paper takes minutes, once
+
 FIG_10 = [f"figure-10{letter}-samples.safetensors" for letter in "ABCD"]
 
 

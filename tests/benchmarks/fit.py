@@ -47,8 +47,9 @@ def main() -> None:
         v.decode(many)
         rate = len(many) / (time.perf_counter() - started)
         print(
-            f"| {count} | {'all' if label is None else label} | {seconds:.2f} | {errors[0][0]:.3g} | {errors[1][0]:.3g} "
-            f"| {errors[0][1]:.3g} | {errors[1][1]:.3g} | {kept[0]:.3f} | {kept[1]:.3f} | {rate:,.0f} |",
+            f"| {count} | {'all' if label is None else label} | {seconds:.2f} | {errors[0][0]:.3g} "
+            f"| {errors[1][0]:.3g} | {errors[0][1]:.3g} | {errors[1][1]:.3g} "
+            f"| {kept[0]:.3f} | {kept[1]:.3f} | {rate:,.0f} |",
             flush=True,
         )
 

@@ -1,0 +1,506 @@
+"""fit(): laws of the map it makes, for any codes and any decoder, and that it touches nothing else."""
+
+import contextlib
+import inspect
+import itertools
+import random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from latent_vizae import VizAE, fit
+from latent_vizae.framing import IMAGE_CHANGE
+from latent_vizae.metrics import fvu, image_error, pca_fvu
+
+QUICK = {"steps": 40, "image_steps": 0}
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def squares(z):
+    """A small smooth decoder without parameters: 16 pixels from the first 6 values."""
+    waves = torch.sin(z.flatten(1)[:, :6] @ normal(6, 16, seed=3).to(z))
+    return (0.5 + 0.5 * waves).reshape(-1, 1, 4, 4)
+
+
+def same(one: VizAE, other: VizAE) -> bool:
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+# The contract, for every number of codes and every dimension.
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize("k", [1, 2, 3, 5, 20, 49, 60, 200])
+def test_any_number_of_codes_gives_a_map_of_any_dimension(f_d, k, dim):
+    codes, labels = f_d.examples(count=k, seed=1)
+    v = fit(codes, decoder=f_d, dim=dim, labels=labels, **QUICK)
+    report = v.report
+    assert (report.k, report.n, report.dim) == (k, 10, dim)
+    assert dim <= report.rank <= 10
+    assert report.held_out == (0 if k < 50 else k // 10)
+    assert (report.fvu_held_out is None) == (report.image_error_held_out is None) == (k < 50)
+    assert (report.steps > 0) == (k >= 50)
+    assert 0 <= report.lost_variance < 1e-6
+    assert report.fvu >= 0
+    assert 0 <= report.image_error <= 1
+    assert report.seconds > 0
+    assert not report.interrupted
+    assert v.points.shape == (k, dim)
+    assert v.points.abs().max() <= 1
+    assert torch.allclose(v.encode(codes), v.points, rtol=0, atol=1e-5)
+    assert torch.equal(v.labels, labels)
+    assert v.source == "mnist"
+    assert not v.training
+    assert not any(parameter.requires_grad for parameter in v.parameters())
+    if k < 50:
+        assert report.fvu < 1e-4
+        assert report.image_error < 1e-4
+    else:
+        assert report.fvu < 1
+        assert torch.allclose(v.points.amax(0) - v.points.amin(0), torch.full((dim,), 2.0), atol=1e-3)
+
+
+@pytest.mark.wheel
+def test_the_report_measures_what_it_says(f_d):
+    codes, _ = f_d.examples(count=20, seed=4)
+    v = fit(codes[:, :6].repeat(3, 1) + 0.1 * normal(60, 6), decoder=squares, **QUICK)
+    codes = fit(codes, decoder=f_d).decode(fit(codes, decoder=f_d).points)
+    few = fit(codes, decoder=f_d)
+    assert few.report.fvu == pytest.approx(fvu(codes, few(codes)), abs=1e-9)
+    assert few.report.fvu_pca == pytest.approx(pca_fvu(codes, 2), rel=1e-6)
+    assert few.report.image_error == pytest.approx(image_error(f_d(codes), f_d(few(codes))), abs=1e-7)
+    assert v.report.fvu > 0
+    assert v.report.to_dict() == type(v.report).from_dict(v.report.to_dict()).to_dict()
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize(
+    "codes",
+    [
+        torch.eye(8),
+        torch.tensor(list(itertools.product((0.0, 1.0), repeat=3))),
+        torch.tensor(list(itertools.product((0.0, 3.0), (0.0, 2.0), (0.0, 1.0)))),
+        torch.cat([normal(8, 6)] * 2),
+        torch.linspace(0, 1, 20)[:, None] * normal(1, 6),
+        torch.cat([normal(15, 6), 1e3 * normal(1, 6)]),
+        normal(3, 6).repeat_interleave(5, 0) + 1e-3 * normal(15, 6),
+        normal(20, 6) + 1e4,
+    ],
+    ids=["simplex", "cube", "box", "twice", "line", "outlier", "clusters", "offset"],
+)
+def test_few_codes_come_back_whatever_their_shape(codes, dim):
+    v = fit(codes, dim=dim)
+    assert v.report.fvu < 1e-4
+    assert v.points.abs().max() <= 1
+
+
+@given(
+    k=st.integers(1, 20),
+    n=st.integers(5, 40),
+    dim=st.integers(1, 3),
+    size=st.floats(-6, 6),
+    seed=st.integers(0, 10**6),
+)
+def test_few_codes_come_back_whatever_their_number_and_scale(k, n, dim, size, seed):
+    codes = 10**size * (normal(k, n, seed=seed) + 3 * normal(1, n, seed=seed + 1))
+    v = fit(codes, dim=dim, seed=seed)
+    assert v.report.fvu < 1e-4
+    assert v.points.abs().max() <= 1
+    assert torch.allclose(v.encode(codes), v.points, rtol=0, atol=1e-5)
+
+
+# Seeds and side effects.
+
+
+@pytest.mark.parametrize("k", [1, 8, 120])
+def test_one_seed_is_one_v_and_another_is_another(k):
+    codes = normal(k, 6)
+    first, second, other = (fit(codes, decoder=squares, seed=seed, steps=30, image_steps=3) for seed in (0, 0, 1))
+    assert same(first, second)
+    assert first.report.to_dict() | {"seconds": 0} == second.report.to_dict() | {"seconds": 0}
+    assert k == 1 or not torch.equal(first.points, other.points)
+    assert not same(fit(codes, seed=0, **QUICK), fit(codes, seed=1, **QUICK))
+
+
+def test_labels_travel_and_have_no_influence():
+    codes = normal(60, 6)
+    plain = fit(codes, **QUICK)
+    labelled = fit(codes, labels=np.arange(60, dtype=np.uint8), **QUICK)
+    assert plain.labels is None
+    assert torch.equal(labelled.labels, torch.arange(60))
+    assert torch.equal(plain.points, labelled.points)
+
+
+def state():
+    return {
+        "torch": torch.get_rng_state().tolist(),
+        "numpy": [part.tolist() if isinstance(part, np.ndarray) else part for part in np.random.get_state()],  # noqa: NPY002
+        "python": random.getstate(),
+        "threads": torch.get_num_threads(),
+        "dtype": torch.get_default_dtype(),
+        "gradients": torch.is_grad_enabled(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+class Layered(nn.Module):
+    """A decoder with everything that a careless caller could disturb."""
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng():
+            self.layers = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.Dropout(0.5), nn.Sigmoid())
+        self.train()
+        self.layers[1].eval()
+
+    def forward(self, z):
+        return self.layers(z).reshape(-1, 1, 4, 4)
+
+
+@pytest.mark.parametrize("k", [1, 10, 80])
+def test_fit_touches_nothing_that_is_not_its_own(k, capsys):
+    codes = normal(k, 6)
+    codes.requires_grad_()
+    decoder = Layered()
+    before = state()
+    tensors = [tensor.clone() for tensor in (codes.detach(), *decoder.state_dict().values())]
+    modes = [module.training for module in decoder.modules()]
+    fit(codes, decoder=decoder, steps=20, image_steps=3)
+    assert state() == before
+    assert all(map(torch.equal, tensors, [codes.detach(), *decoder.state_dict().values()]))
+    assert [module.training for module in decoder.modules()] == modes
+    assert codes.grad is None
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in decoder.parameters())
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_bar_goes_to_stderr_and_changes_nothing(capsys):
+    codes = normal(60, 6)
+    quiet, told = fit(codes, **QUICK), fit(codes, progress=True, **QUICK)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "fit" in err
+    assert same(quiet, told)
+
+
+@contextlib.contextmanager
+def double_by_default():
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode, double_by_default])
+@pytest.mark.parametrize("k", [1, 10, 80])
+def test_fit_works_under_any_mode_of_the_caller(around, k):
+    with around():
+        v = fit(normal(k, 6).float(), decoder=squares, steps=20, image_steps=3)
+    assert v.points.dtype == torch.float32
+    assert v.report.fvu < 1
+    assert v(normal(k, 6)).shape == (k, 6)
+
+
+def test_the_signature_is_the_contract():
+    names = list(inspect.signature(fit).parameters)
+    assert names[:3] == ["codes", "decoder", "dim"]
+    assert {"labels", "seed", "device", "progress"} <= set(names)
+
+
+# How good the map is.
+
+
+@pytest.fixture(scope="module")
+def decaying():
+    """Gaussian codes with a decaying spectrum: to learn from, and to judge on."""
+    scales = torch.tensor([3.0, 2.0, 1.0, 0.7, 0.5, 0.3, 0.2, 0.1])
+    turn = torch.linalg.qr(normal(8, 8, seed=9))[0]
+    return (normal(1500, 8, seed=1) * scales) @ turn, (normal(1000, 8, seed=2) * scales) @ turn
+
+
+def pca_back(known, new, dim):
+    mean = known.mean(0)
+    basis = torch.linalg.svd(known - mean, full_matrices=False)[2][:dim].T
+    return mean + (new - mean) @ basis @ basis.T
+
+
+def test_a_trained_v_is_as_good_as_pca_on_new_codes(decaying):
+    known, new = decaying
+    v = fit(known, dim=2, steps=600)
+    assert fvu(new, v(new)) <= 1.05 * fvu(new, pca_back(known, new, 2))
+    assert v.report.fvu_held_out <= 1.2 * v.report.fvu_pca
+
+
+def test_with_a_linear_decoder_a_trained_v_is_as_good_as_pca_of_images(decaying, linear):
+    known, new = decaying
+    decoder = linear(0.02 * normal(8, 16, seed=5))
+    v = fit(known, decoder=decoder, dim=2, steps=600, image_steps=0)
+    ideal = pca_back(decoder(known).flatten(1), decoder(new).flatten(1), 2)
+    assert image_error(decoder(v(new)).flatten(1), decoder(new).flatten(1)) <= 1.05 * image_error(
+        ideal, decoder(new).flatten(1)
+    )
+
+
+def test_turning_the_codes_does_not_change_the_error(decaying):
+    known, _ = decaying
+    turn = torch.linalg.qr(normal(8, 8, seed=4))[0]
+    plain, turned = fit(known, steps=300), fit(known @ turn + 5, steps=300)
+    assert turned.report.fvu_held_out == pytest.approx(plain.report.fvu_held_out, rel=0.1)
+
+
+@pytest.mark.parametrize("image_steps", [3, 60])
+def test_image_steps_never_raise_the_held_out_image_error(image_steps):
+    codes = normal(300, 6)
+    before = fit(codes, decoder=squares, steps=60, image_steps=0)
+    after = fit(codes, decoder=squares, steps=60, image_steps=image_steps)
+    assert after.report.image_error_held_out <= before.report.image_error_held_out * (1 + 1e-5)
+    assert after.report.steps > before.report.steps
+
+
+# Fewer codes than the map has directions.
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_one_code_spans_exactly_what_a_decoder_can_show(linear, dim):
+    weight = 0.02 * normal(6, dim, seed=1) @ normal(dim, 16, seed=2)
+    code = 0.3 * normal(1, 6)
+    v = fit(code, decoder=linear(weight), dim=dim)
+    directions = v.decode(torch.eye(dim)) - v.decode(torch.zeros(1, dim))
+    shown = torch.linalg.svd(weight)[0][:, :dim]
+    assert (directions - directions @ shown @ shown.T).norm() < 1e-4 * directions.norm()
+    assert torch.linalg.matrix_rank(directions, rtol=1e-3) == dim
+    assert torch.equal(v(code), code)
+
+
+def test_one_code_spans_the_top_eigenvectors_of_the_pull_back_metric(linear):
+    left, right = torch.linalg.qr(normal(6, 6, seed=1))[0], torch.linalg.qr(normal(16, 16, seed=2))[0]
+    weight = left @ torch.diag(torch.tensor([0.1, 0.08, 0.004, 0.003, 0.002, 0.001])) @ right[:6]
+    v = fit(0.1 * normal(1, 6), decoder=linear(weight), dim=2)
+    directions = v.decode(torch.eye(2)) - v.decode(torch.zeros(1, 2))
+    eigenvectors = torch.linalg.eigh(weight @ weight.T)[1].flip(1)[:, :2]
+    assert (directions - directions @ eigenvectors @ eigenvectors.T).norm() < 0.05 * directions.norm()
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_completed_directions_change_the_image_visibly_and_no_more(f_d, k):
+    codes, _ = f_d.examples(label=8, count=k)
+    v = fit(codes, decoder=f_d, dim=3)
+    ends = torch.cat([torch.eye(3), -torch.eye(3)])[[2, 5]]  # the last direction is always a completed one
+    images = f_d(v.decode(torch.cat([torch.zeros(1, 3), ends])))
+    change = (images[1:] - images[:1]).square().flatten(1).mean(1).mean().item()
+    assert IMAGE_CHANGE <= change < 2 * IMAGE_CHANGE
+    assert torch.allclose(v(codes), codes, atol=1e-5)
+
+
+def test_one_code_without_a_decoder_gets_a_plane_of_half_its_norm():
+    code = normal(1, 12)
+    v = fit(code, dim=3, seed=2)
+    directions = v.decode(torch.eye(3)) - code
+    assert torch.equal(v(code), code)
+    assert torch.allclose(directions @ directions.T, torch.eye(3) * (code.norm() / 2) ** 2, rtol=1e-4, atol=1e-4)
+    assert torch.allclose((fit(torch.zeros(1, 12), dim=1).decode([[1.0]])).norm(), torch.ones(()), atol=1e-4)
+
+
+def test_codes_of_no_variance_are_one_code():
+    code = normal(1, 6)
+    for k in (3, 70):
+        v = fit(code.repeat(k, 1), decoder=squares, dim=2)
+        assert v.report.fvu == 0
+        assert torch.allclose(v(code), code, atol=1e-6)
+        assert torch.linalg.matrix_rank(v.decode(torch.eye(2)) - code) == 2
+
+
+# Every kind of codes.
+
+
+KINDS = {
+    "1e-6": lambda z: z * 1e-6,
+    "1e6": lambda z: z * 1e6,
+    "half": lambda z: z.half(),
+    "bfloat16": lambda z: z.bfloat16(),
+    "double": lambda z: z.double(),
+    "int": lambda z: (z * 100).int(),
+    "uint8": lambda z: (z * 20 + 128).clamp(0, 255).byte(),
+    "bool": lambda z: z > 0,
+    "strided": lambda z: z.T.contiguous().T,
+    "reversed": lambda z: z.numpy()[::-1, ::-1],
+    "big-endian": lambda z: z.numpy().astype(">f8"),
+    "gradient": lambda z: z.clone().requires_grad_(),
+    "numpy": lambda z: z.numpy(),
+    "numpy half": lambda z: z.half().numpy(),
+    "lists": lambda z: z.tolist(),
+    "list of tensors": lambda z: [row.clone().requires_grad_() for row in z],
+    "list of arrays": lambda z: list(z.numpy()),
+    "stream": lambda z: iter(z.split(7)),
+    "stream of arrays": lambda z: (batch.double().numpy() for batch in z.split(7)),
+    "constant dimension": lambda z: torch.cat([z, torch.full((len(z), 1), 3.0)], 1),
+    "more than n": lambda z: z[:, :4],
+    "wide": lambda z: normal(len(z), 5000),
+    "shaped": lambda z: normal(len(z), 4, 8, 8),
+}
+
+
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS.keys())
+def test_every_kind_of_codes_fits(fives, make):
+    v = fit(make(fives))
+    assert v.report.fvu < 1e-4
+    assert v.points.abs().max() <= 1
+    assert v.points.dtype == torch.float32
+    assert torch.isfinite(v.decode(v.points)).all()
+
+
+@pytest.mark.parametrize("k", [30, 60])
+def test_read_only_memory_maps_fit_and_stay(tmp_path, k):
+    np.save(tmp_path / "codes.npy", normal(k, 6).numpy())
+    before = (tmp_path / "codes.npy").read_bytes()
+    mapped = np.load(tmp_path / "codes.npy", mmap_mode="r")
+    assert same(fit(mapped, **QUICK), fit(normal(k, 6), **QUICK))
+    assert (tmp_path / "codes.npy").read_bytes() == before
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+@pytest.mark.parametrize("k", [10, 100])
+def test_the_scale_of_the_codes_does_not_matter(k, scale):
+    plain, scaled = fit(normal(k, 6), **QUICK), fit(normal(k, 6) * scale, **QUICK)
+    assert torch.allclose(plain.points, scaled.points, atol=0.02)
+    assert scaled.report.fvu == pytest.approx(plain.report.fvu, rel=0.02, abs=1e-6)
+
+
+def test_cost_follows_the_number_of_codes_and_not_their_size():
+    codes = normal(30, 5000)
+    v = fit(codes, **QUICK)
+    assert (v.report.n, v.report.rank) == (5000, 29)
+    assert v.report.fvu < 1e-4
+    assert torch.allclose(v(codes), codes, atol=0.05)
+
+
+def test_codes_keep_their_shape():
+    codes = normal(60, 4, 8, 8)
+    seen = []
+
+    def decoder(z):
+        seen.append(tuple(z.shape[1:]))
+        return z[:, :3].sigmoid()
+
+    v = fit(codes, decoder=decoder, steps=20, image_steps=2)
+    assert set(seen) == {(4, 8, 8)}
+    assert v.latent_shape == (4, 8, 8)
+    assert v.decode(v.points).shape == codes.shape
+    assert v.report.n == 256
+
+
+# Every kind of decoder.
+
+
+@torch.inference_mode()
+def within_inference(z):
+    return squares(z)
+
+
+class Detached(nn.Module):
+    """Parameters that want gradients, images that have none to give."""
+
+    def __init__(self):
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(1))
+
+    def forward(self, z):
+        return (squares(z).detach() + self.shift).clamp(0, 1)
+
+
+def low_precision(dtype):
+    with torch.random.fork_rng():
+        layers = nn.Sequential(nn.Linear(6, 16), nn.Sigmoid(), nn.Unflatten(1, (1, 4, 4)))
+    return layers.to(dtype)
+
+
+DECODERS = {
+    "numpy": lambda z: torch.from_numpy(1 / (1 + np.exp(-z.numpy()[:, :4]))).reshape(-1, 1, 2, 2),
+    "inference mode": within_inference,
+    "constant": lambda z: torch.full((len(z), 1, 2, 2), 0.5),
+    "detached": Detached(),
+    "bfloat16": low_precision(torch.bfloat16),
+    "double": low_precision(torch.float64),
+}
+
+
+@pytest.mark.parametrize("decoder", DECODERS.values(), ids=DECODERS.keys())
+@pytest.mark.parametrize("k", [1, 12, 80])
+def test_every_kind_of_decoder_serves(decoder, k):
+    v = fit(normal(k, 6), decoder=decoder, steps=20, image_steps=3)
+    assert v.report.fvu < (1e-4 if k < 50 else 1)
+    assert v.report.image_error is not None
+    assert v.source is None
+
+
+def test_affine_maps_may_be_asked_for():
+    for k in (4, 12, 60):
+        v = fit(normal(k, 6), decoder=squares, hidden=(), steps=20, image_steps=2)
+        assert v.hidden == ()
+        middle = v.decode([[0.1, 0.0], [0.3, 0.4], [0.5, 0.8]])
+        assert torch.allclose(middle[1], middle[[0, 2]].mean(0), atol=1e-5)
+
+
+# Interrupts.
+
+
+class Interrupting:
+    """`squares`, until somebody presses Ctrl-C at the n-th call."""
+
+    def __init__(self, at=None):
+        self.at, self.calls = at, 0
+
+    def __call__(self, z):
+        self.calls += 1
+        if self.calls == self.at:
+            raise KeyboardInterrupt
+        return squares(z)
+
+
+def test_an_interrupt_at_any_time_after_the_start_returns_the_best_v():
+    codes, settings = normal(80, 6), {"steps": 10, "image_steps": 4}
+    whole = Interrupting()
+    first = next(n for n in itertools.count(1) if not interrupted_before_a_v(codes, n, settings))
+    fit(codes, decoder=whole, **settings)
+    assert first < whole.calls
+    for at in range(first, whole.calls + 1, 3):
+        v = fit(codes, decoder=Interrupting(at), **settings)
+        assert v.report.interrupted
+        assert v.report.fvu < 1
+        assert "interrupted" in str(v.report)
+        assert v.points.abs().max() <= 1
+
+
+def interrupted_before_a_v(codes, at, settings):
+    try:
+        fit(codes, decoder=Interrupting(at), **settings)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def test_an_interrupted_training_keeps_the_best_weights(monkeypatch):
+    from latent_vizae import fitting
+
+    whole, calls = fitting.reconstruction_loss, itertools.count()
+
+    def loss(*arguments):
+        if next(calls) == 130:
+            raise KeyboardInterrupt
+        return whole(*arguments)
+
+    codes = normal(100, 6) * torch.tensor([3.0, 2.0, 1.0, 0.3, 0.2, 0.1])
+    monkeypatch.setattr(fitting, "reconstruction_loss", loss)
+    v = fit(codes, steps=1000)
+    assert v.report.interrupted
+    assert 100 <= v.report.steps < 140
+    assert v.report.fvu < 0.6
