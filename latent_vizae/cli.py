@@ -8,12 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import platform
-import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import Enum
 from importlib.metadata import entry_points, version
 from pathlib import Path
@@ -22,14 +17,21 @@ from typing import Annotated, Any, Optional
 import numpy as np
 import torch
 import typer
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from typer.core import TyperGroup
 
 from . import pictures
 from .certificate import Certificate, certify
-from .codes import as_codes, as_labels
+from .cli_files import (
+    DEFAULT_COUNT,
+    REPORT_FILE,
+    codes_to_map,
+    counts_of,
+    numbers_of,
+    output_folder,
+    point_of,
+    write_json,
+)  # fmt: skip
 from .decoder import ENTRY_POINT_GROUP, load_decoder
 from .fitting import fit
 from .latent_map import LatentMap
@@ -39,8 +41,6 @@ from .saving import MODEL_FILE
 
 __all__ = ["app", "main"]
 
-REPORT_FILE = "report.json"
-DEFAULT_COUNT = 2000
 PATH_FRAMES = 24
 
 
@@ -63,6 +63,7 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -160,10 +161,10 @@ def map_(
     Points lie in [-1, 1]^dim; FVU is the fraction of the codes' variance that the map leaves unexplained, 0 best;
     image errors are mean squares over pixels in [0, 1]. Ctrl-C while it fits keeps the best map so far (exit 130).
     """
-    with _output_folder(out, "latent-vizae map") as folder:
+    with output_folder(out, "latent-vizae map") as folder:
         pictures.need_plot()
         f_d = load_decoder(decoder)
-        batch, labels = _codes(f_d, decoder, codes, label, count, seed)
+        batch, labels = codes_to_map(f_d, decoder, codes, label, count, seed)
         v = fit(batch, f_d, dim, labels=labels, seed=seed, progress=True)
         report = v.report
         if report is None:
@@ -178,7 +179,7 @@ def map_(
         }  # fmt: skip
         document = {"made_by": "latent-vizae map", "latent_vizae": version("latent-vizae"), "asked": asked,
                     "fit": report.to_dict(), "certificate": certificate.to_dict()}  # fmt: skip
-        _write_json(folder / REPORT_FILE, document)
+        write_json(folder / REPORT_FILE, document)
         names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     if as_json:
         _print_json({**document, "out": str(out), "files": names})
@@ -260,11 +261,11 @@ def grid(
     m = _load_map(v, decoder)
     corners = None
     if box is not None:
-        numbers = _numbers(box, "--box")
+        numbers = numbers_of(box, "--box")
         if len(numbers) != 2 * m.v.dim:
             raise ValueError(f"--box takes {2 * m.v.dim} numbers on a {m.v.dim}-D map, got {box!r}.")
         corners = (numbers[: m.v.dim], numbers[m.v.dim :])
-    counts = None if shape is None else _counts(shape)
+    counts = None if shape is None else counts_of(shape)
     _save(m.grid(corners, counts), out, as_json)
 
 
@@ -318,7 +319,7 @@ def path_(
     else:
         placed = iter(m.v.encode(codes) if len(codes) else codes)
         corners = [
-            next(placed) if is_code else _point(text, m.v.dim) for text, is_code in zip(given, numbered, strict=True)
+            next(placed) if is_code else point_of(text, m.v.dim) for text, is_code in zip(given, numbered, strict=True)
         ]
     _save(m.path(*corners, frames=frames, pace=pace.value, curve=curve.value, residual=exact), out, as_json)
 
@@ -359,9 +360,9 @@ def paper(
     """
     from .paper import write_paper
 
-    with _output_folder(out, "latent-vizae paper") as folder:
+    with output_folder(out, "latent-vizae paper") as folder:
         summary = write_paper(folder, progress=True)
-        _write_json(folder / REPORT_FILE, {**summary, "made_by": "latent-vizae paper"})
+        write_json(folder / REPORT_FILE, {**summary, "made_by": "latent-vizae paper"})
         names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     if as_json:
         _print_json(summary)
@@ -403,115 +404,18 @@ def info(
                 typer.echo(f"  {key:<22}{value}")
 
 
-def main() -> None:
-    """Run the command line."""
-    app(prog_name="latent-vizae")
+def _load_v(folder: Path) -> VizAE:
+    """V from its own folder, or from the folder that `map` wrote."""
+    inner = folder / "v"
+    return VizAE.from_pretrained(inner if not (folder / MODEL_FILE).exists() and inner.is_dir() else folder)
 
 
-@contextmanager
-def _output_folder(out: Path, maker: str) -> Iterator[Path]:
-    """Give a hidden folder to write into; what it holds goes to ``out`` on a clean exit, or goes away.
-
-    A new ``out`` appears in one step. An earlier one gets its files replaced one by one, the report last.
-
-    Raises:
-        ValueError: ``out`` is a file, holds something that ``maker`` did not make, or cannot be written.
-    """
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"--out is a folder, {out} is a file. Choose another name.")
-    found = [path for path in out.iterdir() if not path.name.startswith(".latent-vizae-")] if out.exists() else []
-    if found and _maker(out / REPORT_FILE) != maker:
-        raise ValueError(
-            f"{out} already holds something else ({found[0].name}). Choose a new folder, or empty this one."
-        )
-    is_new = not out.exists()
-    parents = [parent for parent in out.absolute().parents if not parent.exists()]
-    partial = (out.parent if is_new else out) / f".latent-vizae-{secrets.token_hex(6)}"
-    try:
-        try:
-            partial.mkdir(parents=True)
-            if not is_new:
-                os.access(out, os.W_OK)
-        except OSError as error:
-            raise ValueError(f"Cannot write {out}: {error.strerror}. Choose a folder that can be written.") from error
-        yield partial
-        if is_new:
-            partial.rename(out)
-            return
-        files = [path for path in partial.rglob("*") if path.is_file()]
-        for path in sorted(files, key=lambda path: path.name == REPORT_FILE):
-            target = out / path.relative_to(partial)
-            target.parent.mkdir(exist_ok=True)
-            path.replace(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        for parent in parents:
-            if parent.exists() and not any(parent.iterdir()):
-                parent.rmdir()
-
-
-def _maker(report: Path) -> str | None:
-    """Which command made a report, or None."""
-    try:
-        document = json.loads(report.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    made_by = document.get("made_by") if isinstance(document, dict) else None
-    return made_by if isinstance(made_by, str) else None
-
-
-def _codes(
-    f_d: Any, name: str, file: Path | None, label: int | None, count: int | None, seed: int
-) -> tuple[Tensor, Tensor | None]:
-    """The codes to map and their labels, from a file or from the decoder."""
-    if count is not None and count < 1:
-        raise ValueError(f"--count is at least 1, got {count}.")
-    if file is None:
-        if hasattr(f_d, "examples"):
-            codes, labels = f_d.examples(label=label, count=count or DEFAULT_COUNT, seed=seed)
-            return codes, labels
-        if hasattr(f_d, "sample") and label is None:
-            return f_d.sample(count or DEFAULT_COUNT, seed), None
-        raise ValueError(
-            f"The decoder {name!r} brings no codes{'' if label is None else ' with labels'}: give --codes."
-        )
-    codes, labels = _read_codes(file)
-    rows = torch.arange(len(codes))
-    if label is not None:
-        if labels is None:
-            raise ValueError(f"--label needs labels, and {file} has none. Save them in a .safetensors beside `codes`.")
-        rows = rows[labels == label]
-        if len(rows) == 0:
-            raise ValueError(f"No code in {file} has the label {label}; there are {labels.unique().tolist()[:20]}.")
-    if count is not None:
-        if count > len(rows):
-            raise ValueError(f"--count {count} asks for more codes than there are: {len(rows)}.")
-        rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:count]]
-    return codes[rows], None if labels is None else labels[rows]
-
-
-def _read_codes(file: Path) -> tuple[Tensor, Tensor | None]:
-    """Codes and labels from .npy (never pickles) or .safetensors."""
-    ending = file.suffix.lower()
-    if ending not in (".npy", ".safetensors"):
-        raise ValueError(
-            f"--codes takes .npy or .safetensors (a tensor `codes`, perhaps `labels`), got {file.name!r}."
-        )
-    if not file.is_file():
-        raise FileNotFoundError(f"There is no file {file}.")
-    if ending == ".npy":
-        try:
-            return as_codes(np.load(file, mmap_mode="r", allow_pickle=False)), None
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"{file}: {error}") from error
-    try:
-        tensors = load_file(file)
-    except SafetensorError as error:
-        raise ValueError(f"{file} is damaged, truncated or not a safetensors file: {error}") from error
-    if "codes" not in tensors:
-        raise ValueError(f"{file} has no tensor `codes`; it holds {', '.join(sorted(tensors)) or 'nothing'}.")
-    codes = as_codes(tensors["codes"])
-    return codes, as_labels(tensors["labels"], len(codes)) if "labels" in tensors else None
+def _load_map(folder: Path, decoder: str | None) -> LatentMap:
+    v = _load_v(folder)
+    name = decoder or v.source
+    if name is None:
+        raise ValueError(f"{folder} does not say which decoder it was fitted with. Name it: --decoder NAME.")
+    return LatentMap(v, load_decoder(name))
 
 
 def _examples_at(numbers: list[int], m: LatentMap, label: int | None) -> list[Tensor] | Tensor:
@@ -527,41 +431,6 @@ def _examples_at(numbers: list[int], m: LatentMap, label: int | None) -> list[Te
     return chosen
 
 
-def _point(text: str, dim: int) -> Tensor:
-    numbers = _numbers(text, "an end of a path")
-    if len(numbers) != dim:
-        raise ValueError(f"A point of this map has {dim} coordinates, got {text!r}.")
-    return torch.tensor(numbers)
-
-
-def _numbers(text: str, what: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError(f"{what} is numbers with commas between them, such as 0.5,-0.2; got {text!r}.") from None
-
-
-def _counts(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.lower().split("x"))
-    except ValueError:
-        raise ValueError(f"--shape is whole numbers with x between them, such as 10x10; got {text!r}.") from None
-
-
-def _load_v(folder: Path) -> VizAE:
-    """V from its own folder, or from the folder that `map` wrote."""
-    inner = folder / "v"
-    return VizAE.from_pretrained(inner if not (folder / MODEL_FILE).exists() and inner.is_dir() else folder)
-
-
-def _load_map(folder: Path, decoder: str | None) -> LatentMap:
-    v = _load_v(folder)
-    name = decoder or v.source
-    if name is None:
-        raise ValueError(f"{folder} does not say which decoder it was fitted with. Name it: --decoder NAME.")
-    return LatentMap(v, load_decoder(name))
-
-
 def _save(samples: Samples, out: Path, as_json: bool) -> None:
     samples.save(out)
     if as_json:
@@ -570,12 +439,13 @@ def _save(samples: Samples, out: Path, as_json: bool) -> None:
         typer.echo(f"wrote {out}: {len(samples)} images")
 
 
-def _write_json(path: Path, document: dict[str, Any]) -> None:
-    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-
-
 def _print_json(document: dict[str, Any]) -> None:
     typer.echo(json.dumps(document))
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="latent-vizae")
 
 
 if __name__ == "__main__":

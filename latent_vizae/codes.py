@@ -42,7 +42,8 @@ def as_tensor(values: ArrayLike, what: str) -> Tensor:
         if array.dtype == np.float16 or array.dtype.kind != "f" or array.dtype.itemsize > 8:
             array = array.astype(np.float32)
         native = array.astype(array.dtype.newbyteorder("="), copy=False)
-        tensor = torch.from_numpy(native if native.flags.writeable else native.copy())
+        shareable = native.flags.writeable and min(native.strides, default=0) >= 0  # what torch can look at
+        tensor = torch.from_numpy(native if shareable else native.copy())
     if tensor.is_complex():
         raise TypeError(f"{what} must be real numbers, got a tensor of dtype {tensor.dtype}.")
     if tensor.layout != torch.strided or tensor.is_meta:

@@ -210,10 +210,10 @@ def _reach(
     """How far to go from the mean until the image has changed by `IMAGE_CHANGE` on average of both ways."""
     if decoder is None:
         return typical
-    distances = typical * torch.logspace(-3, 1, 41, dtype=torch.float64).to(mean)
-    steps = torch.cat([torch.zeros_like(distances[:1]), distances, -distances])
-    codes = (mean + steps.unsqueeze(1) * direction).float().unflatten(1, latent_shape)
-    images = decode_images(decoder, codes).flatten(1)
-    change = (images[1:] - images[:1]).square().mean(1).unflatten(0, (2, -1)).mean(0)
-    reached = (change >= IMAGE_CHANGE).nonzero()
-    return distances[reached[0, 0] if len(reached) else -1]
+    middle = decode_images(decoder, mean.float().reshape(1, *latent_shape))
+    distances: list[Tensor] = list(typical * torch.logspace(-3, 1, 41, dtype=torch.float64).to(mean))
+    for distance in distances:  # outwards, and no further than need be: far away a decoder may break its contract
+        codes = (mean + torch.stack([distance, -distance]).unsqueeze(1) * direction).float()
+        if (decode_images(decoder, codes.unflatten(1, latent_shape)) - middle).square().mean() >= IMAGE_CHANGE:
+            return distance
+    return distances[-1]

@@ -54,9 +54,9 @@ def m(v, f_d):
 
 @pytest.fixture(scope="session")
 def linear():
-    """Makes decoders ``0.5 + z @ weight`` of (n, 4 channels * 4) pixels, linear while codes are small."""
+    """Makes decoders ``0.5 + z @ weight``, weight (n, 4 * columns); clamped, so linear while codes are small."""
 
     def make(weight: torch.Tensor):
-        return lambda z: (0.5 + z.flatten(1) @ weight).reshape(len(z), 1, 4, -1)
+        return lambda z: (0.5 + z.flatten(1) @ weight).clamp(0, 1).reshape(len(z), 1, 4, -1)
 
     return make

@@ -71,14 +71,11 @@ def test_any_number_of_codes_gives_a_map_of_any_dimension(f_d, k, dim):
 @pytest.mark.wheel
 def test_the_report_measures_what_it_says(f_d):
     codes, _ = f_d.examples(count=20, seed=4)
-    v = fit(codes[:, :6].repeat(3, 1) + 0.1 * normal(60, 6), decoder=squares, **QUICK)
-    codes = fit(codes, decoder=f_d).decode(fit(codes, decoder=f_d).points)
-    few = fit(codes, decoder=f_d)
-    assert few.report.fvu == pytest.approx(fvu(codes, few(codes)), abs=1e-9)
-    assert few.report.fvu_pca == pytest.approx(pca_fvu(codes, 2), rel=1e-6)
-    assert few.report.image_error == pytest.approx(image_error(f_d(codes), f_d(few(codes))), abs=1e-7)
-    assert v.report.fvu > 0
-    assert v.report.to_dict() == type(v.report).from_dict(v.report.to_dict()).to_dict()
+    v = fit(codes, decoder=f_d)
+    assert v.report.fvu == pytest.approx(fvu(codes, v(codes)), abs=1e-9)
+    assert v.report.fvu_pca == pytest.approx(pca_fvu(codes, 2), rel=1e-6)
+    assert v.report.image_error == pytest.approx(image_error(f_d(codes), f_d(v(codes))), abs=1e-7)
+    assert type(v.report).from_dict(v.report.to_dict()) == v.report
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
@@ -224,7 +221,7 @@ def decaying():
     """Gaussian codes with a decaying spectrum: to learn from, and to judge on."""
     scales = torch.tensor([3.0, 2.0, 1.0, 0.7, 0.5, 0.3, 0.2, 0.1])
     turn = torch.linalg.qr(normal(8, 8, seed=9))[0]
-    return (normal(1500, 8, seed=1) * scales) @ turn, (normal(1000, 8, seed=2) * scales) @ turn
+    return (normal(1000, 8, seed=1) * scales) @ turn, (normal(1000, 8, seed=2) * scales) @ turn
 
 
 def pca_back(known, new, dim):
@@ -235,7 +232,7 @@ def pca_back(known, new, dim):
 
 def test_a_trained_v_is_as_good_as_pca_on_new_codes(decaying):
     known, new = decaying
-    v = fit(known, dim=2, steps=600)
+    v = fit(known, dim=2, steps=400)
     assert fvu(new, v(new)) <= 1.05 * fvu(new, pca_back(known, new, 2))
     assert v.report.fvu_held_out <= 1.2 * v.report.fvu_pca
 
@@ -243,7 +240,7 @@ def test_a_trained_v_is_as_good_as_pca_on_new_codes(decaying):
 def test_with_a_linear_decoder_a_trained_v_is_as_good_as_pca_of_images(decaying, linear):
     known, new = decaying
     decoder = linear(0.02 * normal(8, 16, seed=5))
-    v = fit(known, decoder=decoder, dim=2, steps=600, image_steps=0)
+    v = fit(known, decoder=decoder, dim=2, steps=400, image_steps=0)
     ideal = pca_back(decoder(known).flatten(1), decoder(new).flatten(1), 2)
     assert image_error(decoder(v(new)).flatten(1), decoder(new).flatten(1)) <= 1.05 * image_error(
         ideal, decoder(new).flatten(1)
@@ -253,7 +250,7 @@ def test_with_a_linear_decoder_a_trained_v_is_as_good_as_pca_of_images(decaying,
 def test_turning_the_codes_does_not_change_the_error(decaying):
     known, _ = decaying
     turn = torch.linalg.qr(normal(8, 8, seed=4))[0]
-    plain, turned = fit(known, steps=300), fit(known @ turn + 5, steps=300)
+    plain, turned = fit(known[:300], steps=150), fit(known[:300] @ turn + 5, steps=150)
     assert turned.report.fvu_held_out == pytest.approx(plain.report.fvu_held_out, rel=0.1)
 
 
@@ -283,11 +280,11 @@ def test_one_code_spans_exactly_what_a_decoder_can_show(linear, dim):
 
 def test_one_code_spans_the_top_eigenvectors_of_the_pull_back_metric(linear):
     left, right = torch.linalg.qr(normal(6, 6, seed=1))[0], torch.linalg.qr(normal(16, 16, seed=2))[0]
-    weight = left @ torch.diag(torch.tensor([0.1, 0.08, 0.004, 0.003, 0.002, 0.001])) @ right[:6]
+    weight = left @ torch.diag(torch.tensor([0.1, 0.08, 0.05, 0.03, 0.02, 0.01])) @ right[:6]
     v = fit(0.1 * normal(1, 6), decoder=linear(weight), dim=2)
     directions = v.decode(torch.eye(2)) - v.decode(torch.zeros(1, 2))
     eigenvectors = torch.linalg.eigh(weight @ weight.T)[1].flip(1)[:, :2]
-    assert (directions - directions @ eigenvectors @ eigenvectors.T).norm() < 0.05 * directions.norm()
+    assert (directions - directions @ eigenvectors @ eigenvectors.T).norm() < 1e-3 * directions.norm()
 
 
 @pytest.mark.parametrize("k", [1, 2])
