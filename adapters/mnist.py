@@ -88,7 +88,8 @@ class MnistDecoder(nn.Module):
             ValueError: no such digit, or more codes asked for than there are.
         """
         codes, labels = self._bundle["codes"], self._bundle["labels"]
-        rows = torch.arange(len(codes)) if label is None else (labels == label).nonzero().squeeze(1)
+        digit = None if label is None else as_whole(label, "label")
+        rows = torch.arange(len(codes)) if digit is None else (labels == digit).nonzero().squeeze(1)
         if len(rows) == 0:
             raise ValueError(f"MNIST has the digits 0 to 9, asked for label={label!r}.")
         count = len(rows) if count is None else as_whole(count, "count", 1)

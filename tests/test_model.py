@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
 import warnings
@@ -17,7 +16,6 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 
 from latent_vizae import LatentMap, VizAE, fit
-from latent_vizae.saving import atomic_file
 
 FILES = ["README.md", "config.json", "model.safetensors"]
 
@@ -213,13 +211,7 @@ def test_a_save_killed_at_any_moment_leaves_a_whole_v(tmp_path):
 
 
 def test_a_first_save_that_was_killed_does_not_block_the_next(small, tmp_path):
-    with pytest.raises(KeyboardInterrupt), atomic_file(tmp_path / "model.safetensors") as partial:
-        shutil.copy(__file__, partial)
-        left_over = partial.with_name(partial.name.replace(partial.name[-20], "0"))
-        raise KeyboardInterrupt
-    assert list(tmp_path.iterdir()) == []
     (tmp_path / ".model-0123456789ab.safetensors").write_bytes(b"half")
-    assert left_over.name.startswith(".model-")
     small.save_pretrained(tmp_path)
     assert same(VizAE.from_pretrained(tmp_path), small)
 
