@@ -65,7 +65,7 @@ def shortest_curve(images_of: Images, corners: Tensor, smoothing: int = 100) -> 
 
     The metric G = J^T J is measured on a grid over the map and interpolated between (24 x 24 cells in 2-D, 9^3 in
     3-D). Dijkstra's algorithm on that grid finds the way around hills; then the curve's energy, the sum of
-    dx^T G dx, is minimised.
+    dx^T G dx, is minimised. Of the curves found and the straight line, the one shortest in images is taken.
 
     Args:
         images_of: (P, d) -> images.
@@ -93,8 +93,8 @@ def shortest_curve(images_of: Images, corners: Tensor, smoothing: int = 100) -> 
     for start, end in itertools.pairwise(unit):
         rough = _dijkstra(nodes, metric, cells, start, end)
         straight = torch.stack([start, end])
-        candidates = [_relax(field, line, smoothing) for line in (rough, straight)]
-        pieces.append(min(candidates, key=lambda line: _length(field, line).item()))
+        candidates = [straight, *(_relax(field, line, smoothing) for line in (rough, straight))]
+        pieces.append(min(candidates, key=lambda line: _image_length(images_of, low + line * (high - low))))
     line = torch.cat([pieces[0], *(piece[1:] for piece in pieces[1:])])
     return low + line * (high - low)
 
@@ -112,8 +112,10 @@ def _energies(field: Tensor, line: Tensor) -> Tensor:
     return torch.einsum("pi,pij,pj->p", steps, _metric_at(field, middles), steps).clamp(min=0)
 
 
-def _length(field: Tensor, line: Tensor) -> Tensor:
-    return _energies(field, line).sqrt().sum()
+def _image_length(images_of: Images, line: Tensor, samples: int = 65) -> float:
+    lengths = torch.cat([line.new_zeros(1), (line[1:] - line[:-1]).norm(dim=1).cumsum(0)])
+    points = resample(line, lengths, torch.linspace(0, 1, samples).to(line) * lengths[-1])
+    return image_steps(images_of(points)).sum().item()
 
 
 def _relax(field: Tensor, line: Tensor, steps: int, size: int = 33) -> Tensor:

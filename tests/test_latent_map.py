@@ -1,0 +1,474 @@
+"""LatentMap: grids, regions, paths and placements as points, codes and images; and Samples on disk."""
+
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from safetensors.torch import load_file
+
+from latent_vizae import LatentMap, fit
+from latent_vizae.geometry import resample
+from latent_vizae.metrics import path_evenness
+from latent_vizae.paths import image_steps
+from latent_vizae.regions import box_region, cover, disc_region, lattice, polygon_region
+from latent_vizae.samples import Samples, to_uint8
+
+POLYGON = [(-0.8, -0.6), (0.7, -0.9), (0.1, 0.0), (0.9, 0.8), (-0.5, 0.9)]  # not convex
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def squares(z):
+    return (0.5 + 0.5 * torch.sin(z.flatten(1)[:, :4])).reshape(-1, 1, 2, 2)
+
+
+@pytest.fixture(scope="module", params=[1, 2, 3])
+def any_map(request):
+    """A map of each dimension, with a decoder that costs nothing."""
+    return LatentMap(fit(normal(12, 6), dim=request.param), squares)
+
+
+@pytest.fixture(scope="module")
+def plane():
+    """A map whose codes are its points: v is the identity of R^2."""
+    return fit(torch.tensor([[-1.0, -1], [1, -1], [-1, 1], [1, 1]]), dim=2)
+
+
+@pytest.fixture(scope="module")
+def cheap(v):
+    """The fives' map with a curved decoder that costs nothing: shortest paths decode thousands of points."""
+    first, second = 0.7 * normal(10, 24, seed=1), 0.5 * normal(24, 16, seed=2)
+    return LatentMap(v, lambda z: (torch.tanh(z @ first) @ second).sigmoid().reshape(-1, 1, 4, 4))
+
+
+def consistent(samples, map_):
+    """Points, codes and images of one order, each decoded from the one before."""
+    assert len(samples) == len(samples.points) == len(samples.codes) == len(samples.images)
+    assert torch.allclose(map_.v.decode(samples.points), samples.codes, atol=1e-5)
+    assert torch.allclose(map_.decoder(samples.codes), samples.images, atol=1e-5)
+
+
+# Rendering.
+
+
+def test_render_is_the_decoder_after_v(m, v, f_d):
+    points = normal(5, 2)
+    assert torch.allclose(m.render(points), f_d(v.decode(points)), atol=1e-5)
+    assert torch.equal(m.render(points.tolist()), m.render(points.numpy()))
+
+
+def test_a_code_renders_to_its_own_image_with_its_residual(m, v, f_d):
+    codes, _ = f_d.examples(label=3, count=4)
+    assert torch.allclose(m.render(v.encode(codes), residual_of=codes), f_d(codes), atol=1e-5)
+    assert not torch.allclose(m.render(v.encode(codes)), f_d(codes), atol=1e-2)
+    moved = m.grid(shape=(2, 2), residual_of=codes[:1])
+    assert torch.allclose(moved.codes - v.decode(moved.points), codes[:1] - v(codes[:1]), atol=1e-4)
+
+
+# Grids.
+
+
+def test_a_grid_runs_row_by_row_from_the_top(m):
+    samples = m.grid(box=((-0.5, -0.2), (0.5, 0.4)), shape=(3, 5))
+    rows, columns = samples.points.reshape(3, 5, 2).unbind(-1)
+    assert torch.allclose(rows, torch.linspace(-0.5, 0.5, 5).expand(3, 5))
+    assert torch.allclose(columns, torch.tensor([0.4, 0.1, -0.2])[:, None].expand(3, 5))
+    assert samples.rows == 3
+    consistent(samples, m)
+
+
+def test_a_grid_covers_the_whole_map_with_ten_a_side(any_map):
+    dim = any_map.v.dim
+    samples = any_map.grid()
+    assert len(samples) == 10**dim
+    corners = set(itertools.product((-1.0, 1.0), repeat=dim))
+    assert corners <= {tuple(point) for point in samples.points.tolist()}
+    assert len(torch.unique(samples.points, dim=0)) == 10**dim
+    consistent(samples, any_map)
+
+
+def test_a_grid_in_space_goes_layer_by_layer():
+    map_ = LatentMap(fit(normal(12, 6), dim=3), squares)
+    points = map_.grid(box=((0, 0, 0), (1, 1, 1)), shape=(2, 3, 4)).points.reshape(4, 2, 3, 3)
+    assert torch.allclose(points[0, 0, :, 0], torch.tensor([0, 0.5, 1]))
+    assert torch.allclose(points[0, :, 0, 1], torch.tensor([1.0, 0]))
+    assert points[..., 2].flatten(1).std(1).max() == 0
+    assert len(set(points[:, 0, 0, 2].tolist())) == 4
+
+
+def test_one_row_or_column_lies_in_the_middle(m):
+    assert m.grid(box=((0, 0), (1, 0.5)), shape=(1, 2)).points.tolist() == [[0, 0.25], [1, 0.25]]
+    assert m.grid(box=((0, 0), (1, 0.5)), shape=(1, 1)).points.tolist() == [[0.5, 0.25]]
+    assert len(m.grid(shape=np.array([2, 3]))) == 6
+
+
+# Regions.
+
+
+def regions():
+    yield 1, disc_region([0.3], 0.4, 1)
+    yield 1, box_region(([-0.5], [0.2]), 1)
+    yield 2, disc_region([0.1, -0.2], 0.5, 2)
+    yield 2, box_region(((-0.5, -0.2), (0.5, 0.4)), 2)
+    yield 2, polygon_region(POLYGON, 2)
+    yield 3, disc_region([0.1, -0.2, 0], 0.5, 3)
+    yield 3, box_region(((-0.5, -0.2, 0), (0.5, 0.4, 0.1)), 3)
+
+
+REGIONS = list(regions())
+NAMES = ["interval", "1-D box", "disc", "box", "polygon", "ball", "3-D box"]
+
+
+@pytest.mark.parametrize(("dim", "region"), REGIONS, ids=NAMES)
+@given(count=st.integers(1, 300), seed=st.integers(0, 1000))
+def test_regions_are_filled_with_exactly_so_many_and_not_left(dim, region, count, seed):
+    for points in (cover(region, count, seed), lattice(region, count)):
+        assert points.shape == (count, dim)
+        assert region.contains(points).all()
+        assert len(torch.unique(points, dim=0)) == count
+
+
+@pytest.mark.parametrize(("dim", "region"), REGIONS, ids=NAMES)
+@pytest.mark.parametrize(
+    "fill", [lambda region: cover(region, 512, 0), lambda region: lattice(region, 512)], ids=["cover", "lattice"]
+)
+def test_regions_are_filled_evenly(dim, region, fill):
+    """Every ball of a twentieth of the area or volume holds its share; random points would miss by more."""
+    points = fill(region)
+    anywhere = region.low + torch.rand(200_000, dim, generator=torch.Generator().manual_seed(0)) * (
+        region.high - region.low
+    )
+    anywhere = anywhere[region.contains(anywhere)]
+    for middle in anywhere[:20]:
+        order = (anywhere - middle).norm(dim=1).sort().values
+        radius = order[len(order) // 10]
+        inside = ((points - middle).norm(dim=1) <= radius).float().mean().item()
+        assert inside == pytest.approx(0.1, abs=0.035)
+
+
+def test_a_cover_of_a_box_is_a_digital_net():
+    points = cover(box_region(((-1, -1), (1, 1)), 2), 64, 3)
+    cells = ((points + 1) * 2).floor().long().clamp(max=3)
+    assert (cells[:, 0] * 4 + cells[:, 1]).bincount(minlength=16).tolist() == [4] * 16
+
+
+def test_a_square_lattice_of_a_square_is_a_grid():
+    points = lattice(box_region(((-1, -1), (1, 1)), 2), 25)
+    axis = torch.linspace(-0.8, 0.8, 5)
+    assert torch.allclose(points, torch.cartesian_prod(axis, axis), atol=1e-6)
+
+
+def test_covers_follow_the_seed_and_leave_the_global_generator_alone(m):
+    before = torch.get_rng_state()
+    first, again, other = (m.region((0, 0), 0.5, 20, seed=seed).points for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("layout", ["cover", "grid"])
+def test_the_maps_regions_are_those(m, layout):
+    disc = m.region((0.1, 0.2), 0.5, count=37, layout=layout)
+    assert (disc.points - torch.tensor([0.1, 0.2])).norm(dim=1).max() <= 0.5
+    box = m.region(box=((-0.5, -0.2), (0.5, 0.4)), count=20, layout=layout)
+    assert (box.points.abs() <= torch.tensor([0.5, 0.4])).all()
+    polygon = m.region(polygon=POLYGON, count=30, layout=layout)
+    assert polygon_region(POLYGON, 2).contains(polygon.points).all()
+    for samples, count in ((disc, 37), (box, 20), (polygon, 30)):
+        assert len(samples) == count
+        consistent(samples, m)
+
+
+def test_intervals_and_balls_are_discs_of_their_dimension(any_map):
+    center = [0.1] * any_map.v.dim
+    points = any_map.region(center, np.float32(0.3), 50).points
+    assert (points - torch.tensor(center)).norm(dim=1).max() <= 0.3 + 1e-6
+
+
+def test_a_polygon_may_cross_itself():
+    bow = polygon_region([(0, 0), (1, 1), (1, 0), (0, 1)], 2)
+    assert bow.contains(torch.tensor([[0.1, 0.5], [0.9, 0.5], [0.5, 0.1], [0.5, 0.9]])).tolist() == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+# Paths.
+
+
+@pytest.mark.wheel
+def test_a_path_runs_from_end_to_end_at_a_constant_pace(m, v, fives):
+    for start, end in ((0, 1), (2, 7), (11, 3)):
+        samples = m.path(fives[start], fives[end], frames=24)
+        assert torch.allclose(samples.points[[0, -1]], v.encode(fives[[start, end]]), atol=1e-5)
+        assert path_evenness(samples.images) < 0.1
+        assert len(samples) == 24
+        assert samples.rows == 1
+        consistent(samples, m)
+
+
+def test_the_shortest_path_of_digits_is_shorter_and_as_even(m, v, fives):
+    ends = v.points.abs().amax(1).argsort(descending=True)[:2]
+    straight, shortest = (m.path(*fives[ends], frames=24, curve=curve) for curve in ("straight", "shortest"))
+    assert torch.allclose(shortest.points[[0, -1]], v.points[ends], atol=1e-4)
+    assert path_evenness(shortest.images) < 0.1
+    assert length(shortest) <= 1.02 * length(straight)
+
+
+def test_a_linear_pace_is_constant_on_the_map(any_map):
+    dim = any_map.v.dim
+    corners = torch.linspace(-1, 1, 3 * dim).reshape(3, dim).roll(1, 0)
+    points = any_map.path(*corners, frames=41, pace="linear").points
+    assert torch.allclose(points[[0, -1]], corners[[0, -1]], atol=1e-6)
+    lengths = (corners[1:] - corners[:-1]).norm(dim=1)
+    expected = resample(corners, torch.cat([torch.zeros(1), lengths.cumsum(0)]), torch.linspace(0, lengths.sum(), 41))
+    assert torch.allclose(points, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("curve", ["straight", "shortest"])
+def test_a_polyline_goes_through_its_corners(any_map, curve):
+    corners = torch.tensor([[-0.8, 0.1, 0.0], [0.2, 0.7, 0.3], [0.9, -0.5, -0.4]])[:, : any_map.v.dim]
+    points = any_map.path(corners, frames=200, curve=curve).points
+    assert torch.cdist(corners, points).amin(1).max() < 0.05
+    assert torch.allclose(points[[0, -1]], corners[[0, -1]], atol=1e-5)
+
+
+def test_ends_may_be_points_or_codes_one_by_one_or_together(m, v, fives):
+    expected = m.path(fives[0], fives[1], frames=5).points
+    for ends in (
+        (fives[:2],),
+        (fives[:2].numpy(),),
+        (list(fives[:2]),),
+        tuple(v.encode(fives[:2])),
+        (v.encode(fives[:2]),),
+    ):
+        assert torch.allclose(m.path(*ends, frames=5).points, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("curve", ["straight", "shortest"])
+@pytest.mark.parametrize("pace", ["linear", "constant"])
+def test_a_path_with_residuals_ends_exactly_at_its_codes(cheap, f_d, curve, pace):
+    codes, _ = f_d.examples(label=3, count=3)
+    samples = cheap.path(codes, frames=9, residual=True, curve=curve, pace=pace)
+    assert torch.allclose(samples.codes[[0, -1]], codes[[0, -1]], atol=1e-5)
+    assert torch.allclose(samples.images[[0, -1]], cheap.decoder(codes[[0, -1]]), atol=1e-4)
+    assert not torch.allclose(cheap.path(codes, frames=9).codes[[0, -1]], codes[[0, -1]], atol=1e-2)
+
+
+def test_a_path_that_goes_nowhere_stays(cheap, fives):
+    for curve in ("straight", "shortest"):
+        samples = cheap.path(fives[0], fives[0], frames=4, curve=curve)
+        assert torch.allclose(samples.codes, samples.codes[:1].expand(4, -1), atol=1e-5)
+
+
+def test_two_frames_are_the_ends(m):
+    assert m.path((-1, 0), (0.5, 0.5), frames=2).points.tolist() == [[-1, 0], [0.5, 0.5]]
+
+
+def length(samples):
+    return image_steps(samples.images).sum().item()
+
+
+def test_the_shortest_path_is_no_longer_than_the_straight_one(cheap):
+    for start, end in (
+        ((-0.9, -0.8), (0.8, 0.9)),
+        ((-0.9, 0.7), (0.6, -0.9)),
+        ((0, -1), (0.2, 1)),
+        ((-1, 0), (-0.8, 0.1)),
+    ):
+        straight, shortest = (cheap.path(start, end, frames=64, curve=curve) for curve in ("straight", "shortest"))
+        assert length(shortest) <= 1.02 * length(straight)
+
+
+@pytest.mark.parametrize("height", [0.3, 1.0])
+def test_the_shortest_path_goes_around_a_hill(plane, height):
+    """Going over it changes two pixels there and back; around it next to nothing changes."""
+
+    def hill(z):
+        pixel = height * torch.exp(-8 * z.square().sum(1, keepdim=True))
+        return torch.cat([0.5 + 0.02 * z, pixel, pixel], 1).reshape(-1, 1, 2, 2)
+
+    m = LatentMap(plane, hill)
+    straight, shortest = (
+        m.path((-0.9, 0.02), (0.9, 0.02), frames=64, curve=curve) for curve in ("straight", "shortest")
+    )
+    assert straight.points.norm(dim=1).min() < 0.2
+    assert shortest.points.norm(dim=1).min() > 0.5
+    assert length(shortest) < 0.3 * length(straight)
+
+
+def test_without_hills_the_shortest_path_is_straight(plane):
+    m = LatentMap(plane, lambda z: (0.5 + 0.1 * z).repeat(1, 2).reshape(-1, 1, 2, 2))
+    points = m.path((-0.9, -0.3), (0.8, 0.6), frames=20, curve="shortest").points
+    expected = m.path((-0.9, -0.3), (0.8, 0.6), frames=20).points
+    assert torch.allclose(points, expected, atol=0.02)
+
+
+def test_the_shortest_path_works_without_gradients_and_in_any_mode(plane):
+    m = LatentMap(plane, lambda z: torch.from_numpy(1 / (1 + np.exp(-z.numpy()))).repeat(1, 2).reshape(-1, 1, 2, 2))
+    expected = m.path((-1, 0), (1, 0.3), frames=5, curve="shortest").points
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            assert torch.allclose(m.path((-1, 0), (1, 0.3), frames=5, curve="shortest").points, expected)
+
+
+# Placing and trusting.
+
+
+def test_images_are_placed_where_their_codes_are(m, v, f_d):
+    images, _ = f_d.images()
+    assert torch.allclose(m.place(images), v.encode(f_d.encode(images)), atol=1e-4)
+    assert m.place(images[:3].double().numpy()).shape == (3, 2)
+
+
+def test_many_images_are_placed_in_bounded_batches(v):
+    sizes = []
+
+    class Both:
+        def __call__(self, z):
+            return torch.zeros(len(z), 1, 256, 256)
+
+        def encode(self, images):
+            sizes.append(images.numel())
+            return images[:, 0, 0, :10]
+
+    m = LatentMap(v, Both())
+    assert m.place(torch.zeros(40, 1, 256, 256)).shape == (40, 2)
+    assert max(sizes) <= 2**20
+
+
+def test_support_is_one_at_the_codes_and_fades_away(any_map):
+    v = any_map.v
+    assert any_map.support(v.points).min() > 0.99
+    far = torch.full((1, v.dim), 50.0)
+    assert any_map.support(far).max() < 1e-6
+    anywhere = any_map.support(any_map.grid().points)
+    assert anywhere.min() >= 0
+    assert anywhere.max() <= 1
+    on_the_way = any_map.support(v.points[:1] + torch.linspace(0, 1, 9)[:, None] * (far - v.points[:1]))
+    assert on_the_way[0] > on_the_way[-1]
+
+
+def test_the_maps_stretch_is_that_of_its_decoder(plane, linear):
+    weight = torch.tensor([[0.1, 0.0, 0.0, 0.0], [0.0, 0.02, 0.0, 0.0]])
+    found = LatentMap(plane, linear(weight)).stretch([[0.0, 0.0], [0.3, 0.4]])
+    assert torch.allclose(found, torch.tensor([[0.01, 0.05]]).expand(2, 2), rtol=1e-3)
+
+
+# Samples on disk.
+
+
+@pytest.fixture
+def samples(m):
+    return m.path((-0.8, -0.7), (0.9, 0.6), frames=6)
+
+
+def test_a_sheet_shows_every_image_in_its_place(m, tmp_path):
+    samples = m.grid(shape=(3, 4))
+    file = samples.save(tmp_path / "sheet.png")
+    with Image.open(file) as picture:
+        pixels = np.asarray(picture.convert("L"))
+    assert pixels.shape == (3 * 29 + 1, 4 * 29 + 1)
+    assert (pixels[0] == 255).all()
+    for index, image in enumerate(to_uint8(samples.images)[..., 0]):
+        top, left = 1 + index // 4 * 29, 1 + index % 4 * 29
+        assert (pixels[top : top + 28, left : left + 28] == image).all()
+
+
+def test_an_animation_has_its_frames_and_its_time(samples, tmp_path):
+    with Image.open(samples.save(tmp_path / "path.gif")) as picture:
+        assert picture.n_frames == 6
+        assert picture.info["duration"] == 80
+        assert picture.info["loop"] == 0
+        assert picture.size == (224, 224)
+        picture.seek(5)
+        last = np.asarray(picture.convert("L"))[4::8, 4::8].astype(int)
+    assert np.abs(last - to_uint8(samples.images)[-1, :, :, 0]).mean() < 3
+
+
+def test_a_film_has_its_frames(samples, tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
+    file = samples.save(tmp_path / "path.mp4")
+    raw = subprocess.run(
+        [ffmpeg, "-i", file, "-f", "rawvideo", "-pix_fmt", "gray", "-"], capture_output=True, check=True
+    )
+    frames = np.frombuffer(raw.stdout, np.uint8).reshape(6, 224, 224)
+    assert np.abs(frames[:, 4::8, 4::8].astype(int) - to_uint8(samples.images)[..., 0]).mean() < 8
+
+
+def test_films_without_the_extra_name_it(samples, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(ImportError, match=r'pip install "latent-vizae\[plot\]"'):
+        samples.save(tmp_path / "path.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.wheel
+def test_numbers_are_saved_as_they_are(samples, tmp_path):
+    saved = load_file(samples.save(str(tmp_path / "path.SAFETENSORS")))
+    assert set(saved) == {"points", "codes", "images"}
+    assert all(torch.equal(saved[name], getattr(samples, name)) for name in saved)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("ending", ["png", "gif"])
+def test_pictures_of_any_size_and_colour_are_saved(tmp_path, channels, ending):
+    for count, height, width in ((1, 1, 1), (5, 3, 7), (3, 300, 10)):
+        samples = Samples(
+            torch.zeros(count, 2), torch.zeros(count, 6), normal(count, channels, height, width).sigmoid()
+        )
+        with Image.open(samples.save(tmp_path / f"{count}.{ending}")) as picture:
+            picture.load()
+
+
+def test_sampled_values_are_clamped_and_rounded_to_bytes():
+    images = torch.tensor([-0.2, 0.0, 0.5, 1.0, 1.2, 254.6 / 255]).reshape(1, 1, 1, 6)
+    assert to_uint8(images)[0, 0, :, 0].tolist() == [0, 0, 128, 255, 255, 255]
+
+
+def test_saving_twice_replaces(samples, m, tmp_path):
+    samples.save(tmp_path / "a.png")
+    m.grid(shape=(1, 2)).save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (2 * 29 + 1, 30)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a", "png", ".png", "a.pt", "a.png.exe"])
+def test_an_ending_that_names_no_format_is_refused(samples, tmp_path, name):
+    with pytest.raises(ValueError, match=r"\.png, \.gif, \.mp4, \.safetensors; asked for"):
+        samples.save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_is_named(samples, tmp_path):
+    with pytest.raises(ValueError, match=r"Cannot write .*nowhere/a\.png"):
+        samples.save(tmp_path / "nowhere" / "a.png")
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(ValueError, match="is a folder"):
+        samples.save(tmp_path / "folder.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+    assert list((tmp_path / "folder.png").iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", ["png", "gif", "mp4"])
+def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(samples, tmp_path, ending):
+    if ending == "mp4":
+        pytest.importorskip("imageio_ffmpeg")
+    file = samples.save(tmp_path / f"a.{ending}")
+    before = file.read_bytes()
+    odd = Samples(torch.zeros(3, 2), torch.zeros(3, 6), torch.zeros(3, 2, 8, 8))
+    with pytest.raises(ValueError, match=r"have 2.*save as .safetensors"):
+        odd.save(file)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {file.name: before}
+    assert load_file(odd.save(tmp_path / "a.safetensors"))["images"].shape == (3, 2, 8, 8)
