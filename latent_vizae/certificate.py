@@ -41,6 +41,7 @@ NOT_INJECTIVE = (
 )  # fmt: skip
 SIDE = {1: 201, 2: 25, 3: 9}
 NOISE_DRAWS = 6
+GRID_VALUES = 2**25
 
 
 @dataclass(frozen=True)
@@ -330,7 +331,11 @@ def noise_test(
 
 @torch.no_grad()
 def certify(
-    v: VizAE, decoder: Callable[[Tensor], Tensor] | None = None, codes: ArrayLike | None = None, seed: int = 0
+    v: VizAE,
+    decoder: Callable[[Tensor], Tensor] | None = None,
+    codes: ArrayLike | None = None,
+    seed: int = 0,
+    resolution: int | None = None,
 ) -> Certificate:
     """Measure whether a map is one-to-one and locally smooth.
 
@@ -339,13 +344,16 @@ def certify(
         decoder: f_d; with it images are measured, and the layers of f_d where it is a module.
         codes: (k, *latent_shape); the noise test starts at the first one. By default at the code of v's first point.
         seed: of the noise.
+        resolution: points of the grid along each axis of the map, at least 3. By default 201, 25 or 9 for a map of
+            1, 2 or 3 dimensions, fewer (but at least 5) where images have more than 50,000 values. With a decoder,
+            each point of the grid costs 1 + 2 dim decodes.
 
     Returns:
         A `Certificate`: ``print(certificate)`` or ``certificate.to_json()``.
 
     Raises:
         TypeError: v is not a VizAE.
-        ValueError: codes of another shape, or a decoder that breaks its contract.
+        ValueError: codes of another shape, a resolution below 3, or a decoder that breaks its contract.
 
     Example:
         >>> from latent_vizae import fit, load_decoder
@@ -370,7 +378,10 @@ def certify(
         maps += linear_maps(decoder, "decoder")
         acts += activations(decoder, "decoder")
 
-    axis = torch.linspace(-1, 1, SIDE[v.dim], device=v.device)
+    if resolution is None:
+        values = 1 if decoder is None else decode_images(decoder, v.decode(torch.zeros(1, v.dim)))[0].numel()
+        resolution = min(SIDE[v.dim], max(5, int((GRID_VALUES / values) ** (1 / v.dim))))
+    axis = torch.linspace(-1, 1, as_whole(resolution, "resolution", 3), device=v.device)
     grid = torch.stack(torch.meshgrid(*[axis] * v.dim, indexing="ij"), -1).reshape(-1, v.dim)
     decoded = v.decode(grid)
     back = (v.encode(decoded) - grid).norm(dim=1)
@@ -378,10 +389,11 @@ def certify(
 
     results = decoded.flatten(1) if decoder is None else decode_images(decoder, decoded).flatten(1).to(grid)
     collisions, count, pairs = _collisions(grid, results)
-    layer = None if decoder is None else stretch(lambda p: decode_images(decoder, v.decode(p)), grid)
     if decoder is None:
-        noise: tuple[NoiseTest, ...] = ()
+        layer, noise = None, ()
     else:
+        size = max(1, GRID_VALUES // (8 * results.shape[1]))
+        layer = torch.cat([stretch(lambda p: decode_images(decoder, v.decode(p)), part) for part in grid.split(size)])
         start = v.decode(v.points[:1] if len(v.points) else grid[:1]) if given is None else given[:1]
         noise = noise_test(decoder, start, seed=seed)
     return Certificate(

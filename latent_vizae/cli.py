@@ -31,7 +31,7 @@ from .cli_files import (
     output_folder,
     point_of,
     write_json,
-)  # fmt: skip
+)
 from .decoder import ENTRY_POINT_GROUP, load_decoder
 from .fitting import fit
 from .latent_map import LatentMap
@@ -185,8 +185,8 @@ def map_(
         _print_json({**document, "out": str(out), "files": names})
     else:
         verdicts = [verdict for verdict, _ in certificate.statements()]
-        counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
-        typer.echo(f"{report}\ncertificate: {counts}")
+        counts = ", ".join(f"{verdict}: {verdicts.count(verdict)}" for verdict in dict.fromkeys(verdicts))
+        typer.echo(f"{report}\ncertificate: {counts} (certificate.txt)")
         for verdict, text in certificate.statements():
             if verdict == "does not hold":
                 typer.echo(f"  does not hold: {text}")
@@ -203,11 +203,13 @@ def _write_map(folder: Path, v: VizAE, f_d: Any, codes: Tensor) -> Certificate:
     shapes: dict[int, tuple[int, ...]] = {1: (20,), 2: (10, 10), 3: (5, 5, 5)}
     m.grid(shape=shapes[v.dim]).save(folder / "grid.png")
     ends = _far_apart(v.points)
-    if ends is None:
-        side = torch.eye(1, v.dim)[0] * 0.8
-        way = m.path(-side, side, frames=PATH_FRAMES)
+    if ends is None:  # one code, or the same one again and again
+        side = torch.eye(1, v.dim) * 0.8
+        way = m.path(torch.cat([-side, side]), frames=PATH_FRAMES)
+    elif v.latent_shape == (v.dim,):  # codes look like points, and a map of as many dimensions leaves nothing out
+        way = m.path(v.points[list(ends)], frames=PATH_FRAMES)
     else:
-        way = m.path(*codes[list(ends)], frames=PATH_FRAMES, residual=True)
+        way = m.path(codes[list(ends)], frames=PATH_FRAMES, residual=True)
     for ending in ("gif", "png"):
         way.save(folder / f"path.{ending}")
     certificate = certify(v, f_d)
@@ -310,7 +312,7 @@ def path_(
     given = [start, *(via or []), end]
     numbered = [text.strip().isdecimal() for text in given]
     codes = _examples_at([int(text) for text, is_code in zip(given, numbered, strict=True) if is_code], m, label)
-    if all(numbered):
+    if all(numbered) and m.v.latent_shape != (m.v.dim,):
         corners = codes
     elif exact:
         raise ValueError(

@@ -156,7 +156,7 @@ def _check_range(images: Tensor) -> Tensor:
     """Clamp rounding away; refuse what is not a picture in [0, 1]."""
     low, high = (value.item() for value in images.detach().aminmax())
     if not -RANGE_TOLERANCE <= low <= high <= 1 + RANGE_TOLERANCE:  # false for NaN too
-        hint = "Its range looks like [-1, 1]: wrap it, lambda z: (G(z) + 1) / 2." if -1.001 <= low < 0 else ""
+        hint = "Its range looks like [-1, 1]: wrap it, lambda z: (G(z) + 1) / 2." if -1.001 <= low <= -0.5 else ""
         raise ValueError(
             f"Decoders return images in [0, 1]; this one returned [{low:.4g}, {high:.4g}]. {hint}".rstrip()
         )

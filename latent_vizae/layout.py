@@ -139,9 +139,10 @@ def solve_few(encoder: nn.Sequential, decoder: nn.Sequential, x: Tensor, dim: in
     """Set v_e and v_d so that few codes come back, with a calm map between them and a way back from all of it.
 
     Random features and least squares, in closed form. The codes weigh 10,000 times as much as a cloud of points over
-    the whole map, where v_d is to give a mean of the codes, the nearer ones counting more (so that what lies between
-    and beyond the codes is made of them, Shepard 1968), and v_e is to undo v_d, there and with noise of unit size
-    added, so that other codes find a place on the map too.
+    the whole map, where v_d is to follow the codes' linear trend plus a mean of what they deviate from it, the nearer
+    ones counting more (Shepard 1968; without the trend v_d would stand still around and beyond the codes, and not be
+    one-to-one there), and v_e is to undo v_d, there and with noise of unit size added, so that other codes find a
+    place on the map too.
 
     Args:
         encoder: v_e's network, rank -> dim.
@@ -158,7 +159,11 @@ def solve_few(encoder: nn.Sequential, decoder: nn.Sequential, x: Tensor, dim: in
     spacing = 2 / len(x) ** (1 / dim)
     shares = torch.softmax(-torch.cdist(between, points).square() / (2 * (0.6 * spacing) ** 2), 1)
     weights = torch.cat([x.new_full((len(x),), 10_000.0), x.new_ones(len(between))])
-    wanted = torch.cat([x, shares @ x])
+    inputs = torch.cat([points, x.new_ones(len(x), 1)], 1)
+    ridge = 0.05 * len(x) * torch.eye(dim + 1).to(x)
+    trend = torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ x)
+    beyond = torch.cat([between, x.new_ones(len(between), 1)], 1) @ trend
+    wanted = torch.cat([x, beyond + shares @ (x - inputs @ trend)])
     solve_last_layer(decoder, torch.cat([points, between]), wanted, weights)
     surface = decoder(between)
     around = surface.repeat(OFF_SURFACE, 1)
@@ -167,7 +172,7 @@ def solve_few(encoder: nn.Sequential, decoder: nn.Sequential, x: Tensor, dim: in
         encoder,
         torch.cat([x, surface, around]),
         torch.cat([points, between, between.repeat(OFF_SURFACE, 1)]),
-        torch.cat([weights, x.new_full((len(around),), 0.03)]),
+        torch.cat([weights, x.new_full((len(around),), 0.01)]),
     )
     excess = encoder(x).abs().max().item() * 1.001
     if excess > 1:  # the codes were not reached exactly; the map still ends at 1

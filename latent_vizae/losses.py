@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["image_loss", "mixed_with_neighbours", "reconstruction_loss"]
+__all__ = ["cycle_loss", "image_loss", "mixed_with_neighbours", "reconstruction_loss"]
 
 
 def reconstruction_loss(x: Tensor, decoded: Tensor) -> Tensor:
@@ -26,6 +26,16 @@ def image_loss(images: Tensor, decoded: Tensor) -> Tensor:
         decoded: (B, C, H, W) in [0, 1].
     """
     return (images - decoded).square().mean()
+
+
+def cycle_loss(points: Tensor, back: Tensor) -> Tensor:
+    """Mean over points of ``|p - p'|^2``, in map units squared (the map is 2 wide).
+
+    Args:
+        points: (B, dim).
+        back: (B, dim), where they came back to.
+    """
+    return (points - back).square().sum(1).mean()
 
 
 def mixed_with_neighbours(x: Tensor, generator: torch.Generator, neighbours: int = 5) -> Tensor:

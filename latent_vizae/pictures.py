@@ -239,9 +239,9 @@ def _caption(cell: Any, text: str) -> None:
     cell.set_title(text, loc="left", color=INK, fontsize=11, pad=7)
 
 
-def _few(points: Tensor) -> Tensor:
+def _few(points: Tensor) -> np.ndarray:
     """At most 6000 row numbers, drawn evenly at random, so that no label lies on top of the others."""
-    return torch.randperm(len(points), generator=torch.Generator().manual_seed(0))[:MOST_POINTS]
+    return torch.randperm(len(points), generator=torch.Generator().manual_seed(0))[:MOST_POINTS].numpy()
 
 
 def _alpha(count: int) -> float:

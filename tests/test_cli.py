@@ -3,13 +3,19 @@
 import io
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from latent_vizae import VizAE, cli
 
 MADE = ["certificate.txt", "grid.png", "layers.png", "map.png", "path.gif", "path.png", "report.json", "v"]
 
@@ -49,21 +55,8 @@ def test_grid_path_certify_and_info_read_what_map_wrote(made):
     done = run("grid", "--v", "out/v", "--box=-0.5,-0.5,0.5,0.5", "--shape", "3x4", "--out", "g.png", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert opened(folder / "g.png").size == (4 * 29 + 1, 3 * 29 + 1)
-    done = run(
-        "path",
-        "--v",
-        "out/v",
-        "--from=-0.5,0",
-        "--to",
-        "3",
-        "--label",
-        "5",
-        "--frames",
-        6,
-        "--out",
-        "p.gif",
-        cwd=folder,
-    )
+    ends = ("--from=-0.5,0", "--to", 3, "--label", 5)
+    done = run("path", "--v", "out/v", *ends, "--frames", 6, "--out", "p.gif", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert opened(folder / "p.gif").n_frames == 6
     found = json.loads(run("certify", "--v", "out/v", "--json", cwd=folder).stdout)
@@ -104,3 +97,190 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(tmp_path, arguments,
     assert re.search(message, done.stderr), done.stderr
     left = sorted(str(f.relative_to(tmp_path)) for f in tmp_path.rglob("*") if f.is_file())
     assert left == ["objects.npy", "taken/mine.txt", "wide.npy"]
+
+
+# In this process, with a decoder that costs nothing.
+
+
+class Squares:
+    """Codes (B, 3) to images (B, 1, 2, 2)."""
+
+    source = "squares"
+    latent_shape = (3,)
+
+    def __call__(self, codes):
+        return torch.cat([codes, codes.sum(1, keepdim=True)], 1).sigmoid().reshape(-1, 1, 2, 2)
+
+    def examples(self, label=None, count=None, seed=None):
+        codes = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+        labels = torch.arange(40) % 2
+        rows = torch.arange(40) if label is None else (labels == label).nonzero().squeeze(1)
+        if count is not None and count > len(rows):
+            raise ValueError(f"There are {len(rows)} codes.")
+        return codes[rows[:count]], labels[rows[:count]]
+
+
+@pytest.fixture
+def squares(monkeypatch, tmp_path):
+    """Runs the command on the decoder above, in a new folder."""
+    monkeypatch.setattr(cli, "load_decoder", lambda name: Squares())
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+
+def everything(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_an_earlier_map_is_replaced_and_other_files_beside_it_stay(squares, tmp_path):
+    assert squares("map", "--count", 12, "--dim", 1, "--out", "new/map").exit_code == 0
+    first = everything(tmp_path / "new" / "map")
+    (tmp_path / "new" / "map" / "mine.txt").write_text("mine")
+    done = squares("map", "--count", 9, "--dim", 1, "--out", "new/map")
+    assert done.exit_code == 0, done.output
+    second = everything(tmp_path / "new" / "map")
+    assert second.pop("mine.txt") == b"mine"
+    assert second.keys() == first.keys()
+    assert json.loads(second["report.json"])["fit"]["k"] == 9
+    assert VizAE.from_pretrained(tmp_path / "new" / "map" / "v").points.shape == (9, 1)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_a_map_of_ones_own_codes_and_labels(squares, dim):
+    codes, labels = torch.randn(30, 3, dtype=torch.float16), torch.arange(30) % 3
+    save_file({"codes": codes, "labels": labels}, "mine.safetensors")
+    done = squares(
+        "map", "--codes", "mine.safetensors", "--label", 2, "--count", 8, "--dim", dim, "--out", "o", "--json"
+    )
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)  # and nothing else
+    assert (document["fit"]["k"], document["fit"]["dim"]) == (8, dim)
+    assert (VizAE.from_pretrained("o/v").labels == 2).all()
+    assert sorted(document["files"]) == sorted(everything(Path("o")))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_code_and_two_codes_make_a_map(squares, count):
+    assert squares("map", "--count", count, "--dim", 1, "--out", "o").exit_code == 0
+    assert Path("o/path.gif").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--codes", "mine.npz"),
+        ("--codes", "other.safetensors"),
+        ("--codes", "mine.npy", "--label", 1),
+        ("--codes", "mine.npy", "--count", 9),
+        ("--codes", "cut.npy"),
+        ("--codes", "cut.safetensors"),
+        ("--count", 0),
+        ("--count", 41),
+        ("--dim", 4),
+        ("--seed", -1),
+        ("--out", "mine.npy/out"),
+    ],
+)
+def test_a_map_that_cannot_be_made_leaves_nothing(squares, tmp_path, arguments):
+    np.save("mine.npy", np.eye(3, dtype=np.float32))
+    Path("cut.npy").write_bytes(Path("mine.npy").read_bytes()[:-5])
+    Path("mine.npz").write_bytes(b"")
+    save_file({"z": torch.eye(3)}, "other.safetensors")
+    Path("cut.safetensors").write_bytes(Path("other.safetensors").read_bytes()[:-5])
+    before = everything(tmp_path)
+    done = squares("map", "--out", "out", *arguments)
+    assert done.exit_code == 2
+    assert re.fullmatch(r"latent-vizae: error: [^\n]+\n", done.stderr), done.stderr
+    assert everything(tmp_path) == before
+    assert not Path("out").exists()
+
+
+def test_points_boxes_and_shapes_are_read_or_refused(squares):
+    assert squares("map", "--count", 12, "--out", "o").exit_code == 0
+    done = squares(
+        "path", "--v", "o", "--from", "0", "--via", "-0.5,.5", "--to", "7", "--out", "p.safetensors", "--json"
+    )
+    assert json.loads(done.stdout)["count"] == 16
+    done = squares("path", "--v", "o", "--from", "0", "--to", "7", "--exact", "--frames", 4, "--out", "p.safetensors")
+    assert done.exit_code == 0, done.output
+    assert torch.allclose(load_file("p.safetensors")["codes"][[0, 3]], Squares().examples()[0][[0, 7]], atol=1e-5)
+    for bad in (
+        ("grid", "--box=0,0,1"), ("grid", "--box=1,1,0,0"), ("grid", "--box=a,b,c,d"), ("grid", "--shape", "3"),
+        ("grid", "--shape", "0x3"), ("path", "--from", "0,0", "--to", "40"),
+        ("path", "--from", "0,0,0", "--to", "1,1"),
+        ("path", "--from", "0,0", "--to", "1,nan"), ("path", "--from", "0,0", "--to", "1", "--exact"),
+        ("path", "--from", "0", "--to", "1", "--frames", 1),
+    ):  # fmt: skip
+        done = squares(*bad, "--v", "o", "--out", "bad.png")
+        assert (done.exit_code, done.stderr[:21]) == (2, "latent-vizae: error: "), bad
+        assert not Path("bad.png").exists()
+
+
+def test_a_missing_extra_is_named_before_any_work(squares, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setattr(cli, "fit", None)
+    done = squares("map", "--out", "out")
+    assert done.exit_code == 2
+    assert 'pip install "latent-vizae[plot]"' in done.stderr
+    assert not Path("out").exists()
+
+
+def test_a_bug_keeps_its_traceback(squares, monkeypatch):
+    def broken(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli, "fit", broken)
+    done = squares("map", "--count", 5, "--out", "out")
+    assert (done.exit_code, type(done.exception)) == (1, ZeroDivisionError)
+    assert not Path("out").exists()
+
+
+def test_the_paper_goes_into_a_new_folder_or_an_earlier_ones(squares, monkeypatch):
+    def write_paper(out, **_):
+        (out / "report.md").write_text("made")
+        return {"figure": 1}
+
+    monkeypatch.setattr("latent_vizae.paper.write_paper", write_paper)
+    for _ in range(2):
+        assert json.loads(squares("paper", "--out", "p", "--json").stdout) == {"figure": 1}
+        assert sorted(everything(Path("p"))) == ["report.json", "report.md"]
+    assert squares("map", "--count", 5, "--out", "p").exit_code == 2
+
+
+# Ctrl-C.
+
+
+def interrupted(folder, marker, *arguments):
+    """Runs a command, sends Ctrl-C as soon as ``marker`` appears on stderr; its exit code and stderr."""
+    command = [str(Path(sys.executable).parent / "latent-vizae"), *map(str, arguments)]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        seen = b""
+        while marker not in seen:
+            byte = process.stderr.read(1)
+            assert byte, seen
+            seen += byte
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=120)
+    return process.returncode, (seen + rest).decode()
+
+
+@pytest.mark.wheel
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
+def test_ctrl_c_while_fitting_keeps_the_best_map_so_far(tmp_path):
+    code, said = interrupted(tmp_path, b" 3/", "map", "--count", 60, "--dim", 1, "--out", "out")
+    assert code == 130, said
+    assert "interrupted" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == MADE
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["fit"]["interrupted"]
+    assert VizAE.from_pretrained(tmp_path / "out" / "v").points.abs().max() <= 1.001
+    for picture in (tmp_path / "out").glob("*.png"):
+        Image.open(picture).load()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
+def test_ctrl_c_while_writing_leaves_nothing(tmp_path):
+    code, said = interrupted(tmp_path, b"drawing", "map", "--count", 20, "--out", "deep/out")
+    assert code == 130, said
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []

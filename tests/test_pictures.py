@@ -1,0 +1,140 @@
+"""Pictures: they are there, as large as they claim, show something, and touch nothing of the caller's."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from latent_vizae import LatentMap, certify, fit
+from latent_vizae.pictures import layer_picture, map_picture
+
+
+def decoder(codes):
+    """Codes (B, 3) to images (B, 3, 6, 8) in colour."""
+    ramp = torch.linspace(-1, 1, 6 * 8).reshape(1, 1, 6, 8)
+    return (codes[:, :, None, None] + 3 * codes[:, :1, None, None] * ramp).sigmoid()
+
+
+@pytest.fixture(scope="module")
+def maps():
+    codes = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(30) % 4
+    return {dim: LatentMap(fit(codes, decoder, dim, labels=labels), decoder) for dim in (1, 2, 3)}
+
+
+def pixels(path):
+    return np.asarray(Image.open(path).convert("RGB")).astype(float)
+
+
+@pytest.mark.wheel
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_a_map_is_drawn_wide_enough_to_read_and_shows_points_and_images(maps, dim, tmp_path):
+    assert map_picture(maps[dim], tmp_path / "m.png", grid_shape=(6, 8)) == tmp_path / "m.png"
+    picture = pixels(tmp_path / "m.png")
+    assert picture.shape[1] == 1920
+    assert (picture[0] == 255).all()  # a margin
+    assert picture.std() > 10
+    assert len(np.unique(picture.reshape(-1, 3).round(-1), axis=0)) > 50
+    assert [path.name for path in tmp_path.iterdir()] == ["m.png"]
+
+
+def test_the_same_map_gives_the_same_picture(maps, tmp_path):
+    for name in ("a.png", "b.png"):
+        map_picture(maps[2], tmp_path / name, grid_shape=(4, 4))
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_labels_title_box_and_images_change_what_is_drawn(maps, tmp_path):
+    options = [
+        {}, {"labels": torch.arange(30)}, {"labels": torch.zeros(30, dtype=torch.int64)}, {"title": "A map"},
+        {"box": ((-0.5, -0.5), (0.5, 0.5))}, {"thumbnails": False},
+    ]  # fmt: skip
+    seen = set()
+    for option in options:
+        map_picture(maps[2], tmp_path / "m.png", grid_shape=(3, 3), **option)
+        seen.add((tmp_path / "m.png").read_bytes())
+    assert len(seen) == len(options)
+    assert pixels(tmp_path / "m.png").shape[1] == 960  # one panel
+
+
+def test_images_stand_where_their_points_are(tmp_path):
+    """The right half of the map decodes to white, the left one to black: so does the picture."""
+    codes = torch.tensor([[x, y] for x in (-1.0, 1.0) for y in (-1.0, 1.0)])
+    m = LatentMap(fit(codes), lambda z: (z[:, :1] > 0).float()[:, :, None, None].expand(-1, 1, 2, 2))
+    side = m.v.encode(torch.tensor([[1.0, 0.0]]))[0]
+    axis = int(side.abs().argmax())
+    map_picture(m, tmp_path / "m.png", grid_shape=(8, 8))
+    panel = pixels(tmp_path / "m.png").mean(2)[:, 960:]
+    high, wide = panel.shape[0] // 2, panel.shape[1] // 2
+    first, second = (panel[:, 200:wide], panel[:, wide:-200]) if axis == 0 else (panel[high:-200], panel[200:high])
+    bright = second.mean() > first.mean()
+    assert bright == bool(side[axis] > 0)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_the_stretch_layer_is_drawn(maps, dim, tmp_path):
+    certificate = certify(maps[dim].v, decoder)
+    layer_picture(certificate, tmp_path / "l.png", points=maps[dim].v.points)
+    picture = pixels(tmp_path / "l.png")
+    assert picture.shape[1] == 1920
+    assert picture.std() > 10
+
+
+def test_a_decoder_that_never_changes_is_drawn_too(tmp_path):
+    still = lambda z: torch.full((len(z), 1, 2, 2), 0.5)  # noqa: E731
+    v = fit(torch.eye(4), still)
+    map_picture(LatentMap(v, still), tmp_path / "m.png", grid_shape=(3, 3))
+    layer_picture(certify(v, still), tmp_path / "l.png")
+    assert pixels(tmp_path / "l.png").shape[1] == 1920
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"path": "m.jpg"}, "png"),
+        ({"path": "no/such/m.png"}, "Cannot write"),
+        ({"labels": [1, 2]}, "one per code"),
+        ({"box": ((0.5, 0.5), (-0.5, -0.5))}, "corner"),
+        ({"grid_shape": (1, 5)}, "at least 2"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(maps, options, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        map_picture(maps[2], **{"path": "m.png", "grid_shape": (3, 3), **options})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_box_is_for_flat_maps_and_a_layer_for_decoders(maps, tmp_path):
+    with pytest.raises(ValueError, match="2-D"):
+        map_picture(maps[1], tmp_path / "m.png", box=((-1,), (1,)))
+    with pytest.raises(ValueError, match="without a decoder"):
+        layer_picture(certify(maps[1].v), tmp_path / "l.png")
+
+
+def test_without_the_extra_the_error_names_it(maps, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r'pip install "latent-vizae\[plot\]"'):
+        map_picture(maps[2], tmp_path / "m.png")
+
+
+DRAW = """
+import matplotlib, torch
+from latent_vizae import LatentMap, fit
+from latent_vizae.pictures import map_picture
+settings = lambda: {key: matplotlib.rcParams[key] for key in matplotlib.rcParams if key != "backend"}
+before = settings()
+m = LatentMap(fit(torch.eye(4)), lambda z: z.sigmoid().reshape(-1, 1, 2, 2))
+map_picture(m, "m.png", grid_shape=(3, 3))
+import sys
+assert "matplotlib.pyplot" not in sys.modules
+assert before == settings()
+"""
+
+
+def test_no_global_setting_of_matplotlib_is_touched(tmp_path):
+    run = subprocess.run([sys.executable, "-c", DRAW], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
