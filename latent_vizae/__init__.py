@@ -13,9 +13,10 @@ from importlib.metadata import version
 
 from .certificate import certify
 from .decoder import load_decoder
+from .encoding import encode_images
 from .fitting import fit
 from .latent_map import LatentMap
 from .model import VizAE
 
 __version__ = version("latent-vizae")
-__all__ = ["LatentMap", "VizAE", "certify", "fit", "load_decoder"]
+__all__ = ["LatentMap", "VizAE", "certify", "encode_images", "fit", "load_decoder"]

@@ -80,7 +80,9 @@ class _Pace(str, Enum):
     linear = "linear"
 
 
-AnyV = Annotated[Path, typer.Option("--v", metavar="DIR", help="Folder of a v: what `map` wrote, or its v/.")]
+AnyV = Annotated[
+    str, typer.Option("--v", metavar="V", help="Folder of a v (what `map` wrote, or its v/), or user/name of the Hub.")
+]
 AnyDecoder = Annotated[
     Optional[str],  # noqa: UP045 (typer reads this at run time, on Python 3.10 too)
     typer.Option(metavar="NAME", help="Decoder, as load_decoder takes it. By default the one that v was fitted with."),
@@ -339,8 +341,7 @@ def certify_(v: AnyV, decoder: AnyDecoder = None, as_json: Json = False) -> None
     map is 2 wide), stretches in root mean square image change per map unit.
     """
     loaded = _load_v(v)
-    name = decoder or loaded.source
-    certificate = certify(loaded, None if name is None else load_decoder(name))
+    certificate = certify(loaded, _load_decoder(loaded, decoder))
     if as_json:
         _print_json(certificate.to_dict())
     else:
@@ -375,8 +376,8 @@ def paper(
 @app.command()
 def info(
     v: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--v", metavar="DIR", help="A v to describe: its configuration and what fit measured."),
+        Optional[str],  # noqa: UP045
+        typer.Option("--v", metavar="V", help="A v to describe: its configuration and what fit measured."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -406,18 +407,26 @@ def info(
                 typer.echo(f"  {key:<22}{value}")
 
 
-def _load_v(folder: Path) -> VizAE:
-    """V from its own folder, or from the folder that `map` wrote."""
+def _load_v(name: str) -> VizAE:
+    """V from its own folder, from the folder that `map` wrote, or from the Hub."""
+    folder = Path(name)
     inner = folder / "v"
-    return VizAE.from_pretrained(inner if not (folder / MODEL_FILE).exists() and inner.is_dir() else folder)
+    return VizAE.from_pretrained(inner if not (folder / MODEL_FILE).exists() and inner.is_dir() else name)
 
 
-def _load_map(folder: Path, decoder: str | None) -> LatentMap:
-    v = _load_v(folder)
-    name = decoder or v.source
-    if name is None:
-        raise ValueError(f"{folder} does not say which decoder it was fitted with. Name it: --decoder NAME.")
-    return LatentMap(v, load_decoder(name))
+def _load_decoder(v: VizAE, name: str | None) -> Any:
+    """The decoder of that name, or the one that v was fitted with, or None."""
+    if name is not None:
+        return load_decoder(name)
+    return None if v.source is None else load_decoder(v.source, **v.source_options)
+
+
+def _load_map(name: str, decoder: str | None) -> LatentMap:
+    v = _load_v(name)
+    f_d = _load_decoder(v, decoder)
+    if f_d is None:
+        raise ValueError(f"{name} does not say which decoder it was fitted with. Name it: --decoder NAME.")
+    return LatentMap(v, f_d)
 
 
 def _examples_at(numbers: list[int], m: LatentMap, label: int | None) -> list[Tensor] | Tensor:

@@ -9,6 +9,7 @@ used where a decoder has them:
     sample(count, seed)               codes drawn from the generator's prior
     examples(label=, count=, seed=)   (codes, labels) that come with it
     source                            the string that `load_decoder` took; a saved v names its generator by it
+    options                           what else `load_decoder` took, numbers and strings (image_size=64)
 
 `load_decoder` finds decoders by name through the entry points of installed packages, so the core imports no
 adapter and anybody can add a scheme.
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 
 __all__ = [
     "Decoder",
+    "as_source_options",
     "decode_images",
     "decoder_dtype_and_device",
     "differentiable_images",
@@ -82,6 +84,30 @@ def load_decoder(source: str, **options: Any) -> Any:
     if len(matches) > 1:
         raise ValueError(f"More than one package registers {scheme!r}: {', '.join(sorted(matches))}. Remove one.")
     return next(iter(matches.values())).load()(reference, **options)
+
+
+def as_source_options(options: Any) -> dict[str, Any]:
+    """The options of a decoder that a v remembers: names to numbers, strings or lists of numbers.
+
+    They may come from a stranger's file, so switches (``True``), tokens and modules are none of them.
+
+    Raises:
+        ValueError: something else.
+    """
+
+    def is_plain(value: Any) -> bool:
+        if isinstance(value, list):
+            return len(value) <= 16 and all(type(item) in (int, float) for item in value)
+        return type(value) in (int, float) or (type(value) is str and len(value) <= 200)
+
+    if not isinstance(options, dict) or len(options) > 16:
+        raise ValueError(f"source_options is a dictionary of at most 16 options, got {type(options).__name__}.")
+    for name, value in options.items():
+        if not isinstance(name, str) or not name.isidentifier() or name in ("module", "token") or not is_plain(value):
+            raise ValueError(
+                f"an option of a decoder is a number, a string or a list of numbers, got {name}={value!r}."
+            )
+    return dict(options)
 
 
 def require_decoder(decoder: Any, latent_shape: tuple[int, ...]) -> None:

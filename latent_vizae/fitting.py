@@ -22,7 +22,7 @@ from torch.quasirandom import SobolEngine
 from tqdm import tqdm
 
 from .codes import ArrayLike, as_codes, as_device, as_labels, as_whole
-from .decoder import decode_images, differentiable_images, require_decoder
+from .decoder import as_source_options, decode_images, differentiable_images, require_decoder
 from .framing import Frame, code_frame, completed_frame
 from .layout import initialise, linear_layer, solve_few
 from .losses import cycle_loss, image_loss, mixed_with_neighbours, reconstruction_loss
@@ -105,6 +105,9 @@ def fit(
     if decoder is not None:
         require_decoder(decoder, latent_shape)
         decode_images(decoder, batch[:1])
+    named = getattr(decoder, "source", None)
+    source = named if isinstance(named, str) else None
+    options = {} if source is None else as_source_options(getattr(decoder, "options", {}))
 
     run = _Run(progress=progress)
     frame = completed_frame(z, latent_shape, dim, decoder, generator)
@@ -144,8 +147,7 @@ def fit(
                 _fill_the_map(v, z)  # v_e has moved a little
     v.requires_grad_(False).eval()
     v.points.copy_(v.encode(batch))
-    source = getattr(decoder, "source", None)
-    v.source = source if isinstance(source, str) else None
+    v.source, v.source_options = source, options
     v.report = _measure(v, z, trained, held_out, decoder, frame.lost_variance, run, time.perf_counter() - started)
     return v
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .codes import ArrayLike, as_codes, as_points, as_tensor, as_whole
-from .decoder import decode_images, evaluating, require_decoder
+from .decoder import decode_images, evaluating, load_decoder, require_decoder
 from .geometry import resample, stretch
 from .model import VizAE
 from .paths import constant_pace, shortest_curve
@@ -49,6 +50,38 @@ class LatentMap:
             raise TypeError(f"v is a VizAE (fit() makes one), got {type(v).__name__}.")
         require_decoder(decoder, v.latent_shape)
         self.v, self.decoder = v, decoder
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        decoder: Callable[[Tensor], Tensor] | None = None,
+        *,
+        revision: str | None = None,
+        device: str | torch.device | None = None,
+        token: str | bool | None = None,
+    ) -> LatentMap:
+        """A saved v and its decoder, in one call.
+
+        Args:
+            name: path of a folder, or a repository of the Hub, ``user/name``. See `VizAE.from_pretrained`.
+            decoder: by default the one that v names (``v.source``), loaded as `load_decoder` does.
+            revision: branch, tag or commit of the repository.
+            device: where v and a decoder that is loaded are to live; by default the CPU.
+            token: of a Hub user; by default the one that is logged in.
+
+        Raises:
+            ValueError: v names no decoder, or one that nobody here registered.
+            FileNotFoundError: no such folder. Others: see `VizAE.from_pretrained` and `load_decoder`.
+        """
+        v = VizAE.from_pretrained(name, revision=revision, device="cpu" if device is None else device, token=token)
+        if decoder is None:
+            if v.source is None:
+                raise ValueError(
+                    f"The v in {name} names no decoder: LatentMap.from_pretrained({str(name)!r}, decoder=...)."
+                )
+            decoder = load_decoder(v.source, **v.source_options, **({} if device is None else {"device": device}))
+        return cls(v, decoder)
 
     def render(self, points: ArrayLike, residual_of: ArrayLike | None = None) -> Tensor:
         """Images of points, ``f_d(v_d(point))``, in batches of bounded memory.

@@ -13,12 +13,15 @@ from torch import Tensor, nn
 
 from .activations import AbTanh
 from .codes import ArrayLike, as_codes, as_device, as_points, as_whole
+from .decoder import as_source_options
+from .hub import fetch_folder, is_repo_id
 from .report import FitReport
-from .saving import MODEL_FILE, card, read_folder, write_folder
+from .saving import CONFIG_FILE, MODEL_FILE, read_folder, write_folder
 
 __all__ = ["VizAE"]
 
 ROWS_PER_BATCH = 65_536
+MOST_LAYERS = 64
 
 
 def _perceptron(sizes: list[int]) -> nn.Sequential:
@@ -53,6 +56,7 @@ class VizAE(nn.Module):
         labels: (count,) int64, or None.
         report: what `fit` measured, or None.
         source: name of the decoder that v was fitted with, as `load_decoder` takes it, or None.
+        source_options: what else `load_decoder` takes to bring that decoder back, such as its image size.
 
     Raises:
         ValueError: a size that makes no map.
@@ -87,10 +91,10 @@ class VizAE(nn.Module):
         n = math.prod(self.latent_shape)
         rank = n if rank is None else rank
         smallest = min(*self.latent_shape, *self.hidden, count + 1) if self.latent_shape else 0
-        if smallest < 1 or not dim <= rank <= n:
+        if smallest < 1 or not dim <= rank <= n or len(self.hidden) > MOST_LAYERS:
             raise ValueError(
                 f"No map has latent_shape={self.latent_shape}, dim={dim}, rank={rank}, hidden={self.hidden}, "
-                f"count={count}: sizes are positive and dim <= rank <= n."
+                f"count={count}: sizes are positive, dim <= rank <= n, and there are at most {MOST_LAYERS} layers."
             )
         self.encoder = _perceptron([rank, *self.hidden, dim])
         self.decoder = _perceptron([dim, *reversed(self.hidden), rank])
@@ -102,6 +106,7 @@ class VizAE(nn.Module):
         self.register_buffer("labels", torch.zeros(count, dtype=torch.int64) if labelled else None)
         self.report: FitReport | None = None
         self.source: str | None = None
+        self.source_options: dict[str, Any] = {}
         self.float()  # whatever torch's default is
 
     @property
@@ -182,6 +187,7 @@ class VizAE(nn.Module):
             "count": len(self.points),
             "labelled": self.labels is not None,
             "source": self.source,
+            "source_options": self.source_options,
             "report": None if self.report is None else self.report.to_dict(),
         }
 
@@ -198,36 +204,91 @@ class VizAE(nn.Module):
             ValueError: the folder holds something that is not a v, or is a file, or cannot be written.
         """
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-        write_folder(Path(folder), self.config, tensors, card(self.config))
+        from .card import write_card  # which knows certificates, which know this class
 
-    @classmethod
-    def from_pretrained(cls, folder: str | Path, device: str | torch.device = "cpu") -> VizAE:
-        """Load what `save_pretrained` wrote, bit for bit; nothing in the folder is ever run.
+        path = Path(folder)
+        write_folder(path, self.config, tensors, write_card(self.config, path.absolute().name))
+
+    def push_to_hub(
+        self,
+        repo: str,
+        decoder: Callable[[Tensor], Tensor] | None = None,
+        *,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        licence: str = "other",
+    ) -> str:
+        """Put v on the Hugging Face Hub: weights, configuration, certificate, and a card with pictures of the map.
 
         Args:
-            folder: path of a folder.
+            repo: ``user/name``; made where there is none.
+            decoder: for the pictures and the certificate; by default the one that v names (``v.source``). A v
+                without one gets a card without pictures.
+            private: whether a new repository is private.
+            token: of a Hub user; by default the one that is logged in.
+            revision: branch to commit to; by default the main branch.
+            create_pr: open a pull request instead of committing.
+            licence: of this v, as the Hub spells it: "apache-2.0", "cc-by-sa-4.0", ...
+
+        Returns:
+            Address of the commit or of the pull request.
+
+        Raises:
+            ValueError: ``repo`` is not ``user/name``.
+            huggingface_hub.errors.HfHubHTTPError: the Hub refused; its message says why.
+        """
+        from .publishing import publish  # which knows LatentMap, which knows this class
+
+        where = {"private": private, "token": token, "revision": revision, "create_pr": create_pr}
+        return publish(self, repo, decoder, licence=licence, **where)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        device: str | torch.device = "cpu",
+        token: str | bool | None = None,
+    ) -> VizAE:
+        """Load what `save_pretrained` or `push_to_hub` wrote, bit for bit; nothing in it is ever run.
+
+        Args:
+            name: path of a folder or, where there is no such folder, a repository of the Hub, ``user/name``.
+            revision: branch, tag or commit of the repository; by default its main branch.
             device: where v is to live.
+            token: of a Hub user; by default the one that is logged in.
 
         Raises:
             FileNotFoundError: no such folder, or a file of it is missing.
             ValueError: a file is truncated, damaged, too large, foreign or of a newer version, or there is no such
                 device.
+            huggingface_hub.errors.HfHubHTTPError: no such repository or revision, or no access to it
+                (RepositoryNotFoundError, RevisionNotFoundError); offline and not in the cache
+                (LocalEntryNotFoundError, a FileNotFoundError).
         """
         place = as_device(device)
-        config, open_tensors = read_folder(Path(folder))
+        folder = Path(name)
+        if isinstance(name, str) and not folder.exists() and is_repo_id(name):
+            folder, _ = fetch_folder(name, [MODEL_FILE, CONFIG_FILE], revision, token)
+        elif revision is not None:
+            raise ValueError(f"revision={revision!r} is for repositories of the Hub, and {name} is a folder.")
+        config, open_tensors = read_folder(folder)
         try:
-            report, source = config.pop("report"), config.pop("source")
-            if set(config) != {"latent_shape", "dim", "hidden", "rank", "count", "labelled"}:
-                raise ValueError(f"its entries are {', '.join(sorted(config))}, report, source.")
-            if not isinstance(source, str | None):
-                raise TypeError(f"source is a string, got {source!r}.")
+            sizes = {key: config[key] for key in ("latent_shape", "dim", "hidden", "rank", "count", "labelled")}
             with torch.device("meta"):  # sizes are compared before anything is allocated
-                sizes: dict[str, Any] = {k: tuple(x) if isinstance(x, list) else x for k, x in config.items()}
-                v = cls(**sizes)
-            v.report = None if report is None else FitReport.from_dict(report)
+                v = cls(**{key: tuple(x) if isinstance(x, list) else x for key, x in sizes.items()})
+            v.source, v.source_options = config["source"], as_source_options(config["source_options"])
+            v.report = None if config["report"] is None else FitReport.from_dict(config["report"])
+            if not isinstance(v.source, str | None) or type(config["labelled"]) is not bool:
+                raise TypeError(f"source is a string and labelled a switch, got {v.source!r}, {config['labelled']!r}.")
+            odd = [key for key in config.keys() | v.config.keys() if config.get(key) != v.config.get(key)]
+            if odd:
+                raise ValueError(f"these entries say nothing that a v could be: {', '.join(sorted(odd))}.")
         except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
             raise ValueError(f"{folder}/{MODEL_FILE} carries a configuration that makes no map: {error}") from error
-        v.source = source
         shapes = {name: (tuple(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in v.state_dict().items()}
         v.load_state_dict(open_tensors(shapes), strict=True, assign=True)
         return v.to(place).eval().requires_grad_(False)

@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-__all__ = ["CONFIG_FILE", "MODEL_FILE", "atomic_file", "card", "read_folder", "write_folder"]
+__all__ = ["CONFIG_FILE", "MODEL_FILE", "atomic_file", "read_folder", "write_folder"]
 
 MODEL_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.json", "README.md"
 FORMAT = 1
@@ -184,35 +184,3 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], Callable[[dict[str, tuple
         return tensors
 
     return config, read
-
-
-def card(config: dict[str, Any]) -> str:
-    """The README.md of a saved v: what it is, how to load it, what it measured."""
-    report = config["report"] or {}
-    rows = "".join(f"| {key} | {value} |\n" for key, value in report.items())
-    shape = tuple(config["latent_shape"])
-    base = f"base_model: {config['source']}\n" if "/" in (config["source"] or "") else ""
-    return f"""---
-library_name: latent-vizae
-tags:
-- latent-vizae
-{base}---
-# A visualization autoencoder of latent codes
-
-A two-way map between codes of shape {shape} and a {config["dim"]}-D map, made with `latent_vizae` from
-{config["count"]} codes{f" of the decoder `{config['source']}`" if config["source"] else ""}.
-
-```python
-from latent_vizae import LatentMap, VizAE, load_decoder
-
-v = VizAE.from_pretrained("this folder")
-points = v.points                # the fitted codes on the map, in [-1, 1]^{config["dim"]}
-codes = v.decode(points)         # and back
-```
-
-| measured by `fit` | |
-|---|---|
-{rows}
-A map of {config["dim"]} dimensions cannot show all that codes vary in: `fvu` is the share of their variance that it
-leaves out. Far from `v.points` it extrapolates.
-"""

@@ -228,6 +228,7 @@ KILL = """
 import sys, torch
 from latent_vizae import fit, VizAE
 v = fit(torch.randn(30, 400, generator=torch.Generator().manual_seed(0)))
+v.save_pretrained(sys.argv[1])
 print("ready", flush=True)
 while True:
     v.save_pretrained(sys.argv[1])

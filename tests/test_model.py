@@ -174,6 +174,7 @@ torch.set_num_threads(1)
 warnings.simplefilter("ignore")  # config.json may lag behind the weights
 one, two = (VizAE.from_pretrained(folder) for folder in sys.argv[1:3])
 whole = [{name: t.clone() for name, t in v.state_dict().items()} for v in (one, two)]
+one.save_pretrained(sys.argv[1])  # what a save imports is imported
 chance = random.Random(0)
 seen = set()
 for kill in range(40):

@@ -1,0 +1,110 @@
+"""Folders to and from the Hugging Face Hub: the only place that speaks to it.
+
+Errors are the Hub's own (`huggingface_hub.errors`), with one sentence of help; nothing that is fetched is ever run.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+__all__ = ["Reference", "fetch_folder", "is_repo_id", "parse_reference", "push_folder"]
+
+NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
+REPO_ID = re.compile(rf"{NAME}/{NAME}")
+
+
+class Reference(NamedTuple):
+    """``user/repo[/subfolder][@revision]``, taken apart."""
+
+    repo: str
+    subfolder: str
+    revision: str | None
+
+
+def is_repo_id(text: str) -> bool:
+    """Whether this is the id of a repository, ``user/name``."""
+    return bool(REPO_ID.fullmatch(text)) and len(text) <= 96 and "--" not in text and ".." not in text
+
+
+def parse_reference(text: str) -> Reference:
+    """Take ``user/repo[/subfolder][@revision]`` apart.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    path, at, revision = text.partition("@")
+    user, _, rest = path.partition("/")
+    name, _, subfolder = rest.partition("/")
+    parts = subfolder.split("/") if subfolder else []
+    if not is_repo_id(f"{user}/{name}") or any(part in ("", ".", "..") for part in parts) or (at and not revision):
+        raise ValueError(f"A Hub reference is user/repo[/subfolder][@revision], got {text!r}.")
+    return Reference(f"{user}/{name}", subfolder, revision or None)
+
+
+def fetch_folder(
+    repo: str, patterns: list[str], revision: str | None = None, token: str | bool | None = None
+) -> tuple[Path, str]:
+    """Download what matches the patterns of one commit of a model repository into the cache.
+
+    Args:
+        repo: ``user/name``.
+        patterns: globs of the wanted files.
+        revision: branch, tag or commit; by default the main branch.
+        token: of a Hub user; by default the one that is logged in.
+
+    Returns:
+        The folder, and the commit that it holds.
+
+    Raises:
+        huggingface_hub.errors.RepositoryNotFoundError: no such repository, or it is private.
+        huggingface_hub.errors.RevisionNotFoundError: no such revision.
+        huggingface_hub.errors.LocalEntryNotFoundError: offline, and not in the cache.
+    """
+    from huggingface_hub import snapshot_download
+
+    folder = Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, token=token))
+    return folder, folder.name
+
+
+def push_folder(
+    folder: Path,
+    repo: str,
+    *,
+    message: str,
+    private: bool | None = None,
+    token: str | bool | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+) -> str:
+    """Upload a folder to a model repository, which is made where there is none; files already there stay.
+
+    Args:
+        folder: what to upload.
+        repo: ``user/name``.
+        message: of the commit.
+        private: whether a new repository is private; by default as the user's organisation has it.
+        token: of a Hub user; by default the one that is logged in.
+        revision: branch to commit to, made where there is none; by default the main branch.
+        create_pr: open a pull request instead.
+
+    Returns:
+        Address of the commit or of the pull request.
+
+    Raises:
+        ValueError: ``repo`` is not ``user/name``.
+        huggingface_hub.errors.HfHubHTTPError: the Hub refused.
+    """
+    from huggingface_hub import HfApi
+
+    if not isinstance(repo, str) or not is_repo_id(repo):
+        raise ValueError(f"A repository is called user/name, got {repo!r}.")
+    api = HfApi(token=token, library_name="latent-vizae")
+    api.create_repo(repo, private=private, exist_ok=True)
+    if revision is not None and not create_pr:
+        api.create_branch(repo, branch=revision, exist_ok=True)
+    done: Any = api.upload_folder(
+        repo_id=repo, folder_path=folder, commit_message=message, revision=revision, create_pr=create_pr
+    )
+    return str(done.pr_url or done.commit_url)

@@ -1,0 +1,71 @@
+"""The real pretrained generators in ../shared/models as decoders, by the adapter for modules."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from latent_vizae import load_decoder
+
+
+def _weights(file):
+    return {name: value.float() for name, value in torch.load(file, weights_only=True, map_location="cpu").items()}
+
+
+def mlp_gan(shared: Path):
+    """The MLP GAN on MNIST: a plain nn.Sequential, flat images in [-1, 1], prior N(0, I) in R^64."""
+    G = nn.Sequential(
+        nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 784), nn.Tanh()
+    ).requires_grad_(False)  # fmt: skip
+    G.load_state_dict(_weights(shared / "models" / "mnist-gan-mlp" / "G--300.ckpt"), strict=True)
+    return load_decoder(
+        "module", module=G, latent_shape=(64,), image_shape=(1, 28, 28), output_range=(-1, 1), sample="normal"
+    )
+
+
+def _conv(inputs, outputs, **options):
+    return nn.Conv2d(inputs, outputs, 3, padding=1, **options)
+
+
+class _Clamp(nn.Module):
+    def forward(self, x):
+        return torch.tanh(x / 3) * 3
+
+
+class _Block(nn.Module):
+    def __init__(self, pooled=False):
+        super().__init__()
+        self.conv = nn.Sequential(_conv(64, 64), nn.ReLU(), _conv(64, 64), nn.ReLU(), _conv(64, 64))
+        self.pool = nn.Sequential(
+            nn.Conv2d(64, 256, 1, bias=False), nn.GroupNorm(4, 256), nn.ReLU(), nn.Conv2d(256, 64, 1, bias=False)
+        ) if pooled else None  # fmt: skip
+
+    def forward(self, x):
+        x = x if self.pool is None else x + self.pool(x)
+        return torch.relu(self.conv(x) + x)
+
+
+def taef2(shared: Path, size: int = 64):
+    """TAEF2, the tiny autoencoder for FLUX.2's latents: codes (32, size/8, size/8), RGB images in [0, 1]."""
+    down, blocks = {"stride": 2, "bias": False}, [[_Block() for _ in range(3)] for _ in range(4)]
+    low = [[_Block(pooled=True) for _ in range(3)] for _ in range(2)]
+    encoder = nn.Sequential(
+        _conv(3, 64), _Block(), _conv(64, 64, **down), *blocks[0], _conv(64, 64, **down), *blocks[1],
+        _conv(64, 64, **down), *low[0], _conv(64, 32),
+    )  # fmt: skip
+    decoder = nn.Sequential(
+        _Clamp(), _conv(32, 64), nn.ReLU(), *low[1], nn.Upsample(scale_factor=2), _conv(64, 64, bias=False),
+        *blocks[2], nn.Upsample(scale_factor=2), _conv(64, 64, bias=False), *blocks[3], nn.Upsample(scale_factor=2),
+        _conv(64, 64, bias=False), _Block(), _conv(64, 3),
+    )  # fmt: skip
+    for name, half in (("encoder", encoder), ("decoder", decoder)):
+        half.load_state_dict(_weights(shared / "models" / "taef2" / f"taef2_{name}.pth"), strict=True)
+        half.eval().requires_grad_(False)
+    shape = (32, size // 8, size // 8)
+    return load_decoder(
+        "module",
+        module=lambda z: decoder(z).clamp(0, 1),
+        latent_shape=shape,
+        image_shape=(3, size, size),
+        encoder=encoder,
+    )
