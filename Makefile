@@ -1,5 +1,5 @@
 # One word per job, run in an environment with the extra `dev` (README.md, "tests").
-.PHONY: style check test bench demo
+.PHONY: style check test bench fuzz demo
 
 style:
 	ruff format .
@@ -19,6 +19,11 @@ test:
 
 bench:
 	python tests/benchmarks/fit.py
+
+# Damaged folders by the thousand, minutes; the tests run a few hundred.
+fuzz:
+	python tests/fuzz.py --kind v --count 10000
+	python tests/fuzz.py --kind zoo --count 10000
 
 demo:
 	latent-vizae map --out out

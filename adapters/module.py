@@ -86,9 +86,12 @@ class ModuleDecoder(nn.Module):
             )
         shape = self.image_shape or tuple(output.shape[1:])
         if output.shape[1:] != shape:
-            if output[0].numel() != torch.Size(shape).numel():
-                raise ValueError(f"Images of shape {shape} were said, the module returned {tuple(output.shape[1:])}.")
-            output = output.unflatten(1, shape) if output.dim() == 2 else output.reshape(-1, *shape)
+            if output.dim() > 3 or output[0].numel() != torch.Size(shape).numel():
+                hint = " Channels come first: permute(0, 3, 1, 2)." if output.shape[-1] == shape[0] else ""
+                raise ValueError(
+                    f"Images of shape {shape} were said, the module returned {tuple(output.shape[1:])}.{hint}"
+                )
+            output = output.reshape(-1, *shape)  # flat, or without its one channel
         if output.dim() != 4:
             raise ValueError(f"The module returned {tuple(output.shape[1:])} per code: say image_shape=(C, H, W).")
         if self.output_range == "logits":

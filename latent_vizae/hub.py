@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Reference", "fetch_folder", "is_repo_id", "parse_reference", "push_folder"]
+__all__ = ["Reference", "fetch_folder", "is_repo_id", "list_files", "parse_reference", "push_folder"]
 
 NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
 REPO_ID = re.compile(rf"{NAME}/{NAME}")
@@ -66,6 +66,18 @@ def fetch_folder(
 
     folder = Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, token=token))
     return folder, folder.name
+
+
+def list_files(repo: str, revision: str | None = None, token: str | bool | None = None) -> list[str] | None:
+    """Names of the files of a model repository; None where the Hub cannot be asked (offline)."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import OfflineModeIsEnabled
+    from huggingface_hub.utils import httpx
+
+    try:
+        return sorted(HfApi(token=token, library_name="latent-vizae").list_repo_files(repo, revision=revision))
+    except (OfflineModeIsEnabled, httpx.NetworkError, httpx.TimeoutException):
+        return None
 
 
 def push_folder(

@@ -273,6 +273,9 @@ class VizAE(nn.Module):
         folder = Path(name)
         if isinstance(name, str) and not folder.exists() and is_repo_id(name):
             folder, _ = fetch_folder(name, [MODEL_FILE, CONFIG_FILE], revision, token)
+            missing = [file for file in (MODEL_FILE, CONFIG_FILE) if not (folder / file).is_file()]
+            if missing:
+                raise FileNotFoundError(f"The repository {name} holds no v: it has no {' and no '.join(missing)}.")
         elif revision is not None:
             raise ValueError(f"revision={revision!r} is for repositories of the Hub, and {name} is a folder.")
         config, open_tensors = read_folder(folder)
@@ -284,7 +287,8 @@ class VizAE(nn.Module):
             v.report = None if config["report"] is None else FitReport.from_dict(config["report"])
             if not isinstance(v.source, str | None) or type(config["labelled"]) is not bool:
                 raise TypeError(f"source is a string and labelled a switch, got {v.source!r}, {config['labelled']!r}.")
-            odd = [key for key in config.keys() | v.config.keys() if config.get(key) != v.config.get(key)]
+            mine = v.config
+            odd = config.keys() ^ mine.keys() | {key for key, value in mine.items() if config.get(key) != value}
             if odd:
                 raise ValueError(f"these entries say nothing that a v could be: {', '.join(sorted(odd))}.")
         except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:

@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-__all__ = ["CONFIG_FILE", "MODEL_FILE", "atomic_file", "read_folder", "write_folder"]
+__all__ = ["CONFIG_FILE", "MODEL_FILE", "atomic_file", "checksum", "read_folder", "safetensors_bytes", "write_folder"]
 
 MODEL_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.json", "README.md"
 FORMAT = 1
@@ -75,7 +75,7 @@ def write_folder(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor
         raise ValueError(f"Cannot make the folder {folder}: {error.strerror or error}.") from error
     full = {"format": FORMAT, "latent_vizae": version("latent-vizae"), **config}
     described_as = json.dumps(full, sort_keys=True)
-    header = {"format": "pt", "config": described_as, "sha256": _digest(described_as, tensors)}
+    header = {"format": "pt", "config": described_as, "sha256": checksum(described_as, tensors)}
     with (
         atomic_file(folder / CARD_FILE) as readme,
         atomic_file(folder / CONFIG_FILE) as described,
@@ -84,13 +84,24 @@ def write_folder(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor
         readme.write_text(text, encoding="utf-8")
         described.write_text(json.dumps(full, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         with model.open("wb") as f:
-            f.write(save(tensors, header))
+            f.write(safetensors_bytes(tensors, header))
             f.flush()
             os.fsync(f.fileno())
 
 
-def _digest(config: str, tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of a v: safetensors itself would not notice a flipped bit."""
+def safetensors_bytes(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """A safetensors file; the same contents give the same bytes (safetensors' own order of the metadata is random)."""
+    data = save(tensors, metadata)
+    length = int.from_bytes(data[:8], "little")
+    entries = json.loads(data[8 : 8 + length])
+    entries["__metadata__"] = dict(sorted(entries["__metadata__"].items()))
+    header = json.dumps(entries, separators=(",", ":")).encode()
+    header = header.ljust(-(-len(header) // 8) * 8)
+    return len(header).to_bytes(8, "little") + header + data[8 + length :]
+
+
+def checksum(config: str, tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of a configuration and its tensors: safetensors itself would not notice a flipped bit."""
     total = hashlib.sha256(config.encode())
     for name in sorted(tensors):
         total.update(f"\n{name} {tensors[name].dtype} {tuple(tensors[name].shape)}\n".encode())
@@ -176,7 +187,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], Callable[[dict[str, tuple
                 raise ValueError(f"{folder / MODEL_FILE} does not fit its configuration: {'; '.join(differences)}")
             tensors = {name: file.get_tensor(name) for name in shapes}
             header = file.metadata()
-        if _digest(header.get("config", ""), tensors) != header.get("sha256"):
+        if checksum(header.get("config", ""), tensors) != header.get("sha256"):
             raise ValueError(f"{folder / MODEL_FILE} is damaged: its checksum is not that of its contents.")
         broken = [name for name, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()]
         if broken:

@@ -133,7 +133,7 @@ def mutate_v(files: dict[str, bytes], rng: random.Random) -> dict[str, bytes]:
                 kinds = {"F32": torch.float32, "I64": torch.int64}
                 tensors[key] = torch.frombuffer(bytearray(body[start:end]), dtype=kinds[entry["dtype"]])
                 tensors[key] = tensors[key].reshape(entry["shape"])
-        header["__metadata__"]["sha256"] = saving._digest(header["__metadata__"]["config"], tensors)
+        header["__metadata__"]["sha256"] = saving.checksum(header["__metadata__"]["config"], tensors)
         files[saving.MODEL_FILE] = join(header, body)
         files[saving.CONFIG_FILE] = header["__metadata__"]["config"].encode("utf-8", "surrogatepass")
     return files

@@ -13,18 +13,23 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from latent_vizae.activations import AbTanh
+from latent_vizae.adapters.zoo.base import ZooGenerator, architecture
 
 __all__ = ["Table1Autoencoder"]
 
 
-class Table1Autoencoder(nn.Module):
+@architecture
+class Table1Autoencoder(ZooGenerator):
     """The deep autoencoder f of Ko et al. 2023, Table 1: ``encoder`` is f_e, ``decoder`` is f_d.
+
+    As a generator it takes codes (B, 10); images (B, 1, 28, 28) go through both halves, as in training.
 
     Weights start from Glorot's uniform distribution (Keras' default): PyTorch's own start sits on the
     plateau of the mean image for more than an epoch.
     """
 
     code_size = 10
+    latent_shape = (10,)
     image_shape = (1, 28, 28)
 
     def __init__(self) -> None:
@@ -59,7 +64,18 @@ class Table1Autoencoder(nn.Module):
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (B, 1, 28, 28) in [0, 1] to their reconstructions, same shape and range."""
-        decoded: Tensor = self.decoder(self.encoder(images))
-        return decoded
+    def encode(self, images: Tensor) -> Tensor:
+        """Images (B, 1, 28, 28) in [0, 1] to codes (B, 10), f_e."""
+        if images.dim() != 4 or tuple(images.shape[1:]) != self.image_shape:
+            raise ValueError(f"f takes images of shape (B, 1, 28, 28), got {tuple(images.shape)}.")
+        codes: Tensor = self.encoder(images)
+        return codes
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes (B, 10) to images (B, 1, 28, 28) in [0, 1], f_d."""
+        images: Tensor = self.decoder(codes)
+        return images
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Codes (B, 10) to images, or images (B, 1, 28, 28) to their reconstructions, in [0, 1]."""
+        return self.decode(self.encode(inputs) if inputs.dim() == 4 else inputs)

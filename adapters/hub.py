@@ -1,0 +1,252 @@
+"""``load_decoder("hub:user/repo[@revision]")``: generators from the Hugging Face Hub, or from a folder of that form.
+
+What can be loaded: a generator of the zoo (weights as safetensors, and a config.json that names its architecture), an
+ONNX graph, or weights for a network that the user built and hands in. Nothing of a repository is ever run: a config
+only chooses from an allowlist, and pickles (.bin, .pt, .pth, .ckpt, .pkl), which can run code when they are opened,
+are neither opened nor downloaded.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from latent_vizae.adapters.module import ModuleDecoder
+from latent_vizae.adapters.onnx_graph import OnnxDecoder
+from latent_vizae.adapters.zoo import ARCHITECTURES, ZooGenerator
+from latent_vizae.adapters.zoo.files import read_json, read_weights
+from latent_vizae.codes import as_device
+from latent_vizae.hub import fetch_folder, list_files, parse_reference
+from latent_vizae.saving import CONFIG_FILE, MODEL_FILE
+
+__all__ = ["load_hub"]
+
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
+LOADABLE = f"""What would work:
+- a generator of the zoo, saved with save_pretrained or push_to_hub: {MODEL_FILE} and {CONFIG_FILE};
+- one ONNX graph (.onnx) with its weights inside; file="name.onnx" chooses among several;
+- one .safetensors with the weights of a network of yours: load_decoder("hub:...", module=MyGenerator())."""
+CONVERT = """Pickled weights can run code when they are opened, and are not. Convert them where you trust them:
+    weights = torch.load("weights.bin", weights_only=True)
+    safetensors.torch.save_file(weights, "model.safetensors")"""
+
+
+class _Repository:
+    """A folder, or a commit of a Hub repository of which only what is asked for gets downloaded."""
+
+    def __init__(self, reference: str, token: str | bool | None) -> None:
+        self.local = bool(reference) and Path(reference).is_dir()
+        self.folder, self.source = Path(reference), f"hub:{reference}"
+        if not self.local:
+            try:
+                self._wanted = parse_reference(reference)
+            except ValueError as error:
+                raise ValueError(f"{error} There is no folder of that name either.") from error
+            _check_path(self._wanted.subfolder)
+            self._token, self._revision = token, self._wanted.revision
+
+    def fetch(self, *patterns: str) -> None:
+        """Have what matches in the folder, if the repository has it."""
+        if self.local:
+            return
+        repo, subfolder, _ = self._wanted
+        prefix = f"{subfolder}/" if subfolder else ""
+        folder, commit = fetch_folder(repo, [prefix + pattern for pattern in patterns], self._revision, self._token)
+        self._revision = commit  # what is fetched next is of the same commit
+        self.folder, self.source = folder / subfolder, f"hub:{repo}/{prefix}".rstrip("/") + f"@{commit}"
+
+    def files(self, suffix: str = "") -> list[str]:
+        """Names of the files in the folder itself, fetched or not; offline, of those that are in the cache."""
+        listed = None if self.local else list_files(self._wanted.repo, self._revision, self._token)
+        if listed is not None:
+            prefix = f"{self._wanted.subfolder}/" if self._wanted.subfolder else ""
+            names = [name.removeprefix(prefix) for name in listed if name.startswith(prefix)]
+            return [name for name in names if "/" not in name and Path(name).suffix.lower().endswith(suffix)]
+        if not self.folder.is_dir():
+            return []
+        return sorted(p.name for p in self.folder.iterdir() if p.is_file() and p.suffix.lower().endswith(suffix))
+
+    def one(self, suffix: str, preferred: str) -> Path | None:
+        """The preferred file, or the only one with that suffix; None if there is none."""
+        names = self.files(suffix)
+        if len(names) > 1 and preferred not in names:
+            raise ValueError(
+                f"{self.source} holds {len(names)} {suffix} files, {_few(names)}: choose, file={names[0]!r}."
+            )
+        if not names:
+            return None
+        name = preferred if preferred in names else names[0]
+        self.fetch(name)
+        return self.folder / name
+
+    def named(self, file: str) -> Path:
+        """The file of that name."""
+        self.fetch(file)
+        if not (self.folder / file).is_file():
+            raise FileNotFoundError(f"{self.source} has no file {file!r}.")
+        return self.folder / file
+
+
+def load_hub(
+    reference: str,
+    *,
+    module: nn.Module | None = None,
+    latent_shape: tuple[int, ...] | None = None,
+    image_shape: tuple[int, int, int] | None = None,
+    output_range: tuple[float, float] | Literal["logits"] = (0.0, 1.0),
+    file: str | None = None,
+    device: str | torch.device | None = None,
+    token: str | bool | None = None,
+) -> ZooGenerator | OnnxDecoder | ModuleDecoder:
+    """The entry point of the scheme ``hub``.
+
+    Args:
+        reference: ``user/repo[/subfolder][@revision]``, or a folder.
+        module: a network to load the repository's weights into, strictly; one that fails is left as it was. Its mode
+            stays.
+        latent_shape: shape of one code; by default what the generator says (``module.latent_shape``, the graph's
+            input).
+        image_shape: (C, H, W) of one image; needed where the output is flat.
+        output_range: what black and white are in the output of a module or graph, or "logits".
+        file: the .safetensors (for a module) or .onnx to take; needed where there are several.
+        device: where it is to live; by default the CPU, or where the module is. ONNX graphs stay on the CPU.
+        token: of a Hub user; by default the one that is logged in.
+
+    Returns:
+        A decoder. Its ``source`` names the commit, so that ``load_decoder(source, **options)`` brings it back; it is
+        None for a module, which no name can bring back.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ImportError: an ONNX graph, and onnxruntime is not installed.
+        TypeError: ``module`` is none.
+        ValueError: the repository holds nothing that can be loaded safely, or what it holds is damaged, foreign, too
+            large, or does not fit.
+        huggingface_hub.errors.HfHubHTTPError: the Hub refused.
+
+    Example:
+        >>> from latent_vizae import load_decoder
+        >>> from latent_vizae.adapters.zoo import Table1Autoencoder
+        >>> Table1Autoencoder().save_pretrained("my-generator")
+        >>> f_d = load_decoder("hub:my-generator")
+        >>> f_d(torch.zeros(2, 10)).shape
+        torch.Size([2, 1, 28, 28])
+    """
+    if module is not None and not isinstance(module, nn.Module):
+        raise TypeError(f"module is an nn.Module, built and ready for its weights, got {type(module).__name__}.")
+    if device is not None:
+        as_device(device)
+    if file is not None:
+        _check_path(file)
+        if not file.endswith(".onnx" if module is None else ".safetensors"):
+            raise ValueError(
+                f"file names an .onnx graph, or with module= the .safetensors with its weights, got {file!r}. "
+                f"{CONVERT if file.endswith(PICKLES) else ''}".rstrip()
+            )
+    repository = _Repository(reference, token)
+    if module is not None:
+        return _into_module(repository, module, file, latent_shape, image_shape, output_range, device)
+    if file is None:
+        repository.fetch(CONFIG_FILE)
+        config = repository.folder / CONFIG_FILE
+        described = read_json(config) if config.is_file() else None
+        if isinstance(described, dict) and "latent_vizae" in described:
+            return _from_zoo(repository, described, latent_shape, image_shape, output_range, device)
+    graph = repository.one(".onnx", "model.onnx") if file is None else repository.named(file)
+    if graph is None:
+        raise ValueError(_nothing(repository))
+    if device is not None and as_device(device).type != "cpu":
+        raise ValueError(f"ONNX graphs run on the CPU here, asked for device={str(device)!r}.")
+    decoder = OnnxDecoder(graph, _tuple(latent_shape), _tuple(image_shape), _tuple(output_range))
+    decoder.source = repository.source
+    said = {"file": file, "latent_shape": latent_shape, "image_shape": image_shape}
+    decoder.options = {
+        key: value if key == "file" else list(value) for key, value in said.items() if value is not None
+    }
+    if _tuple(output_range) != (0.0, 1.0):
+        decoder.options["output_range"] = output_range if isinstance(output_range, str) else list(output_range)
+    return decoder
+
+
+def _from_zoo(
+    repository: _Repository,
+    described: dict[str, Any],
+    latent_shape: Any,
+    image_shape: Any,
+    output_range: Any,
+    device: Any,
+) -> ZooGenerator:
+    if "architecture" not in described and "dim" in described:
+        raise ValueError(f"{repository.source} holds a map v, not a generator: VizAE.from_pretrained loads it.")
+    if described.get("architecture") in list(ARCHITECTURES):  # else it is refused before its weights are fetched
+        repository.fetch(CONFIG_FILE, MODEL_FILE)
+    generator = ZooGenerator.from_folder(repository.folder)
+    for name, said in (("latent_shape", latent_shape), ("image_shape", image_shape)):
+        if said is not None and tuple(said) != tuple(getattr(generator, name)):
+            raise ValueError(f"{name}={tuple(said)} was said; this generator has {tuple(getattr(generator, name))}.")
+    if _tuple(output_range) != (0.0, 1.0):
+        raise ValueError(f"A generator of the zoo makes images in [0, 1]; output_range={output_range!r} was said.")
+    generator.source = repository.source
+    return generator if device is None else generator.to(device)
+
+
+def _into_module(
+    repository: _Repository,
+    module: nn.Module,
+    file: str | None,
+    latent_shape: Any,
+    image_shape: Any,
+    output_range: Any,
+    device: Any,
+) -> ModuleDecoder:
+    latent_shape = getattr(module, "latent_shape", None) if latent_shape is None else latent_shape
+    image_shape = getattr(module, "image_shape", None) if image_shape is None else image_shape
+    if latent_shape is None:
+        raise ValueError(f"{type(module).__name__} does not say what shape its codes have: pass latent_shape=(n,).")
+    decoder = ModuleDecoder(module, _tuple(latent_shape), _tuple(image_shape), _tuple(output_range))
+    state = module.state_dict()
+    if any(tensor.is_meta for tensor in state.values()):
+        raise ValueError("The module is on the device 'meta' and has no memory for weights: build it on the CPU.")
+    weights = repository.one(".safetensors", MODEL_FILE) if file is None else repository.named(file)
+    if weights is None:
+        raise ValueError(_nothing(repository))
+    module.load_state_dict(read_weights(weights, state, exact=False), strict=True)
+    return decoder if device is None else decoder.to(device)
+
+
+def _nothing(repository: _Repository) -> str:
+    """Why nothing of the repository can be loaded."""
+    names = repository.files()
+    entries = _few(names) if names else "nothing that can be loaded"
+    lines = [f"{repository.source} holds {entries}."]
+    config = repository.folder / CONFIG_FILE
+    if config.is_file() and isinstance(described := read_json(config), dict):
+        asked = [described.get(key) for key in ("_class_name", "architectures", "architecture", "model_type")]
+        if named := next((value for value in asked if value), None):
+            lines.append(
+                f"Its {CONFIG_FILE} asks for {str(named)[:80]!r}; no class is imported by a name from a file."
+            )
+    if any(name.lower().endswith(PICKLES) for name in names):
+        lines.append(CONVERT)
+    return "\n".join([*lines, LOADABLE])
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+
+
+def _tuple(value: Any) -> Any:
+    """Lists, as JSON has them, to tuples."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _check_path(path: str) -> None:
+    """Refuse a name that leads out of its folder or stands for several."""
+    if not isinstance(path, str):
+        raise TypeError(f"A file of a repository is a name, got {type(path).__name__}.")
+    parts = path.split("/") if path else []
+    if any(part in ("", ".", "..") for part in parts) or any(letter in path for letter in "\\*?[]:\0"):
+        raise ValueError(f"A file of a repository is a relative path without '..' and wildcards, got {path!r}.")

@@ -1,0 +1,230 @@
+"""v over the Hub: the real client, in processes of its own, against a hub on this machine."""
+
+import json
+
+import pytest
+import yaml
+from loopback_hub import running_hub
+
+MADE = ["README.md", "certificate.json", "config.json", "grid.png", "map.png", "model.safetensors"]
+
+FIT = """
+import json, torch, warnings
+from latent_vizae import LatentMap, VizAE, fit, load_decoder
+codes, labels = load_decoder("mnist").examples(count=30)
+v = fit(codes, load_decoder("mnist"), labels=labels)
+def same(one, two):
+    return one.config == two.config and all(torch.equal(a, two.state_dict()[n]) for n, a in one.state_dict().items())
+def name_of(call, *args, **options):
+    try:
+        call(*args, **options)
+    except Exception as error:
+        return [type(error).__name__, str(error)]
+"""
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    with running_hub(tmp_path_factory.mktemp("hub")) as running:
+        yield running
+
+
+def told(hub, code, **options):
+    """Runs a snippet after FIT; what it prints, as JSON."""
+    done = hub.run(FIT + code, timeout=200, **options)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def pushed(hub, tmp_path_factory):
+    """One map, pushed and loaded again in the same process, by way of LFS."""
+    code = """
+address = v.push_to_hub("alice/fives", licence="cc-by-sa-3.0")
+again = VizAE.from_pretrained("alice/fives")
+m = LatentMap.from_pretrained("alice/fives")
+images = m.render(v.points[:3])
+print(json.dumps([address, same(v, again), images.shape, m.decoder.source]))
+"""
+    place = tmp_path_factory.mktemp("pushed")
+    return told(hub, code, token="hf_alice", cwd=place), place
+
+
+def test_a_pushed_map_comes_back_bit_for_bit_with_its_decoder(hub, pushed):
+    (address, is_same, shape, source), _ = pushed
+    assert "alice/fives" in address
+    assert is_same
+    assert (shape, source) == ([3, 1, 28, 28], "mnist")
+    files = hub.files("alice/fives")
+    assert sorted(name for name in files if not name.startswith(".")) == MADE
+    assert all(files[name].startswith(b"\x89PNG") for name in ("map.png", "grid.png"))
+    assert json.loads(files["certificate.json"])["statements"]
+
+
+def test_the_requests_are_the_hubs_and_nothing_else(hub, pushed):
+    paths = [request.path for request in hub.requests]
+    assert "/api/repos/create" in paths
+    assert any(path.startswith("/api/models/alice/fives/commit/main") for path in paths)
+    downloads = {path.rsplit("/", 1)[1] for path in paths if "/alice/fives/resolve/" in path}
+    assert downloads == {"config.json", "model.safetensors"}  # a load fetches no picture and no card
+
+
+def test_the_card_has_what_the_hub_reads(hub, pushed):
+    text = hub.files("alice/fives")["README.md"].decode()
+    _, front, body = text.split("---\n", 2)
+    data = yaml.safe_load(front)
+    assert (data["library_name"], data["license"]) == ("latent-vizae", "cc-by-sa-3.0")
+    assert "latent-vizae" in data["tags"]
+    metrics = {metric["type"]: metric["value"] for metric in data["model-index"][0]["results"][0]["metrics"]}
+    assert metrics["fvu"] < 1e-4
+    assert metrics["round_trip_rms"] < 0.1
+    assert "![map](map.png)" in body
+    assert "![grid](grid.png)" in body
+    assert "**cannot hold**" in body
+
+
+def test_the_cards_code_runs_as_it_stands(hub, pushed, tmp_path):
+    text = hub.files("alice/fives")["README.md"].decode()
+    code = text.split("```python\n")[1].split("```")[0]
+    done = hub.run(code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "grid.png").stat().st_size > 0
+
+
+def test_an_unchanged_push_makes_no_commit_and_a_pull_request_no_main_commit(hub, pushed, tmp_path):
+    before = hub.repos["models/alice/fives"].log("main")
+    code = """
+import sys
+v = VizAE.from_pretrained("alice/fives")
+v.push_to_hub("alice/fives", licence="cc-by-sa-3.0")
+request = v.push_to_hub("alice/fives", licence="mit", create_pr=True)
+branch = v.push_to_hub("alice/fives", licence="mit", revision="mine")
+print(json.dumps([request, same(v, VizAE.from_pretrained("alice/fives", revision="refs/pr/1")),
+                  same(v, VizAE.from_pretrained("alice/fives", revision="mine"))]))
+"""
+    request, *loads = told(hub, code, token="hf_alice", cwd=tmp_path)
+    assert hub.repos["models/alice/fives"].log("main") == before
+    assert "discussions/1" in request or "pr/1" in request
+    assert loads == [True, True]
+
+
+def test_private_missing_and_misspelt_repositories_are_the_hubs_own_errors(hub, pushed, tmp_path):
+    told(hub, 'v.push_to_hub("alice/secret", private=True)\nprint(1)', token="hf_alice", cwd=tmp_path)
+    hub.add_repo("alice/empty", {"notes.txt": b"no map here"})
+    load = """
+print(json.dumps({name: name_of(VizAE.from_pretrained, *args, **options) for name, args, options in (
+    ("private", ["alice/secret"], {}), ("missing", ["alice/five"], {}), ("empty", ["alice/empty"], {}),
+    ("revision", ["alice/fives"], {"revision": "nothing"}), ("id", ["alice/fives/v"], {}), ("word", ["fives"], {}),
+    ("folder", ["local"], {"revision": "main"}), ("map", ["alice/secret"], {}),
+    ("token", ["alice/secret"], {"token": "hf_wrong"}), ("open", ["alice/secret"], {"token": "hf_alice"}),
+)}))
+"""
+    found = told(hub, 'v.save_pretrained("local")\n' + load, cwd=tmp_path, home=tmp_path / "home")
+    kinds = {name: outcome[0] if outcome else None for name, outcome in found.items()}
+    assert kinds == {
+        "private": "RepositoryNotFoundError", "missing": "RepositoryNotFoundError", "empty": "FileNotFoundError",
+        "revision": "RevisionNotFoundError", "id": "FileNotFoundError", "word": "FileNotFoundError",
+        "folder": "ValueError", "map": "RepositoryNotFoundError", "token": "HfHubHTTPError", "open": None,
+    }  # fmt: skip
+    assert "holds no v: it has no model.safetensors" in found["empty"][1]
+    push = """
+print(json.dumps([name_of(v.push_to_hub, "alice/other"), name_of(v.push_to_hub, "alice/other", token="hf_wrong"),
+                  name_of(v.push_to_hub, "just a name")]))
+"""
+    nobody, wrong, name = told(hub, push, cwd=tmp_path)
+    assert wrong[0] == "HfHubHTTPError"
+    assert nobody[0] in ("HfHubHTTPError", "LocalTokenNotFoundError", "RepositoryNotFoundError")
+    assert name == ["ValueError", "A repository is called user/name, got 'just a name'."]
+    assert "models/alice/other" not in hub.repos
+
+
+def test_offline_a_cached_map_loads_and_another_says_so(hub, pushed, tmp_path):
+    home = tmp_path / "home"
+    told(hub, 'VizAE.from_pretrained("alice/fives")\nprint(1)', home=home, cwd=tmp_path)
+    before = len(hub.requests)
+    code = """
+found = VizAE.from_pretrained("alice/fives")
+print(json.dumps([len(found.points), name_of(VizAE.from_pretrained, "alice/other"),
+                  name_of(v.push_to_hub, "alice/fives")]))
+"""
+    points, uncached, push = told(hub, code, home=home, offline=True, cwd=tmp_path)
+    assert points == 30
+    assert uncached[0] == "LocalEntryNotFoundError"
+    assert push[0] == "OfflineModeIsEnabled"
+    assert len(hub.requests) == before
+
+
+def test_by_way_of_xet_too(hub, pushed, tmp_path):
+    pytest.importorskip("hf_xet")
+    code = 'v.push_to_hub("alice/xet")\nprint(json.dumps(same(v, VizAE.from_pretrained("alice/xet"))))'
+    assert told(hub, code, token="hf_alice", xet=True, cwd=tmp_path)
+    assert any("xet-write-token" in request.path for request in hub.requests)
+
+
+def test_a_damaged_map_of_the_hub_is_refused(hub, pushed, tmp_path):
+    files = dict(hub.files("alice/fives"))
+    weights = bytearray(files["model.safetensors"])
+    weights[-1] ^= 1
+    hub.add_repo("mallory/bad", {**files, "model.safetensors": bytes(weights)})
+    hub.add_repo("mallory/cut", {**files, "model.safetensors": bytes(weights[:-100])})
+    code = """
+print(json.dumps([name_of(VizAE.from_pretrained, "mallory/bad"), name_of(LatentMap.from_pretrained, "mallory/cut")]))
+"""
+    bad, cut = told(hub, code, cwd=tmp_path)
+    assert bad[0] == cut[0] == "ValueError"
+    assert "checksum" in bad[1]
+    assert "truncated" in cut[1]
+
+
+def test_the_command_line_reads_a_map_of_the_hub(hub, pushed, tmp_path):
+    code = """
+from latent_vizae.cli import app
+app(["grid", "--v", "alice/fives", "--shape", "2x2", "--out", "g.png"])
+"""
+    done = hub.run(code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "g.png").stat().st_size > 0
+
+
+def test_a_map_of_a_diffusers_autoencoder_brings_it_back_from_a_pipelines_subfolder(hub, tmp_path):
+    diffusers = pytest.importorskip("diffusers")
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    vae = diffusers.AutoencoderKL(
+        block_out_channels=(8, 8), norm_num_groups=4, sample_size=16, latent_channels=2, scaling_factor=0.3,
+        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+    )  # fmt: skip
+    vae.save_pretrained(tmp_path / "vae")
+    index = json.dumps({"_class_name": "StableDiffusionPipeline", "vae": ["diffusers", "AutoencoderKL"]}).encode()
+    files = {f"vae/{path.name}": path.read_bytes() for path in (tmp_path / "vae").iterdir()}
+    commit = hub.add_repo("alice/pipeline", {"model_index.json": index, **files, "vae/old.bin": b"a pickle"})
+    code = """
+f_d = load_decoder("diffusers:alice/pipeline", image_size=16)
+codes = f_d.sample(12, seed=0)
+v = fit(codes, f_d)
+v.push_to_hub("alice/vae-map")
+m = LatentMap.from_pretrained("alice/vae-map")
+print(json.dumps([f_d.source, m.v.source, m.decoder.options, torch.equal(m.decoder(codes), f_d(codes))]))
+"""
+    source, kept, options, equal = told(hub, code, token="hf_alice", cwd=tmp_path)
+    assert source == kept == f"diffusers:alice/pipeline/vae@{commit}"
+    assert options["image_size"] == 16
+    assert equal
+    assert not any(request.path.endswith(".bin") for request in hub.requests)
+    card = hub.files("alice/vae-map")["README.md"].decode()
+    assert yaml.safe_load(card.split("---\n")[1])["base_model"] == "alice/pipeline"
+
+
+def test_a_generator_of_the_zoo_travels_and_is_loaded_by_its_commit(hub, tmp_path):
+    code = """
+f_d = load_decoder("mnist")
+f_d.autoencoder.push_to_hub("alice/table1")
+again = load_decoder("hub:alice/table1")
+codes, _ = f_d.examples(count=3)
+pinned = load_decoder(again.source)
+print(json.dumps([again.source, torch.equal(again(codes), f_d(codes)), torch.equal(pinned(codes), f_d(codes))]))
+"""
+    source, equal, pinned = told(hub, code, token="hf_alice", cwd=tmp_path)
+    assert source == f"hub:alice/table1@{hub.repos['models/alice/table1'].log('main')[0].sha}"
+    assert equal
+    assert pinned
