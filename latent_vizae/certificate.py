@@ -389,9 +389,8 @@ def certify(
 
     results = decoded.flatten(1) if decoder is None else decode_images(decoder, decoded).flatten(1).to(grid)
     collisions, count, pairs = _collisions(grid, results)
-    if decoder is None:
-        layer, noise = None, ()
-    else:
+    layer, noise = None, tuple[NoiseTest, ...]()
+    if decoder is not None:
         size = max(1, GRID_VALUES // (8 * results.shape[1]))
         layer = torch.cat([stretch(lambda p: decode_images(decoder, v.decode(p)), part) for part in grid.split(size)])
         start = v.decode(v.points[:1] if len(v.points) else grid[:1]) if given is None else given[:1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -120,13 +120,12 @@ def _pictures(images: Any, column: str | None) -> tuple[Iterable[Any], int | Non
     if isinstance(images, Tensor | np.ndarray):
         if images.ndim != 4:
             raise ValueError(f"images have the shape (B, C, H, W), got {tuple(images.shape)}.")
-        return (torch.as_tensor(np.array(image)) if isinstance(image, np.ndarray) else image for image in images), len(
-            images
-        )
+        rows = (torch.as_tensor(np.array(image)) if isinstance(image, np.ndarray) else image for image in images)
+        return rows, int(images.shape[0])
     if not isinstance(images, Iterable) or isinstance(images, bytes | dict):
         raise TypeError(f"images is an array, a folder or an iterable of pictures, got {type(images).__name__}.")
-    rows = (_of_row(item, column) if isinstance(item, dict) else item for item in images)
-    return rows, len(images) if hasattr(images, "__len__") else None
+    count = len(images) if isinstance(images, Sized) else None
+    return (_of_row(item, column) if isinstance(item, dict) else item for item in images), count
 
 
 def _of_row(row: dict[str, Any], column: str | None) -> Any:

@@ -72,7 +72,7 @@ def list_files(repo: str, revision: str | None = None, token: str | bool | None 
     """Names of the files of a model repository; None where the Hub cannot be asked (offline)."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import OfflineModeIsEnabled
-    from huggingface_hub.utils import httpx
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # which of two it uses, it does not say
 
     try:
         return sorted(HfApi(token=token, library_name="latent-vizae").list_repo_files(repo, revision=revision))

@@ -280,9 +280,9 @@ class VizAE(nn.Module):
             raise ValueError(f"revision={revision!r} is for repositories of the Hub, and {name} is a folder.")
         config, open_tensors = read_folder(folder)
         try:
-            sizes = {key: config[key] for key in ("latent_shape", "dim", "hidden", "rank", "count", "labelled")}
+            sizes: dict[str, Any] = {key: config[key] for key in ("dim", "rank", "count", "labelled")}
             with torch.device("meta"):  # sizes are compared before anything is allocated
-                v = cls(**{key: tuple(x) if isinstance(x, list) else x for key, x in sizes.items()})
+                v = cls(tuple(config["latent_shape"]), hidden=tuple(config["hidden"]), **sizes)
             v.source, v.source_options = config["source"], as_source_options(config["source_options"])
             v.report = None if config["report"] is None else FitReport.from_dict(config["report"])
             if not isinstance(v.source, str | None) or type(config["labelled"]) is not bool:

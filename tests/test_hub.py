@@ -154,6 +154,30 @@ print(json.dumps([len(found.points), name_of(VizAE.from_pretrained, "alice/other
     assert len(hub.requests) == before
 
 
+def test_a_download_killed_halfway_leaves_nothing_that_loads_or_blocks(hub, pushed, tmp_path):
+    commit = hub.repos["models/alice/fives"].log("main")[0].sha
+    hub.stalled = f"alice/fives/resolve/{commit}/model.safetensors"
+    killed = """
+import os, signal, threading
+threading.Timer(3, os.kill, (os.getpid(), signal.SIGKILL)).start()
+from latent_vizae import VizAE
+VizAE.from_pretrained("alice/fives")
+"""
+    home = tmp_path / "home"
+    try:
+        done = hub.run(killed, home=home, cwd=tmp_path)
+    finally:
+        hub.stalled = ""
+        hub.released.set()
+    assert done.returncode == -9, done.stderr
+    again = 'print(json.dumps(name_of(VizAE.from_pretrained, "alice/fives")))'
+    assert told(hub, again, home=home, offline=True, cwd=tmp_path)[0] in (
+        "FileNotFoundError",
+        "LocalEntryNotFoundError",
+    )
+    assert told(hub, again, home=home, cwd=tmp_path) is None
+
+
 def test_by_way_of_xet_too(hub, pushed, tmp_path):
     pytest.importorskip("hf_xet")
     code = 'v.push_to_hub("alice/xet")\nprint(json.dumps(same(v, VizAE.from_pretrained("alice/xet"))))'

@@ -1,0 +1,234 @@
+"""``load_decoder("diffusers:user/repo")``: from files, or from the Hub, to a `DiffusersDecoder`.
+
+Nothing that is fetched is run: weights are read from safetensors only, and a class only from an allowlist.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from latent_vizae.adapters.diffusers_vae import CLIP, IMAGE, NO_IMAGES, REFUSED, DiffusersDecoder
+from latent_vizae.codes import as_device
+from latent_vizae.hub import fetch_folder, parse_reference
+
+__all__ = ["load_diffusers"]
+
+SUBFOLDERS = ("", "vae", "movq", "vqvae")
+WEIGHTS = "diffusion_pytorch_model"
+VARIANTS = ("", ".fp16", ".bf16")
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def load_diffusers(
+    reference: str,
+    *,
+    image_size: int | tuple[int, int] | list[int] | None = None,
+    num_frames: int = 1,
+    latent_shape: tuple[int, ...] | list[int] | None = None,
+    dtype: str | torch.dtype = "float32",
+    device: str | torch.device = "cpu",
+    token: str | bool | None = None,
+) -> DiffusersDecoder:
+    """The entry point of the scheme ``diffusers``: an autoencoder from a folder or from the Hub.
+
+    Downloaded are its config.json and its weights, nothing else. In the repository of a pipeline it is found by
+    itself (in ``vae``, ``movq`` or ``vqvae``).
+
+    Args:
+        reference: an existing folder, or ``user/repo[/subfolder][@revision]``.
+        image_size: side of an image in pixels, or (height, width); by default what it was made for, at most 256.
+        num_frames: frames of a clip, for video autoencoders.
+        latent_shape: shape of one code, for LTX2VideoDiffusionDecoderModel, which has no encoder.
+        dtype: "float32", "float16", "bfloat16", or the torch type, of its weights; codes and images stay float32.
+        device: where it goes.
+        token: of a Hub user; by default the one that is logged in.
+
+    Returns:
+        The decoder; its ``source`` names the commit that was loaded.
+
+    Raises:
+        ImportError: diffusers is missing, or older than the class.
+        ValueError: no autoencoder of images is there, it has no safetensors weights or others than its config.json
+            says, or it does not work on this size.
+        huggingface_hub.errors.RepositoryNotFoundError: no such repository, or it is private.
+
+    Example:
+        >>> f_d = load_diffusers("madebyollin/taesd", image_size=64)  # doctest: +SKIP
+        >>> f_d.latent_shape, f_d.options  # doctest: +SKIP
+        ((4, 8, 8), {'image_size': 64})
+    """
+    number_type = dtype if isinstance(dtype, torch.dtype) else DTYPES.get(str(dtype))
+    if number_type not in DTYPES.values():
+        raise ValueError(f"dtype is one of {', '.join(DTYPES)}, got {dtype!r}.")
+    target = as_device(device)
+    diffusers = _diffusers()
+    get, base, name = _opened(reference, token)
+    places = [f"{base}/{place}".strip("/") for place in SUBFOLDERS]
+    small = ("config.json", *(f"{WEIGHTS}.safetensors.index{variant}.json" for variant in VARIANTS))
+    root = get([f"{place}/{file}".strip("/") for place in places for file in small])
+    place, config = _find(root, places, reference)
+    vae = _built(diffusers, config, _weight_files(get, root, place))
+    kept = {"bn", "latents_mean", "latents_std", *(getattr(vae, "_keep_in_fp32_modules", None) or ())}
+    for path, tensor in (*vae.named_parameters(), *vae.named_buffers()):
+        if tensor.is_floating_point() and not kept & set(path.split(".")):
+            tensor.data = tensor.data.to(number_type)
+    decoder = DiffusersDecoder(vae.to(target), image_size, num_frames, latent_shape)
+    decoder.source = name(place)
+    if number_type != torch.float32:
+        decoder.options["dtype"] = str(number_type).removeprefix("torch.")
+    return decoder
+
+
+def _diffusers() -> Any:
+    try:
+        return importlib.import_module("diffusers")
+    except ModuleNotFoundError as error:
+        raise ImportError('diffusers is missing: pip install "latent-vizae[diffusers]".') from error
+
+
+def _opened(reference: str, token: str | bool | None) -> tuple[Callable[[list[str]], Path], str, Callable[[str], str]]:
+    """A folder or a repository: what makes files of these names be there, where to look, what a place is called."""
+    folder = Path(reference).expanduser()
+    if reference and folder.is_dir():
+        return lambda names: folder, "", lambda place: f"diffusers:{reference}"
+    try:
+        repo, base, revision = parse_reference(reference)
+    except ValueError as error:
+        raise ValueError(f"There is no folder {reference!r}. {error}") from error
+    commits = [revision]
+
+    def get(names: list[str]) -> Path:
+        root, commit = fetch_folder(repo, names, commits[-1], token)
+        commits.append(commit)  # the next files come from the same one
+        return root
+
+    return get, base, lambda place: f"diffusers:{repo}/{place}".rstrip("/") + f"@{commits[-1]}"
+
+
+def _read(path: Path, largest: int) -> dict[str, Any]:
+    """A JSON object from a stranger."""
+    try:
+        if path.stat().st_size > largest:
+            raise ValueError(f"it has more than {largest} bytes")
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path.name} is not readable: {error}.") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path.name} holds no JSON object, but a {type(value).__name__}.")
+    return value
+
+
+def _find(root: Path, places: list[str], reference: str) -> tuple[str, dict[str, Any]]:
+    """The first place with an autoencoder of images, and its configuration."""
+    others = []
+    for place in places:
+        path = root / place / "config.json"
+        if path.is_file():
+            config = _read(path, 2**20)
+            kind = config.get("_class_name")
+            if isinstance(kind, str) and kind in IMAGE | CLIP:
+                if not _plausible(config):
+                    raise ValueError(f"config.json of a {kind} has numbers that no autoencoder has.")
+                return place, config
+            others.append(kind)
+    for kind in others:
+        if isinstance(kind, str) and kind in REFUSED:
+            raise ValueError(NO_IMAGES.format(kind, REFUSED[kind]))
+    raise ValueError(
+        f"No autoencoder of diffusers in {reference!r}: config.json was looked for in "
+        + ", ".join(place or "." for place in places)
+        + (f", found {', '.join(str(kind)[:80] for kind in others)}." if others else ".")
+        + " Elsewhere? Say user/repo/subfolder. Another library's? load_decoder('module', module=...) takes it."
+    )
+
+
+def _plausible(value: Any, name: str = "") -> bool:
+    """Whether numbers are small enough to build a network from, above all those of layers."""
+    if isinstance(value, dict):
+        return all(_plausible(item, key) for key, item in value.items())
+    if isinstance(value, list):
+        return len(value) <= 4096 and all(_plausible(item, name) for item in value)
+    limit = 512 if re.search("layers|depth|blocks", name) else 2**20
+    return not isinstance(value, int | float) or abs(value) <= limit
+
+
+def _weight_files(get: Callable[[list[str]], Path], root: Path, place: str) -> list[Path]:
+    """The safetensors files of one set of weights."""
+    prefix = f"{place}/".lstrip("/")
+    for variant in VARIANTS:
+        index, names = root / place / f"{WEIGHTS}.safetensors.index{variant}.json", [f"{WEIGHTS}{variant}.safetensors"]
+        if index.is_file():
+            shards = _read(index, 2**26).get("weight_map")
+            names = sorted(map(str, set(shards.values()))) if isinstance(shards, dict) else []
+            if not names or not all(re.fullmatch(r"\w[\w.-]*\.safetensors", name) for name in names):
+                raise ValueError(f"{index.name} names files that are no safetensors beside it: {names[:3]}.")
+        folder = get([prefix + name for name in names]) / place
+        missing = [name for name in names if not (folder / name).is_file()]
+        if not missing:
+            return [folder / name for name in names]
+        if index.is_file():
+            raise ValueError(f"{index.name} names files that are missing: {', '.join(missing[:3])}.")
+    raise ValueError(
+        f"There are no weights {prefix}{WEIGHTS}.safetensors. Weights in pickles (.bin, .pt, .ckpt) are not read, "
+        "since a pickle can run any program: convert them where you trust them, once, with "
+        "from_pretrained(...).save_pretrained(folder, safe_serialization=True) of diffusers, and load the folder."
+    )
+
+
+def _built(diffusers: Any, config: dict[str, Any], files: list[Path]) -> Any:
+    """The autoencoder with all of its weights and no others."""
+    kind = config["_class_name"]
+    factory = getattr(diffusers, kind, None)
+    if factory is None:
+        raise ImportError(f"diffusers {diffusers.__version__} has no {kind}: pip install -U diffusers.")
+    try:
+        with torch.device("meta"):  # nothing is allocated before the shapes of the weights are right
+            skeleton = factory.from_config(dict(config))
+    except ImportError:
+        raise
+    except Exception as error:
+        raise ValueError(f"No {kind} can be built from its config.json ({type(error).__name__}: {error}).") from error
+    wanted = {name: list(tensor.shape) for name, tensor in skeleton.state_dict().items()}
+    optional = tuple(getattr(factory, "_keys_to_ignore_on_load_unexpected", None) or ())
+    state: dict[str, Tensor] = {}
+    wrong: list[str] = []
+    try:
+        for file in files:
+            with safe_open(file, "pt") as header:
+                names = {_modern(name, wanted): name for name in header.keys()}  # noqa: SIM118 (it is no dictionary)
+                wrong += [name for name in names if name not in wanted and not name.startswith(optional)]
+                shapes = {name: header.get_slice(old).get_shape() for name, old in names.items() if name in wanted}
+            wrong += [f"{name} {shape}, not {wanted[name]}" for name, shape in shapes.items() if shape != wanted[name]]
+            if not wrong:
+                loaded = load_file(file)
+                state |= {name: loaded[names[name]] for name in shapes}
+    except SafetensorError as error:
+        raise ValueError(f"{file.name} is broken: {error}.") from error
+    missing = [] if wrong else [name for name in wanted if name not in state and "num_batches_tracked" not in name]
+    if wrong or missing:
+        raise ValueError(
+            f"These are not the weights of this {kind}: {len(missing)} missing, {len(wrong)} wrong or too many "
+            f"({'; '.join((missing + wrong)[:3])})."
+        )
+    with torch.random.fork_rng([]):
+        vae = factory.from_config(dict(config))
+    vae.load_state_dict(state, strict=False)
+    return vae
+
+
+def _modern(name: str, wanted: dict[str, Any]) -> str:
+    """Attention in weights from before 2023 has other names."""
+    new = name
+    for old, now in {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}.items():
+        new = new.replace(f".{old}.", f".{now}.")
+    return new if name not in wanted and new in wanted else name
