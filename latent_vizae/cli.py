@@ -7,8 +7,11 @@ a bug keeps its traceback and exits 1; Ctrl-C exits 130. Files appear whole or n
 from __future__ import annotations
 
 import errno
+import importlib.util
 import json
+import os
 import platform
+import sys
 from enum import Enum
 from importlib.metadata import entry_points, version
 from pathlib import Path
@@ -371,6 +374,25 @@ def paper(
         _print_json(summary)
     else:
         typer.echo(f"wrote {out}: {', '.join(names)}")
+
+
+@app.command()
+def demo(
+    port: Annotated[Optional[int], typer.Option(help="By default the first free one from 7860 on.")] = None,  # noqa: UP045
+    share: Annotated[bool, typer.Option("--share", help="A public address for 72 hours, through Gradio.")] = False,
+) -> None:
+    """Open a map that one can touch, in the browser (needs the extra `demo`).
+
+    \b
+    Example:
+      latent-vizae demo --port 7860
+    """
+    if importlib.util.find_spec("gradio") is None:
+        raise ImportError('The demo needs: pip install "latent-vizae[demo]".')
+    options = [*([] if port is None else ["--port", str(port)]), *(["--share"] if share else [])]
+    # A process of its own: the number of threads is read before torch is imported.
+    environment = {"OMP_NUM_THREADS": "1", "GRADIO_ANALYTICS_ENABLED": "False", **os.environ}
+    os.execve(sys.executable, [sys.executable, "-m", "latent_vizae.demos.app", *options], environment)
 
 
 @app.command()

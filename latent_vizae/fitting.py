@@ -52,7 +52,7 @@ def fit(
     image_steps: int | None = None,
     seed: int = 0,
     device: str | torch.device | None = None,
-    progress: bool = False,
+    progress: bool | Callable[[int, int, str], object] = False,
 ) -> VizAE:
     """Train a visualization autoencoder v on codes; the map of a generator's latent space.
 
@@ -70,7 +70,8 @@ def fit(
             100 where images have at most 16,384 values, else none: they cost two decodes and a backward pass each.
         seed: the same seed on the same machine gives the same v.
         device: where to fit and where v lives; by default where the codes are.
-        progress: show a bar on stderr.
+        progress: True for a bar on stderr, or a function ``(step, steps, title)`` that is called after every step;
+            one that raises KeyboardInterrupt stops the fit like Ctrl-C.
 
     Returns:
         v in evaluation mode. ``v.points`` are the codes on the map, in [-1, 1]^dim, ``v.report`` what was measured.
@@ -156,7 +157,7 @@ def fit(
 class _Run:
     """What happened while fitting, beside the weights."""
 
-    progress: bool
+    progress: bool | Callable[[int, int, str], object]
     steps: int = 0
     interrupted: bool = False
     best: float = math.inf
@@ -318,7 +319,7 @@ def _minimise(
     """Adam under a one-cycle rate; every 50 steps the score decides whether these are the best weights."""
     optimiser = torch.optim.Adam(weights, rate)
     stale = 0
-    bar = tqdm(range(1, steps + 1), desc=title, disable=not run.progress, leave=False)
+    bar = tqdm(range(1, steps + 1), desc=title, disable=run.progress is not True, leave=False)
     try:
         for step in bar:
             warm = min(1.0, step / max(1.0, 0.05 * steps))
@@ -328,6 +329,8 @@ def _minimise(
             loss.backward(inputs=weights)  # and not into the decoder's
             optimiser.step()
             run.steps += 1
+            if callable(run.progress):
+                run.progress(step, steps, title)
             if step % CHECK_EVERY == 0 or step == steps:
                 with torch.no_grad():
                     score = score_of()

@@ -270,7 +270,7 @@ def test_flipped_bits_are_refused_or_harmless(small, saved):
 
 def rewritten(folder, tensors=None, **changes):
     """The same folder with another configuration, its checksum made anew: what a stranger could write."""
-    from latent_vizae.saving import _digest
+    from latent_vizae.saving import checksum
 
     file = folder / "model.safetensors"
     with safe_open(file, "pt") as opened:
@@ -278,7 +278,7 @@ def rewritten(folder, tensors=None, **changes):
     config = {key: value for key, value in (config | changes).items() if value != "gone"}
     tensors = load_file(file) if tensors is None else tensors
     text = json.dumps(config, sort_keys=True)
-    file.write_bytes(save(tensors, {"format": "pt", "config": text, "sha256": _digest(text, tensors)}))
+    file.write_bytes(save(tensors, {"format": "pt", "config": text, "sha256": checksum(text, tensors)}))
     (folder / "config.json").write_text(text)
     return folder
 

@@ -1,0 +1,155 @@
+"""Named endpoints for gradio_client (and, with gradio's extra mcp, for agents): typed, described, bounded."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from latent_vizae import certify, encode_images
+from latent_vizae.demos.jobs import Decoders, fit_map, gather_codes, open_picture
+from latent_vizae.demos.maps import Maps, images_for_page
+from latent_vizae.samples import Samples
+
+__all__ = ["add_endpoints", "place_picture"]
+
+
+def place_picture(maps: Maps, map_id: str, picture: Image.Image) -> dict[str, Any]:
+    """Encode a picture and pin it on a map."""
+    f_d = maps.get(map_id).latent_map.decoder
+    code = encode_images(f_d, [picture])
+    pin = maps.pin(map_id, code)
+    return {"id": pin.id, "point": pin.point, "image": images_for_page(f_d, code)}
+
+
+def _png(samples: Samples) -> str:
+    buffer = io.BytesIO()
+    samples.sheet().save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _told(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Errors of the input go to the client as sentences."""
+
+    @wraps(function)
+    def run(*arguments: Any, **keywords: Any) -> Any:
+        try:
+            return function(*arguments, **keywords)
+        except (ValueError, TypeError, ImportError, OSError) as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return run
+
+
+def add_endpoints(maps: Maps, decoders: Decoders) -> None:
+    """Add /fit, /render, /grid, /path, /place and /certify to the page being built."""
+
+    def known(map_id: str) -> str:
+        return map_id or maps.start.id
+
+    def fit(
+        decoder: str = "mnist", labels: list[int] | None = None, count: int = 200, dim: int = 2, seed: int = 0
+    ) -> dict[str, Any]:
+        """Fit a map of a decoder's example codes (or, where it has none, of samples of its prior).
+
+        Args:
+            decoder: mnist, hub:user/name or diffusers:user/name.
+            labels: of the examples; none for all.
+            count: number of codes, at most 20000.
+            dim: dimensions of the map, 1 to 3.
+            seed: of the draw and of the fit.
+
+        Returns:
+            map: the id that the other endpoints take; report: what was measured.
+        """
+        f_d = decoders.get(decoder)
+        source = "examples" if hasattr(f_d, "examples") else "prior"
+        codes, kept = gather_codes(f_d, source, labels=labels, count=count, seed=seed)
+        fitted = fit_map(f_d, codes, kept, dim, seed, lambda *_: None, f"{len(codes):,} codes of {decoder}")
+        maps.add(fitted)
+        report = fitted.latent_map.v.report
+        return {"map": fitted.id, "report": None if report is None else report.to_dict()}
+
+    def render(points: list[list[float]], map_id: str = "") -> dict[str, Any]:
+        """Decode points of a map.
+
+        Args:
+            points: up to 64 points, each as many numbers in [-1, 1] as the map has dimensions.
+            map_id: id from /fit; by default the map of the first page.
+
+        Returns:
+            points, support (how far to trust each, 0 to 1), and images: count, height, width, channels and raw,
+            base64 bytes (count, height, width, channels), or jpeg for large ones.
+        """
+        return maps.render(known(map_id), points)
+
+    def grid(
+        box: list[list[float]] | None = None, rows: int = 10, columns: int = 10, map_id: str = ""
+    ) -> dict[str, Any]:
+        """Decode a grid over a box of a map: samples of interest.
+
+        Args:
+            box: two corners; by default the whole map.
+            rows: 1 to 20.
+            columns: 1 to 20.
+            map_id: id from /fit; by default the map of the first page.
+
+        Returns:
+            points, and sheet: a picture of all, as a PNG data URL.
+        """
+        dim = maps.get(known(map_id)).latent_map.v.dim
+        samples = maps.grid_samples(known(map_id), {"box": box or [[-1.0] * dim, [1.0] * dim]}, rows, columns)
+        return {"points": samples.points.tolist(), "sheet": _png(samples)}
+
+    def path(corners: list[list[float]], frames: int = 24, map_id: str = "") -> dict[str, Any]:
+        """Decode a path at constant pace: the transformation between samples.
+
+        Args:
+            corners: 2 to 32 points.
+            frames: 2 to 64.
+            map_id: id from /fit; by default the map of the first page.
+
+        Returns:
+            points, and sheet: the frames side by side, as a PNG data URL.
+        """
+        samples = maps.path_samples(known(map_id), corners, frames)
+        return {"points": samples.points.tolist(), "sheet": _png(samples)}
+
+    def place(picture: gr.FileData, map_id: str = "") -> dict[str, Any]:
+        """Put a picture on a map.
+
+        Args:
+            picture: a file with a picture of at most 32 megapixels.
+            map_id: id from /fit; by default the map of the first page.
+
+        Returns:
+            id of the pin, point, and image: what the decoder makes of its code.
+        """
+        file = picture["path"] if isinstance(picture, dict) else picture.path
+        return place_picture(maps, known(map_id), open_picture(file))
+
+    def certify_(map_id: str = "") -> dict[str, Any]:
+        """Measure whether a map is one-to-one and locally smooth.
+
+        Args:
+            map_id: id from /fit; by default the map of the first page.
+
+        Returns:
+            statements (verdict and text) and the round-trip errors.
+        """
+        fitted = maps.get(known(map_id))
+        found = certify(fitted.latent_map.v, fitted.latent_map.decoder, fitted.codes[:1])
+        said = [{"verdict": verdict, "text": text} for verdict, text in found.statements()]
+        return {"statements": said, "round_trip_rms": found.round_trip_rms, "round_trip_max": found.round_trip_max}
+
+    limits: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "fit"}
+    for function, name, options in (
+        (fit, "fit", limits), (render, "render", {}), (grid, "grid", {}), (path, "path", {}), (place, "place", {}),
+        (certify_, "certify", limits),
+    ):  # fmt: skip
+        gr.api(_told(function), api_name=name, **options)

@@ -1,0 +1,200 @@
+"""What a visitor sets going: load a decoder, gather codes, fit, load and publish maps; bounded, and stopped at a word.
+
+Names come from strangers: only generators of the Hub and the bundled one are loaded, never a path of this machine.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from latent_vizae import LatentMap, VizAE, certify, encode_images, fit, load_decoder
+from latent_vizae.certificate import Certificate
+from latent_vizae.cli_files import read_codes
+from latent_vizae.demos.maps import FittedMap, quality
+from latent_vizae.hub import fetch_folder, is_repo_id, parse_reference
+from latent_vizae.saving import CONFIG_FILE, MODEL_FILE
+
+__all__ = ["Decoders", "fit_map", "gather_codes", "load_map", "open_picture", "pack"]
+
+START = Path(__file__).parent / "start"
+MOST_CODES, MOST_VALUES = 20_000, 2**26
+MOST_PIXELS = 2**25
+SCHEMES = ("hub", "diffusers")
+
+
+class Decoders:
+    """Decoders by name, shared by all visitors; the last few stay loaded."""
+
+    def __init__(self, most: int = 3) -> None:
+        self._kept: OrderedDict[str, Any] = OrderedDict()
+        self._most, self._lock = most, threading.Lock()
+
+    def get(self, name: Any, **options: Any) -> Any:
+        """Load a decoder, or have it at once.
+
+        Raises:
+            ValueError: not the bundled one and not one of the Hub.
+        """
+        name = _checked_name(name)
+        key = f"{name} {sorted(options.items())}"
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = load_decoder(name, **options)
+                while len(self._kept) > self._most:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
+
+def _checked_name(name: Any) -> str:
+    """A decoder's name that leads nowhere on this machine."""
+    text = name.strip() if isinstance(name, str) else ""
+    if text == "mnist":
+        return text
+    scheme, _, reference = text.partition(":")
+    if scheme not in SCHEMES:
+        raise ValueError(f"A decoder is mnist, hub:user/name or diffusers:user/name, got {text[:80]!r}.")
+    parse_reference(reference)
+    if Path(reference).exists():
+        raise ValueError(f"Decoders come from the Hub here; {reference!r} is a folder of this machine.")
+    return text
+
+
+def open_picture(file: str | Path) -> Image.Image:
+    """A picture that a visitor uploaded, its size looked at before its pixels.
+
+    Raises:
+        ValueError: no picture, a damaged one, or one of more than 32 megapixels.
+    """
+    try:
+        with Image.open(file) as picture:
+            width, height = picture.size
+            if width * height > MOST_PIXELS:
+                raise ValueError(f"This picture has {width} x {height} pixels; at most {MOST_PIXELS:,} are taken.")
+            picture.load()
+            return picture.copy()
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError("This file cannot be read as a picture; is it whole?") from error
+
+
+def gather_codes(
+    f_d: Any, source: str, *, labels: list[int] | None = None, count: int = 500, seed: int = 0, files: Any = None
+) -> tuple[Tensor, Tensor | None]:
+    """Codes, and labels where there are any.
+
+    Args:
+        f_d: the decoder.
+        source: "examples" of the decoder, "prior", "codes" in a file, or "pictures".
+        labels: of the examples; None or [] for all.
+        count: at most 20,000.
+        seed: of what is drawn.
+        files: one file of codes, or pictures.
+
+    Raises:
+        ValueError: the decoder has none of these, or the files are no such thing.
+    """
+    if not 1 <= count <= MOST_CODES:
+        raise ValueError(f"Between 1 and {MOST_CODES:,} codes can be mapped here, got {count}.")
+    if source == "examples":
+        if not hasattr(f_d, "examples"):
+            raise ValueError("This decoder brings no examples: take samples of its prior, or upload pictures.")
+        codes, known = f_d.examples(seed=seed)
+        wanted = torch.isin(known, torch.tensor(labels)) if labels else torch.ones(len(codes), dtype=torch.bool)
+        codes, known = codes[wanted][:count], known[wanted][:count]
+        if len(codes) == 0:
+            raise ValueError("There are no examples with these labels.")
+        return codes, known
+    if source == "prior":
+        if not hasattr(f_d, "sample"):
+            raise ValueError("This decoder has no prior to draw from: upload pictures or codes.")
+        return f_d.sample(count, seed), None
+    files = [files] if isinstance(files, str | Path) else list(files or [])
+    if not files:
+        raise ValueError("Upload a file first.")
+    if source == "codes":
+        codes, known = read_codes(Path(files[0]))
+        if codes.numel() > MOST_VALUES:
+            raise ValueError(f"These are {codes.numel():,} values; at most {MOST_VALUES:,} are mapped here.")
+        return codes[:count], None if known is None else known[:count]
+    if source == "pictures":
+        return encode_images(f_d, (open_picture(file) for file in files[:count])), None
+    raise ValueError(f"Codes are examples, prior, codes or pictures, got {source!r}.")
+
+
+def fit_map(
+    f_d: Any,
+    codes: Tensor,
+    labels: Tensor | None,
+    dim: int,
+    seed: int,
+    told: Callable[[int, int, str], object],
+    title: str,
+) -> FittedMap:
+    """Fit a map, telling how far it is; ``told`` raises KeyboardInterrupt to stop it, and the best so far comes."""
+    v = fit(codes, f_d, dim, labels=labels, seed=seed, progress=told)
+    stopped = " Stopped early: the best map so far." if v.report is not None and v.report.interrupted else ""
+    return FittedMap(title, LatentMap(v, f_d), codes.cpu(), labels, quality(v) + stopped)
+
+
+def load_map(decoders: Decoders, name: Any) -> FittedMap:
+    """A map of the Hub, with its decoder.
+
+    Raises:
+        ValueError: ``name`` is no id of a repository, or what is there is no map with a decoder of the Hub.
+    """
+    text = name.strip() if isinstance(name, str) else ""
+    if not is_repo_id(text):
+        raise ValueError(f"A map of the Hub is called user/name, got {text[:80]!r}.")
+    folder, _ = fetch_folder(text, [MODEL_FILE, CONFIG_FILE])
+    v = VizAE.from_pretrained(folder)
+    if v.source is None:
+        raise ValueError(f"The map {text} names no decoder, so it has no images.")
+    f_d = decoders.get(v.source, **v.source_options)
+    codes = v.decode(v.points)
+    return FittedMap(text, LatentMap(v, f_d), codes, v.labels, quality(v) + " Its codes are as the map keeps them.")
+
+
+def start_map(f_d: Any) -> FittedMap:
+    """The map of the first page: 2,000 codes of all digits, fitted beforehand."""
+    codes, labels = f_d.examples(count=2000, seed=0)
+    v = VizAE.from_pretrained(START)
+    return FittedMap("2,000 handwritten digits", LatentMap(v, f_d), codes, labels, quality(v))
+
+
+def plain_words(certificate: Certificate) -> str:
+    """A certificate as Markdown."""
+    signs = {"holds": "✓", "does not hold": "✗", "cannot hold": "∅", "not known": "?"}
+    return "\n".join(f"- {signs[verdict]} **{verdict}**: {text}" for verdict, text in certificate.statements())
+
+
+def certified(fitted: FittedMap) -> str:
+    """The certificate of a map, in plain words."""
+    return plain_words(certify(fitted.latent_map.v, fitted.latent_map.decoder, fitted.codes[:1]))
+
+
+def pack(fitted: FittedMap, selection: dict[str, Any], maps: Any) -> list[str]:
+    """Files of a map and of what is selected on it: v, pictures, animation, codes."""
+    place = Path(tempfile.mkdtemp(prefix="latent-vizae-"))
+    fitted.latent_map.v.save_pretrained(place / "v")
+    archive = place / "v.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
+        for path in sorted((place / "v").iterdir()):
+            file.write(path, f"v/{path.name}")
+    made = [archive]
+    if selection.get("box"):
+        samples = maps.grid_samples(fitted.id, {"box": selection["box"]})
+        made += [samples.save(place / "grid.png"), samples.save(place / "grid-codes.safetensors")]
+    if len(selection.get("corners") or []) > 1:
+        samples = maps.path_samples(fitted.id, selection["corners"])
+        made += [samples.save(place / "path.gif"), samples.save(place / "path-codes.safetensors")]
+    return [str(path) for path in made]

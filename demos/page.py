@@ -1,0 +1,248 @@
+"""The layout of the page, and its events: thin functions around maps.py and jobs.py."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from functools import wraps
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import torch
+
+from latent_vizae import load_decoder
+from latent_vizae.demos import api
+from latent_vizae.demos.jobs import Decoders, certified, fit_map, gather_codes, load_map, open_picture, pack, start_map
+from latent_vizae.demos.maps import Maps
+
+__all__ = ["build", "launch"]
+
+HERE = Path(__file__).parent
+TITLE = "latent_vizae: a map one can touch"
+SOURCES = [
+    ("examples that come with the decoder", "examples"),
+    ("samples of its prior", "prior"),
+    ("codes in a file (.npy, .safetensors)", "codes"),
+    ("pictures", "pictures"),
+]
+CSS = """
+.gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
+.lv-head h1 { margin: .2rem 0 .1rem; font-size: 1.5rem; }
+.lv-head p { margin: 0; opacity: .8; }
+"""
+
+
+def plainly(function: Callable[..., Any], name: str) -> Callable[[Any], dict[str, Any]]:
+    """For the map's own calls: Gradio hands several arguments over as one list; an error becomes a sentence."""
+    most = len(signature(function).parameters)
+
+    def answer(data: Any) -> dict[str, Any]:
+        arguments = data if isinstance(data, list) else [data]
+        try:
+            if len(arguments) > most:
+                raise ValueError(f"{name} takes at most {most} values, got {len(arguments)}.")
+            result: dict[str, Any] = function(*arguments)
+            return result
+        except (ValueError, TypeError) as error:
+            return {"error": str(error)}
+
+    answer.__name__ = name
+    return answer
+
+
+def kindly(function: Callable[..., Any]) -> Callable[..., Any]:
+    """For the page's events: an error becomes a message, what is on the page stays."""
+
+    @wraps(function)
+    def run(*arguments: Any, **keywords: Any) -> Any:
+        try:
+            return function(*arguments, **keywords)
+        except (ValueError, TypeError, ImportError, OSError) as error:
+            raise gr.Error(str(error), duration=8, print_exception=False) from error
+
+    return run
+
+
+def build() -> gr.Blocks:
+    """The page; the first map is there at once."""
+    f_d = load_decoder("mnist")
+    maps, decoders = Maps(start_map(f_d)), Decoders()
+    decoders.get("mnist")
+    stops: dict[str, threading.Event] = {}
+    start = maps.start
+
+    names = ("describe", "render", "grid", "path", "layer", "thumbs", "drawn")
+    calls = [plainly(getattr(maps, name), name) for name in names]
+
+    def fit_(
+        decoder: str,
+        image_size: float,
+        source: str,
+        labels: list[int],
+        count: float,
+        files: Any,
+        dim: int,
+        seed: float,
+        request: gr.Request,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio's own way to hand it in)
+    ) -> Iterator[tuple[Any, ...]]:
+        stop = stops[request.session_hash or ""] = threading.Event()
+
+        def told(step: int, steps: int, title: str) -> None:
+            if stop.is_set():
+                raise KeyboardInterrupt
+            if step % 10 == 0 or step == steps:
+                progress((step, steps), desc=title)
+
+        try:
+            progress(0, desc="load the decoder")
+            options = {} if decoder.strip() == "mnist" or not image_size else {"image_size": int(image_size)}
+            f_d = decoders.get(decoder, **options)
+            progress(0, desc="gather codes")
+            codes, known = gather_codes(
+                f_d, source, labels=[int(label) for label in labels], count=int(count), seed=int(seed), files=files
+            )
+            fitted = fit_map(
+                f_d, codes, known, int(dim), int(seed), told, f"{len(codes):,} codes of {decoder.strip()}"
+            )
+        except (ValueError, TypeError, ImportError, OSError) as error:
+            raise gr.Error(str(error), duration=8, print_exception=False) from error
+        finally:
+            stops.pop(request.session_hash or "", None)
+        maps.add(fitted)
+        report = f"**{fitted.title}**\n\n{fitted.latent_map.v.report}"
+        value = {"id": fitted.id, "pin": None}
+        yield value, fitted.id, report, "*Measuring how far to trust it ...*"
+        yield value, fitted.id, report, certified(fitted)
+
+    def stop_(request: gr.Request) -> None:
+        stop = stops.get(request.session_hash or "")
+        if stop is not None:
+            stop.set()
+
+    @kindly
+    def place_(map_id: str, file: Any) -> dict[str, Any]:
+        if not file:
+            raise ValueError("Upload a picture first.")
+        return {"id": map_id, "pin": api.place_picture(maps, map_id, open_picture(file))}
+
+    @kindly
+    def load_(name: str) -> tuple[Any, ...]:
+        fitted = load_map(decoders, name)
+        maps.add(fitted)
+        return {"id": fitted.id, "pin": None}, fitted.id, f"**{fitted.title}**\n\n{fitted.text}", certified(fitted)
+
+    @kindly
+    def pack_(map_id: str, selection: dict[str, Any]) -> list[str]:
+        return pack(maps.get(map_id), selection or {}, maps)
+
+    @kindly
+    def push_(map_id: str, repo: str, private: bool, token: str) -> tuple[str, str]:
+        if not token.strip():
+            raise ValueError("A token of yours is needed to push; it is used once and not kept.")
+        fitted = maps.get(map_id)
+        address = fitted.latent_map.v.push_to_hub(
+            repo.strip(), fitted.latent_map.decoder, private=private, token=token.strip()
+        )
+        return f"Done: [{repo.strip()}]({address})", ""
+
+    def selected(event: gr.EventData) -> dict[str, Any]:
+        data = getattr(event, "_data", None)
+        return data if isinstance(data, dict) else {}
+
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
+        gr.HTML(
+            "<h1>A map of a generator's latent space</h1><p>Every place of the map is an image. Move over it; drag a "
+            "region to see samples of it; click a path to see one thing turn into another.</p>",
+            elem_classes="lv-head",
+        )
+        touched = gr.HTML(
+            value={"id": start.id, "pin": None},
+            html_template=(HERE / "map.html").read_text(encoding="utf-8"),
+            css_template=(HERE / "map.css").read_text(encoding="utf-8"),
+            js_on_load=(HERE / "map.js").read_text(encoding="utf-8"),
+            server_functions=calls,
+            apply_default_css=False,
+            elem_id="lv",
+        )
+        map_id, selection = gr.State(start.id), gr.State({})
+        touched.select(selected, None, selection, queue=False, show_progress="hidden", api_visibility="private")
+
+        with gr.Tabs():
+            with gr.Tab("How far to trust it"):
+                report = gr.Markdown(f"**{start.title}**\n\n{start.latent_map.v.report}", elem_id="lv-report")
+                certificate = gr.Markdown("*Measured when asked for.*", elem_id="lv-certificate")
+                measure = gr.Button("Measure", size="sm", elem_id="lv-measure")
+                measure.click(
+                    kindly(lambda map_id: certified(maps.get(map_id))), map_id, certificate, api_visibility="private"
+                )
+            with gr.Tab("Own picture"):
+                gr.Markdown(
+                    "A picture is encoded and pinned on the map. Select its pin: moving over the map, it keeps what "
+                    "the map does not show of it."
+                )
+                picture = gr.File(label="Picture", file_types=["image"], type="filepath", elem_id="lv-picture")
+                place = gr.Button("Place it on the map", elem_id="lv-place")
+                place.click(place_, [map_id, picture], touched, api_visibility="private")
+            with gr.Tab("Fit a map"):
+                with gr.Row():
+                    decoder = gr.Textbox(
+                        "mnist",
+                        label="Decoder",
+                        info="mnist, diffusers:user/name or hub:user/name",
+                        elem_id="lv-decoder",
+                    )
+                    image_size = gr.Number(64, label="Image size", info="of a diffusers autoencoder", precision=0)
+                    dim = gr.Radio([1, 2, 3], value=2, label="Dimensions of the map", elem_id="lv-dim")
+                with gr.Row():
+                    source = gr.Dropdown(SOURCES, value="examples", label="Codes", elem_id="lv-source")
+                    labels = gr.Dropdown(
+                        list(range(10)), value=[5], multiselect=True, label="Labels", info="none for all"
+                    )
+                    count = gr.Number(
+                        200, label="How many", minimum=1, maximum=20_000, precision=0, elem_id="lv-count"
+                    )
+                    seed = gr.Number(0, label="Seed", minimum=0, precision=0)
+                files = gr.File(label="Codes or pictures", file_count="multiple", type="filepath")
+                with gr.Row():
+                    go = gr.Button("Fit", variant="primary", elem_id="lv-fit")
+                    cancel = gr.Button("Cancel, keep the best so far", elem_id="lv-cancel")
+                go.click(
+                    fit_,
+                    [decoder, image_size, source, labels, count, files, dim, seed],
+                    [touched, map_id, report, certificate],
+                    concurrency_limit=1,
+                    concurrency_id="fit",
+                    api_visibility="private",
+                )
+                cancel.click(stop_, queue=False, api_visibility="private")
+            with gr.Tab("Keep"):
+                gr.Markdown("The map v as a folder, and pictures, animation and codes of what is selected on it.")
+                prepare = gr.Button("Prepare files", elem_id="lv-prepare")
+                kept = gr.File(label="Files", file_count="multiple", interactive=False, elem_id="lv-files")
+                prepare.click(pack_, [map_id, selection], kept, api_visibility="private")
+                with gr.Row():
+                    name = gr.Textbox(label="Load a map of the Hub", placeholder="user/name", elem_id="lv-name")
+                    load = gr.Button("Load", elem_id="lv-load")
+                load.click(load_, name, [touched, map_id, report, certificate], api_visibility="private")
+                with gr.Row():
+                    repo = gr.Textbox(label="Push this map to the Hub", placeholder="user/name", elem_id="lv-repo")
+                    token = gr.Textbox(
+                        label="Your token", type="password", info="used once, not kept", elem_id="lv-token"
+                    )
+                    private = gr.Checkbox(True, label="private")
+                    push = gr.Button("Push", elem_id="lv-push")
+                pushed = gr.Markdown()
+                push.click(push_, [map_id, repo, private, token], [pushed, token], api_visibility="private")
+        api.add_endpoints(maps, decoders)
+    demo.queue(max_size=32, default_concurrency_limit=4)
+    return demo
+
+
+def launch(demo: gr.Blocks, port: int | None = None, share: bool = False, **options: Any) -> Any:
+    """Serve the page."""
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    return demo.launch(server_port=port, share=share, css=CSS, max_file_size="64mb", show_error=True, **options)

@@ -1,0 +1,248 @@
+"""What the page asks of its server: every handler on the real first map, and what strangers send."""
+
+import base64
+import io
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from latent_vizae import VizAE
+from latent_vizae.demos import jobs
+from latent_vizae.demos.maps import MOST_MAPS, MOST_PINS, FittedMap, Maps
+
+
+@pytest.fixture(scope="module")
+def maps(f_d):
+    return Maps(jobs.start_map(f_d))
+
+
+@pytest.fixture
+def start(maps):
+    return maps.start.id
+
+
+def pictures(images):
+    raw = np.frombuffer(base64.b64decode(images["raw"]), np.uint8)
+    return raw.reshape(images["count"], images["height"], images["width"], images["channels"])
+
+
+def test_the_first_map_shows_its_codes_where_they_are(maps, start, f_d):
+    told = maps.describe(start)
+    points = np.frombuffer(base64.b64decode(told["points"]), "<f4").reshape(-1, told["dim"])
+    assert len(points) == len(told["labels"]) == told["k"] == 2000
+    assert np.abs(points).max() <= 1.001
+    codes, labels = f_d.examples(count=2000, seed=0)
+    assert told["labels"] == labels.tolist()
+    assert torch.allclose(maps.start.latent_map.v.encode(codes), torch.from_numpy(points.copy()), atol=1e-5)
+    assert set(told["names"]) == set(map(str, range(10)))
+
+
+def test_a_place_renders_as_the_map_says(maps, start):
+    told = maps.render(start, [[0.1, -0.2], [0.5, 0.5]])
+    wanted = maps.start.latent_map.render([[0.1, -0.2], [0.5, 0.5]])
+    assert np.abs(pictures(told["images"])[..., 0] / 255 - wanted[:, 0].numpy()).max() <= 0.5 / 255 + 1e-6
+    assert all(0 <= support <= 1 for support in told["support"])
+
+
+def test_regions_and_paths_are_decoded_in_order(maps, start):
+    told = maps.grid(start, {"box": [[0.5, 0.5], [-0.5, -0.5]]}, 4, 5)  # any two corners
+    assert (told["rows"], told["cols"]) == (4, 5)
+    assert (told["points"][0], told["points"][-1]) == ([-0.5, 0.5], [0.5, -0.5])
+    assert pictures(told["images"]).shape == (20, 28, 28, 1)
+    inside = maps.grid(start, {"polygon": [[0, 0], [1, 0], [0, 1]]}, 3, 3)["points"]
+    assert len(inside) == 9
+    assert all(x >= -1e-6 and y >= -1e-6 and x + y <= 1 + 1e-6 for x, y in inside)
+    way = maps.path(start, [[-0.5, 0], [0.5, 0], [0.5, 0.5]], 12)
+    assert np.allclose([way["points"][0], way["points"][-1]], [[-0.5, 0], [0.5, 0.5]], atol=1e-5)
+    assert way["images"]["count"] == 12
+
+
+@pytest.mark.parametrize("dim", [1, 3])
+def test_maps_of_other_dimensions_have_regions_too(maps, f_d, dim):
+    codes, labels = f_d.examples(count=20)
+    fitted = jobs.fit_map(f_d, codes, labels, dim, 0, lambda *_: None, "small")
+    maps.add(fitted)
+    box = [[-0.5] * dim, [0.5] * dim] if dim == 1 else [[-0.5, 0.2, -0.5], [0.5, 0.2, 0.5]]
+    points = maps.grid(fitted.id, {"box": box}, 3, 3)["points"]
+    assert len(points) == 9
+    assert len({tuple(point) for point in points}) == 9
+    assert maps.layer(fitted.id, "support")["values"] is None
+    assert maps.describe(fitted.id)["dim"] == dim
+
+
+@pytest.mark.parametrize("name", ["support", "stretch", "error"])
+def test_layers_are_pictures_of_what_they_say(maps, start, name):
+    told = maps.layer(start, name)
+    values = np.frombuffer(base64.b64decode(told["values"]), np.uint8).reshape(told["side"], told["side"])
+    assert values.min() == 0
+    assert values.max() == 255
+    assert told["low"] < told["high"]
+    if name == "support":  # top row first
+        axis = np.linspace(-1, 1, told["side"])
+        row, column = np.unravel_index(values.argmax(), values.shape)
+        point = torch.tensor([[axis[column], -axis[row]]], dtype=torch.float32)
+        assert maps.start.latent_map.support(point).item() > 0.95
+    assert maps.layer(start, name) is told
+
+
+def test_thumbnails_are_the_codes_own_images(maps, start, f_d):
+    codes, _ = f_d.examples(count=2000, seed=0)
+    told = pictures(maps.thumbs(start, [7, 3])["images"])
+    assert np.abs(told[..., 0] / 255 - f_d(codes[[7, 3]])[:, 0].numpy()).max() < 0.01
+
+
+def test_a_drawing_is_pinned_and_keeps_its_own_details(maps, start, f_d):
+    image = (f_d.images()[0][0, 0] * 255).byte().numpy()
+    pin = maps.drawn(start, {"pixels": base64.b64encode(image.tobytes()).decode()})["pin"]
+    own = pictures(pin["image"])
+    at_its_place = pictures(maps.render(start, [pin["point"]], pin["id"])["images"])
+    assert np.abs(own.astype(int) - at_its_place).max() <= 2
+    assert np.abs(own.astype(int) - pictures(maps.render(start, [pin["point"]])["images"])).max() > 20
+    other = maps.add(FittedMap("other", maps.start.latent_map, maps.start.codes, None, ""))
+    with pytest.raises(ValueError, match="no longer on the map"):
+        maps.render(other, [[0, 0]], pin["id"])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m, i: m.render(i, "0,0"), "points are taken"),
+        (lambda m, i: m.render(i, []), "Between 1 and 64"),
+        (lambda m, i: m.render(i, [[0, 0]] * 65), "got 65"),
+        (lambda m, i: m.render(i, [[0, "x"]]), "2 finite numbers"),
+        (lambda m, i: m.render(i, [[0, float("nan")]]), "2 finite numbers"),
+        (lambda m, i: m.render(i, [[0, True]]), "2 finite numbers"),
+        (lambda m, i: m.render(i, [[0, 0, 0]]), "2 finite numbers"),
+        (lambda m, i: m.render("../../etc/passwd", [[0, 0]]), "no longer here"),
+        (lambda m, i: m.render(None, [[0, 0]]), "no longer here"),
+        (lambda m, i: m.render({}, [[0, 0]]), "no longer here"),
+        (lambda m, i: m.render(i, [[0, 0]], ["pin"]), "no longer on the map"),
+        (lambda m, i: m.grid(i, {"box": [[0, 0], [0, 0]]}), "single point"),
+        (lambda m, i: m.grid(i, {"disc": 1}), "box or a polygon"),
+        (lambda m, i: m.grid(i, {"box": [[0, 0], [1, 1]]}, 10**9, 2), "between 1 and 20"),
+        (lambda m, i: m.grid(i, {"box": [[0, 0], [1, 1]]}, 2.5, 2), "whole number"),
+        (lambda m, i: m.grid(i, {"box": [[0, 0], [1, 1]]}, "2", 2), "whole number"),
+        (lambda m, i: m.path(i, [[0, 0]]), "Between 2 and 32"),
+        (lambda m, i: m.path(i, [[0, 0], [1, 1]], 10**6), "between 2 and 64"),
+        (lambda m, i: m.layer(i, "__class__"), "The layers are"),
+        (lambda m, i: m.thumbs(i, [2000]), "between 0 and 1999"),
+        (lambda m, i: m.thumbs(i, "all"), "codes are asked for"),
+        (lambda m, i: m.drawn(i, {"pixels": "%%%"}), "28 x 28 grey pixels"),
+        (lambda m, i: m.drawn(i, None), "28 x 28 grey pixels"),
+        (lambda m, i: m.drawn(i, {"pixels": base64.b64encode(bytes(784)).decode()}), "is empty"),
+    ],
+)
+def test_what_makes_no_sense_is_answered_with_a_sentence(maps, start, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(maps, start)
+
+
+def test_far_away_is_brought_back_to_the_edge(maps, start):
+    assert maps.render(start, [[1e9, -1e9]])["points"] == [[1.5, -1.5]]
+
+
+def test_maps_and_pins_are_bounded_and_the_first_map_stays(f_d, maps):
+    few = Maps(maps.start)
+    ids = [few.add(FittedMap(str(n), maps.start.latent_map, maps.start.codes, None, "")) for n in range(MOST_MAPS + 3)]
+    assert few.get(maps.start.id) is maps.start
+    assert few.get(ids[-1]).title == str(MOST_MAPS + 2)
+    with pytest.raises(ValueError, match="no longer here"):
+        few.get(ids[0])
+    pins = [few.pin(maps.start.id, maps.start.codes[:1]).id for _ in range(MOST_PINS + 1)]
+    assert len(set(pins)) == MOST_PINS + 1
+    with pytest.raises(ValueError, match="no longer on the map"):
+        few.render(maps.start.id, [[0, 0]], pins[0])
+
+
+# What a visitor sets going.
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "fives", "module:os", "mnist:/etc", "hub:", "hub:../../etc", "diffusers:/etc", "hub:a/b/../../c", None, 5,
+     "file:///etc/passwd", "hub:demos/start"],
+)  # fmt: skip
+def test_only_names_of_the_hub_and_the_bundled_decoder_are_loaded(name, monkeypatch, tmp_path):
+    (tmp_path / "demos" / "start").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"A decoder is|A Hub reference is|come from the Hub"):
+        jobs.Decoders().get(name)
+
+
+@pytest.mark.parametrize("name", ["", "start", "../start", "/etc", "a/b/c", None])
+def test_only_ids_of_the_hub_are_loaded_as_maps(name):
+    with pytest.raises(ValueError, match="called user/name"):
+        jobs.load_map(jobs.Decoders(), name)
+
+
+def test_every_kind_of_codes_is_gathered(f_d, tmp_path):
+    codes, labels = jobs.gather_codes(f_d, "examples", labels=[3, 5], count=40)
+    assert set(labels.tolist()) == {3, 5}
+    assert codes.shape == (40, 10)
+    assert jobs.gather_codes(f_d, "prior", count=7)[0].shape == (7, 10)
+    np.save(tmp_path / "c.npy", codes.numpy())
+    assert torch.equal(jobs.gather_codes(f_d, "codes", files=str(tmp_path / "c.npy"))[0], codes)
+    Image.new("L", (40, 40), 200).save(tmp_path / "p.png")
+    assert jobs.gather_codes(f_d, "pictures", files=[tmp_path / "p.png"] * 2)[0].shape == (2, 10)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_uploads_that_are_no_such_thing_are_refused(f_d, tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    Image.new("L", (64, 64)).save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:50])
+    for name in ("text.png", "cut.png"):
+        with pytest.raises(ValueError, match="cannot be read as a picture"):
+            jobs.open_picture(tmp_path / name)
+    bomb = io.BytesIO()
+    Image.new("1", (10_000, 10_000)).save(bomb, "PNG")  # 100 megapixels in a few kilobytes
+    (tmp_path / "bomb.png").write_bytes(bomb.getvalue())
+    with pytest.raises(ValueError, match="10000 x 10000 pixels"):
+        jobs.open_picture(tmp_path / "bomb.png")
+    np.save(tmp_path / "pickled.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match=r"pickled\.npy|Object arrays"):
+        jobs.gather_codes(f_d, "codes", files=tmp_path / "pickled.npy")
+    for source, options, message in (
+        ("examples", {"labels": [77]}, "no examples"), ("codes", {}, "Upload a file"),
+        ("words", {"files": "x"}, "Codes are"),
+        ("prior", {"count": 10**6}, "Between 1 and"), ("prior", {"count": 0}, "Between 1 and"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            jobs.gather_codes(f_d, source, **options)
+
+
+def test_a_fit_tells_how_far_it_is_and_stops_at_a_word(f_d):
+    codes, labels = jobs.gather_codes(f_d, "examples", count=60)
+    told = []
+
+    def stop_at_100(step, steps, title):
+        told.append((step, steps, title))
+        if step == 100:
+            raise KeyboardInterrupt
+
+    fitted = jobs.fit_map(f_d, codes, labels, 2, 0, stop_at_100, "sixty")
+    assert told[0] == (1, 1000, "fit")
+    assert len(told) == 100
+    assert "Stopped early" in fitted.text
+    assert fitted.latent_map.v.points.abs().max() <= 1.001
+
+
+def test_what_is_kept_loads_again(maps, start, f_d):
+    files = jobs.pack(maps.start, {"box": [[-0.3, -0.3], [0.3, 0.3]], "corners": [[0, 0], [0.4, 0.4]]}, maps)
+    names = [file.rsplit("/", 1)[1] for file in files]
+    assert names == ["v.zip", "grid.png", "grid-codes.safetensors", "path.gif", "path-codes.safetensors"]
+    folder = files[0].removesuffix(".zip") + "-again"
+    with zipfile.ZipFile(files[0]) as archive:
+        archive.extractall(folder)
+    assert torch.equal(VizAE.from_pretrained(folder + "/v").points, maps.start.latent_map.v.points)
+    with Image.open(files[3]) as animation:
+        assert animation.n_frames == 24
+
+
+def test_the_certificate_comes_in_plain_words(maps):
+    words = jobs.certified(maps.start)
+    assert "**holds**" in words
+    assert "**cannot hold**" in words
