@@ -453,7 +453,7 @@ function setRegion(corners, final = true) {
   play(false); S.film = null; S.draft = []; S.cell = -1;
   S.region = { ...(S.region || {}), corners };
   redraw(); stage();
-  if (final || S.map.image.width < 96) fetchGrid(corners, final);
+  if (final || (S.map.image.width < 96 && !(stats.lastGridMs > 250))) fetchGrid(corners, final); // live while dragging, where it is quick
 }
 
 function paintGrid() {
@@ -643,6 +643,7 @@ function again() { // the carried sample changed: everything that was decoded is
 async function setLayer(name) {
   S.layerName = name; S.layer = null; redraw(true); show(".lv-heat", false);
   q(".lv-layer").value = name;
+  if (q(".lv-status").dataset.kind === "wait") say("", "none");
   if (name === "none" || !S.map || dim() !== 2) return;
   say("Measuring the map…", "wait");
   const reply = await ask("layer", S.map.id, name);
@@ -1031,9 +1032,9 @@ async function load(value) {
   S.turn++; S.value = value;
   reset(); say("", "none"); redraw(true); listPins(); legend();
   if (!value || !value.id) return setState("loading", "No map yet", "Choose a map, and its codes appear here.");
-  setState("loading");
+  setState("loading"); text(".lv-text", "Opening the map…");
   const map = await ask("describe", value.id);
-  if (!map) { if (S.value === value) setState("error", "This map could not be opened", q(".lv-status").textContent); return; }
+  if (!map) { if (S.value === value) text(".lv-text", ""), setState("error", "This map could not be opened", q(".lv-status").textContent); return; }
   const codes = bytes(map.points);
   Object.assign(S, { map, points: new Float32Array(codes.buffer), count: codes.length / 4 / map.dim, labels: map.labels || null, order: map.labels ? [...new Set(map.labels)].sort((a, b) => a - b) : [] });
   S.ranks = S.labels && Uint16Array.from(S.labels, (label) => S.order.indexOf(label));

@@ -29,7 +29,10 @@ SOURCES = [
     ("pictures", "pictures"),
 ]
 CSS = """
-.gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
+.gradio-container { width: 100% !important; min-width: 0 !important; max-width: 1280px !important;
+  margin: 0 auto !important; }
+.gradio-container .column { min-width: 0 !important; }
+@media (max-width: 640px) { .gradio-container .main { padding: 8px 10px !important; } }
 .lv-head h1 { margin: .2rem 0 .1rem; font-size: 1.5rem; }
 .lv-head p { margin: 0; opacity: .8; }
 """

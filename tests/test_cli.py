@@ -253,7 +253,13 @@ def test_the_paper_goes_into_a_new_folder_or_an_earlier_ones(squares, monkeypatc
 def interrupted(folder, marker, *arguments):
     """Runs a command, sends Ctrl-C as soon as ``marker`` appears on stderr; its exit code and stderr."""
     command = [str(Path(sys.executable).parent / "latent-vizae"), *map(str, arguments)]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+    ) as process:
         seen = b""
         while marker not in seen:
             byte = process.stderr.read(1)
