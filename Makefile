@@ -19,6 +19,7 @@ test:
 
 bench:
 	python tests/benchmarks/fit.py
+	python tests/benchmarks/page.py
 
 # Damaged folders by the thousand, minutes; the tests run a few hundred.
 fuzz:
@@ -26,4 +27,4 @@ fuzz:
 	python tests/fuzz.py --kind zoo --count 10000
 
 demo:
-	latent-vizae map --out out
+	latent-vizae demo

@@ -175,7 +175,7 @@ def build() -> gr.Blocks:
         touched.select(selected, None, selection, queue=False, show_progress="hidden", api_visibility="private")
 
         with gr.Tabs():
-            with gr.Tab("How far to trust it"):
+            with gr.Tab("Trust"):
                 report = gr.Markdown(f"**{start.title}**\n\n{start.latent_map.v.report}", elem_id="lv-report")
                 certificate = gr.Markdown("*Measured when asked for.*", elem_id="lv-certificate")
                 measure = gr.Button("Measure", size="sm", elem_id="lv-measure")

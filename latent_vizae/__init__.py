@@ -9,14 +9,34 @@ Example:
     torch.Size([100, 1, 28, 28])
 """
 
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
-from .certificate import certify
-from .decoder import load_decoder
-from .encoding import encode_images
-from .fitting import fit
-from .latent_map import LatentMap
-from .model import VizAE
+if TYPE_CHECKING:
+    from .certificate import certify
+    from .decoder import load_decoder
+    from .encoding import encode_images
+    from .fitting import fit
+    from .latent_map import LatentMap
+    from .model import VizAE
 
 __version__ = version("latent-vizae")
 __all__ = ["LatentMap", "VizAE", "certify", "encode_images", "fit", "load_decoder"]
+
+_HOMES = {
+    "LatentMap": "latent_map", "VizAE": "model", "certify": "certificate", "encode_images": "encoding",
+    "fit": "fitting", "load_decoder": "decoder",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use: torch takes seconds, and the command line sets its threads before."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'latent_vizae' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"latent_vizae.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -201,7 +201,7 @@ def test_a_fit_replaces_the_map_for_this_visitor_only(page, browser, address):
     page.locator("#lv-count input").press("Tab")
     page.locator("#lv-fit").click()
     page.get_by_text("20 codes of mnist").first.wait_for(timeout=60_000)
-    page.get_by_role("tab", name="How far to trust it").click()
+    page.get_by_role("tab", name="Trust").click()
     page.get_by_text("cannot hold").first.wait_for(timeout=60_000)
     assert other.get_by_text("2,000 handwritten digits").count() > 0
     assert other.get_by_text("20 codes of mnist").count() == 0
