@@ -9,22 +9,13 @@ from functools import wraps
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
-from latent_vizae import certify, encode_images
-from latent_vizae.demos.jobs import Decoders, fit_map, gather_codes, open_picture
-from latent_vizae.demos.maps import Maps, images_for_page
+from latent_vizae import certify
+from latent_vizae.demos.jobs import Decoders, fit_map, gather_codes, open_picture, place_picture
+from latent_vizae.demos.maps import Maps
 from latent_vizae.samples import Samples
 
-__all__ = ["add_endpoints", "place_picture"]
-
-
-def place_picture(maps: Maps, map_id: str, picture: Image.Image) -> dict[str, Any]:
-    """Encode a picture and pin it on a map."""
-    f_d = maps.get(map_id).latent_map.decoder
-    code = encode_images(f_d, [picture])
-    pin = maps.pin(map_id, code)
-    return {"id": pin.id, "point": pin.point, "image": images_for_page(f_d, code)}
+__all__ = ["add_endpoints"]
 
 
 def _png(samples: Samples) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
@@ -20,11 +21,11 @@ from torch import Tensor
 from latent_vizae import LatentMap, VizAE, certify, encode_images, fit, load_decoder
 from latent_vizae.certificate import Certificate
 from latent_vizae.cli_files import read_codes
-from latent_vizae.demos.maps import FittedMap, quality
+from latent_vizae.demos.maps import FittedMap, Maps, images_for_page, quality
 from latent_vizae.hub import fetch_folder, is_repo_id, parse_reference
 from latent_vizae.saving import CONFIG_FILE, MODEL_FILE
 
-__all__ = ["Decoders", "fit_map", "gather_codes", "load_map", "open_picture", "pack"]
+__all__ = ["Decoders", "as_digit", "fit_map", "gather_codes", "load_map", "open_picture", "pack", "place_picture"]
 
 START = Path(__file__).parent / "start"
 MOST_CODES, MOST_VALUES = 20_000, 2**26
@@ -35,7 +36,8 @@ SCHEMES = ("hub", "diffusers")
 class Decoders:
     """Decoders by name, shared by all visitors; the last few stay loaded."""
 
-    def __init__(self, most: int = 3) -> None:
+    def __init__(self, bundled: dict[str, Any] | None = None, most: int = 3) -> None:
+        self._bundled = bundled or {}
         self._kept: OrderedDict[str, Any] = OrderedDict()
         self._most, self._lock = most, threading.Lock()
 
@@ -46,6 +48,8 @@ class Decoders:
             ValueError: not the bundled one and not one of the Hub.
         """
         name = _checked_name(name)
+        if name in self._bundled:
+            return self._bundled[name]
         key = f"{name} {sorted(options.items())}"
         with self._lock:
             if key not in self._kept:
@@ -85,6 +89,40 @@ def open_picture(file: str | Path) -> Image.Image:
             return picture.copy()
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError("This file cannot be read as a picture; is it whole?") from error
+
+
+def as_digit(picture: Image.Image) -> Image.Image:
+    """A digit as MNIST has them: white on black, 20 pixels large, its centre of mass in the middle of 28 x 28.
+
+    Raises:
+        ValueError: there is nothing on the picture.
+    """
+    grey = np.asarray(picture.convert("L")).astype(np.float32)
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    ink = 255 - grey if np.median(border) > 127 else grey
+    ink = np.clip(ink - np.median(255 - border if np.median(border) > 127 else border), 0, None)
+    if ink.max() < 25:
+        raise ValueError("There is nothing on this picture: draw a digit, light on dark or dark on light.")
+    ink *= 255 / ink.max()
+    rows, columns = np.nonzero(ink > 50)
+    cut = ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    scale = 20 / max(cut.shape)
+    size = (max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale)))
+    small = np.asarray(Image.fromarray(cut.astype(np.uint8)).resize(size, Image.Resampling.LANCZOS)).astype(np.float32)
+    y, x = (np.arange(length) for length in small.shape)
+    top = int(np.clip(round(14 - (small.sum(1) * y).sum() / small.sum()), 0, 28 - small.shape[0]))
+    left = int(np.clip(round(14 - (small.sum(0) * x).sum() / small.sum()), 0, 28 - small.shape[1]))
+    sheet = np.zeros((28, 28), np.uint8)
+    sheet[top : top + small.shape[0], left : left + small.shape[1]] = small.clip(0, 255)
+    return Image.fromarray(sheet)
+
+
+def place_picture(maps: Maps, map_id: str, picture: Image.Image) -> dict[str, Any]:
+    """Encode a picture and pin it on a map."""
+    f_d = maps.get(map_id).latent_map.decoder
+    code = encode_images(f_d, [as_digit(picture) if f_d is maps.start.latent_map.decoder else picture])
+    pin = maps.pin(map_id, code)
+    return {"id": pin.id, "point": pin.point, "image": images_for_page(f_d, code)}
 
 
 def gather_codes(

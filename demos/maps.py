@@ -22,7 +22,6 @@ from PIL import Image
 from torch import Tensor
 
 from latent_vizae import LatentMap, VizAE
-from latent_vizae.codes import as_codes
 from latent_vizae.decoder import decode_images
 from latent_vizae.samples import Samples, to_uint8
 
@@ -228,31 +227,16 @@ class Maps:
         chosen = [_number(row, "number of a code", 0, len(shown) - 1) for row in rows]
         return {"images": _images(decode_images(fitted.latent_map.decoder, fitted.codes[shown[chosen]]))}
 
-    def drawn(self, map_id: Any, drawing: Any) -> dict[str, Any]:
-        """A picture drawn by hand, pinned."""
-        fitted = self.get(map_id)
-        channels, height, width = _picture_of(fitted)
+    def drawing(self, map_id: Any, drawing: Any) -> Image.Image:
+        """A picture drawn by hand: ``{"width", "height", "pixels": base64 of grey bytes}``."""
+        channels, height, width = _picture_of(self.get(map_id))
         try:
             pixels = base64.b64decode(str(drawing["pixels"])[: 2 * height * width + 8], validate=True)
         except (TypeError, KeyError, binascii.Error, ValueError):
             pixels = b""
         if channels != 1 or len(pixels) != height * width:
             raise ValueError(f"A drawing for this map has {width} x {height} grey pixels.")
-        image = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).reshape(1, 1, height, width).float() / 255
-        if image.max() < 0.1:
-            raise ValueError("The drawing is empty: draw something first.")
-        return {"pin": self.pinned(map_id, image)}
-
-    def pinned(self, map_id: Any, image: Tensor) -> dict[str, Any]:
-        """An image (1, C, H, W) in [0, 1], encoded and pinned, as the page takes it."""
-        fitted = self.get(map_id)
-        encode = getattr(fitted.latent_map.decoder, "encode", None)
-        if encode is None:
-            raise ValueError("This decoder has no encoder, so a picture has no place on its map.")
-        with torch.no_grad():
-            code = as_codes(encode(image), fitted.latent_map.v.latent_shape)
-        pin = self.pin(map_id, code)
-        return {"id": pin.id, "point": pin.point, "image": images_for_page(fitted.latent_map.decoder, code)}
+        return Image.frombytes("L", (width, height), pixels)
 
 
 def shown_rows(count: int) -> Tensor:

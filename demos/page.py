@@ -15,7 +15,17 @@ import torch
 
 from latent_vizae import load_decoder
 from latent_vizae.demos import api
-from latent_vizae.demos.jobs import Decoders, certified, fit_map, gather_codes, load_map, open_picture, pack, start_map
+from latent_vizae.demos.jobs import (
+    Decoders,
+    certified,
+    fit_map,
+    gather_codes,
+    load_map,
+    open_picture,
+    pack,
+    place_picture,
+    start_map,
+)
 from latent_vizae.demos.maps import Maps
 
 __all__ = ["build", "launch"]
@@ -72,13 +82,15 @@ def kindly(function: Callable[..., Any]) -> Callable[..., Any]:
 def build() -> gr.Blocks:
     """The page; the first map is there at once."""
     f_d = load_decoder("mnist")
-    maps, decoders = Maps(start_map(f_d)), Decoders()
-    decoders.get("mnist")
+    maps, decoders = Maps(start_map(f_d)), Decoders({"mnist": f_d})
     stops: dict[str, threading.Event] = {}
     start = maps.start
 
-    names = ("describe", "render", "grid", "path", "layer", "thumbs", "drawn")
-    calls = [plainly(getattr(maps, name), name) for name in names]
+    def drawn(map_id: Any, drawing: Any) -> dict[str, Any]:
+        return {"pin": place_picture(maps, map_id, maps.drawing(map_id, drawing))}
+
+    names = ("describe", "render", "grid", "path", "layer", "thumbs")
+    calls = [*(plainly(getattr(maps, name), name) for name in names), plainly(drawn, "drawn")]
 
     def fit_(
         decoder: str,
@@ -130,7 +142,7 @@ def build() -> gr.Blocks:
     def place_(map_id: str, file: Any) -> dict[str, Any]:
         if not file:
             raise ValueError("Upload a picture first.")
-        return {"id": map_id, "pin": api.place_picture(maps, map_id, open_picture(file))}
+        return {"id": map_id, "pin": place_picture(maps, map_id, open_picture(file))}
 
     @kindly
     def load_(name: str) -> tuple[Any, ...]:
@@ -143,12 +155,15 @@ def build() -> gr.Blocks:
         return pack(maps.get(map_id), selection or {}, maps)
 
     @kindly
-    def push_(map_id: str, repo: str, private: bool, token: str) -> tuple[str, str]:
-        if not token.strip():
-            raise ValueError("A token of yours is needed to push; it is used once and not kept.")
+    def push_(map_id: str, repo: str, private: bool, token: str, login: gr.OAuthToken | None) -> tuple[str, str]:
+        token = token.strip() or (login.token if login is not None else "")
+        if not token:
+            raise ValueError(
+                "A token of yours is needed to push (or log in, on a Space); it is used once and not kept."
+            )
         fitted = maps.get(map_id)
         address = fitted.latent_map.v.push_to_hub(
-            repo.strip(), fitted.latent_map.decoder, private=private, token=token.strip()
+            repo.strip(), fitted.latent_map.decoder, private=private, token=token
         )
         return f"Done: [{repo.strip()}]({address})", ""
 
@@ -238,6 +253,8 @@ def build() -> gr.Blocks:
                     )
                     private = gr.Checkbox(True, label="private")
                     push = gr.Button("Push", elem_id="lv-push")
+                    if "SPACE_ID" in os.environ:
+                        gr.LoginButton()
                 pushed = gr.Markdown()
                 push.click(push_, [map_id, repo, private, token], [pushed, token], api_visibility="private")
         api.add_endpoints(maps, decoders)

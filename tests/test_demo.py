@@ -96,7 +96,8 @@ def test_thumbnails_are_the_codes_own_images(maps, start, f_d):
 
 def test_a_drawing_is_pinned_and_keeps_its_own_details(maps, start, f_d):
     image = (f_d.images()[0][0, 0] * 255).byte().numpy()
-    pin = maps.drawn(start, {"pixels": base64.b64encode(image.tobytes()).decode()})["pin"]
+    drawing = maps.drawing(start, {"pixels": base64.b64encode(image.tobytes()).decode()})
+    pin = jobs.place_picture(maps, start, drawing)
     own = pictures(pin["image"])
     at_its_place = pictures(maps.render(start, [pin["point"]], pin["id"])["images"])
     assert np.abs(own.astype(int) - at_its_place).max() <= 2
@@ -130,9 +131,9 @@ def test_a_drawing_is_pinned_and_keeps_its_own_details(maps, start, f_d):
         (lambda m, i: m.layer(i, "__class__"), "The layers are"),
         (lambda m, i: m.thumbs(i, [2000]), "between 0 and 1999"),
         (lambda m, i: m.thumbs(i, "all"), "codes are asked for"),
-        (lambda m, i: m.drawn(i, {"pixels": "%%%"}), "28 x 28 grey pixels"),
-        (lambda m, i: m.drawn(i, None), "28 x 28 grey pixels"),
-        (lambda m, i: m.drawn(i, {"pixels": base64.b64encode(bytes(784)).decode()}), "is empty"),
+        (lambda m, i: m.drawing(i, {"pixels": "%%%"}), "28 x 28 grey pixels"),
+        (lambda m, i: m.drawing(i, None), "28 x 28 grey pixels"),
+        (lambda m, i: jobs.place_picture(m, i, Image.new("L", (28, 28))), "nothing on this picture"),
     ],
 )
 def test_what_makes_no_sense_is_answered_with_a_sentence(maps, start, call, message):
@@ -155,6 +156,17 @@ def test_maps_and_pins_are_bounded_and_the_first_map_stays(f_d, maps):
     assert len(set(pins)) == MOST_PINS + 1
     with pytest.raises(ValueError, match="no longer on the map"):
         few.render(maps.start.id, [[0, 0]], pins[0])
+
+
+def test_a_digit_large_off_the_middle_and_black_on_white_is_still_that_digit(f_d):
+    apart = []
+    for image in f_d.images()[0][:20, 0]:
+        small = Image.fromarray((image * 255).byte().numpy())
+        sheet = Image.new("L", (200, 150), 0)
+        sheet.paste(small.resize((84, 84), Image.Resampling.BICUBIC), (100, 30))
+        again = np.asarray(jobs.as_digit(Image.eval(sheet, lambda value: 255 - value)), np.float32) / 255
+        apart.append(np.abs(again - image.numpy()).mean())
+    assert np.median(apart) < 0.05  # two digits of one kind are 0.1 apart
 
 
 # What a visitor sets going.

@@ -223,6 +223,30 @@ def test_what_is_selected_can_be_kept(page, tmp_path):
     assert download.value.path().stat().st_size > 1000
 
 
+def test_a_push_without_a_token_is_refused_in_words(page):
+    page.get_by_role("tab", name="Keep").click()
+    page.locator("#lv-repo input, #lv-repo textarea").first.fill("me/map")
+    page.locator("#lv-push").click()
+    page.get_by_text("A token of yours is needed").first.wait_for(timeout=15_000)
+
+
+def test_a_name_with_path_tricks_is_refused_in_words(page):
+    page.get_by_role("tab", name="Keep").click()
+    page.locator("#lv-name input, #lv-name textarea").first.fill("../../etc/passwd")
+    page.locator("#lv-load").click()
+    page.get_by_text("called user/name").first.wait_for(timeout=15_000)
+
+
+def test_a_fit_can_be_cancelled_and_keeps_the_best_so_far(page):
+    page.get_by_role("tab", name="Fit a map").click()
+    page.locator("#lv-count input").fill("3000")
+    page.locator("#lv-count input").press("Tab")
+    page.locator("#lv-fit").click()
+    page.wait_for_timeout(6000)
+    page.locator("#lv-cancel").click()
+    page.get_by_text("Stopped early").first.wait_for(timeout=60_000)
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1280, "dark")])
 def test_it_fits_narrow_and_dark(browser, address, width, scheme):
     context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
