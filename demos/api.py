@@ -15,7 +15,7 @@ from latent_vizae.demos.jobs import Decoders, fit_map, gather_codes, open_pictur
 from latent_vizae.demos.maps import Maps
 from latent_vizae.samples import Samples
 
-__all__ = ["add_endpoints"]
+__all__ = ["add_endpoints", "kindly"]
 
 
 def _png(samples: Samples) -> str:
@@ -24,15 +24,15 @@ def _png(samples: Samples) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _told(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Errors of the input go to the client as sentences."""
+def kindly(function: Callable[..., Any]) -> Callable[..., Any]:
+    """For events and endpoints: what a person can mend becomes a message, and what is on the page stays."""
 
     @wraps(function)
     def run(*arguments: Any, **keywords: Any) -> Any:
         try:
             return function(*arguments, **keywords)
         except (ValueError, TypeError, ImportError, OSError) as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise gr.Error(str(error), duration=8, print_exception=False) from error
 
     return run
 
@@ -143,4 +143,4 @@ def add_endpoints(maps: Maps, decoders: Decoders) -> None:
         (fit, "fit", limits), (render, "render", {}), (grid, "grid", {}), (path, "path", {}), (place, "place", {}),
         (certify_, "certify", limits),
     ):  # fmt: skip
-        gr.api(_told(function), api_name=name, **options)
+        gr.api(kindly(function), api_name=name, **options)

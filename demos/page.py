@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from functools import wraps
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import gradio as gr
 import torch
 
 from latent_vizae import load_decoder
-from latent_vizae.demos import api
+from latent_vizae.demos.api import add_endpoints, kindly
 from latent_vizae.demos.jobs import (
     Decoders,
     certified,
@@ -64,19 +63,6 @@ def plainly(function: Callable[..., Any], name: str) -> Callable[[Any], dict[str
 
     answer.__name__ = name
     return answer
-
-
-def kindly(function: Callable[..., Any]) -> Callable[..., Any]:
-    """For the page's events: an error becomes a message, what is on the page stays."""
-
-    @wraps(function)
-    def run(*arguments: Any, **keywords: Any) -> Any:
-        try:
-            return function(*arguments, **keywords)
-        except (ValueError, TypeError, ImportError, OSError) as error:
-            raise gr.Error(str(error), duration=8, print_exception=False) from error
-
-    return run
 
 
 def build() -> gr.Blocks:
@@ -257,7 +243,7 @@ def build() -> gr.Blocks:
                         gr.LoginButton()
                 pushed = gr.Markdown()
                 push.click(push_, [map_id, repo, private, token], [pushed, token], api_visibility="private")
-        api.add_endpoints(maps, decoders)
+        add_endpoints(maps, decoders)
     demo.queue(max_size=32, default_concurrency_limit=4)
     return demo
 
