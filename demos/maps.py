@@ -25,7 +25,7 @@ from latent_vizae import LatentMap, VizAE
 from latent_vizae.decoder import decode_images
 from latent_vizae.samples import Samples, to_uint8
 
-__all__ = ["FittedMap", "Maps", "Pin", "images_for_page", "quality"]
+__all__ = ["FittedMap", "Maps", "Pin", "encoded_images", "images_for_page", "quality"]
 
 MOST_MAPS, MOST_PINS = 64, 2000
 MOST_POINTS, MOST_DRAWN = 64, 20_000
@@ -141,11 +141,15 @@ class Maps:
 
     def render(self, map_id: Any, points: Any, pin: Any = None) -> dict[str, Any]:
         """Images and support of at most 64 points."""
+        where, support, images = self.images_at(map_id, points, pin)
+        return {"points": where.tolist(), "support": support.tolist(), "images": _images(images)}
+
+    def images_at(self, map_id: Any, points: Any, pin: Any = None) -> tuple[Tensor, Tensor, Tensor]:
+        """At most 64 points (P, d) brought within reach, their support (P,) and images (P, C, H, W)."""
         fitted = self.get(map_id)
         where = _points(points, fitted.latent_map.v.dim, 1, MOST_POINTS)
         images = fitted.latent_map.render(where, self._code_of(fitted, pin))
-        support = fitted.latent_map.support(where)
-        return {"points": where.tolist(), "support": support.tolist(), "images": _images(images)}
+        return where, fitted.latent_map.support(where), images
 
     def grid_samples(self, map_id: Any, region: Any, rows: Any = 10, columns: Any = 10, pin: Any = None) -> Samples:
         """A box as a grid, or a polygon evenly covered; of large pictures fewer."""
@@ -305,19 +309,27 @@ def _base64(values: np.ndarray[Any, Any]) -> str:
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()
 
 
-def _images(images: Tensor) -> dict[str, Any]:
-    """Images as the page takes them: bytes, or JPEG where they are large."""
-    count, channels, height, width = images.shape
-    shape = {"count": count, "height": height, "width": width, "channels": channels}
-    if height * width <= SMALL:
-        pixels = (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
-        return {**shape, "raw": _base64(pixels.cpu().numpy())}
+def encoded_images(images: Tensor) -> tuple[str, list[bytes]]:
+    """Images as bytes: small ones "raw" (height, width, channels), large ones "jpeg"."""
+    if math.prod(images.shape[2:]) <= SMALL:
+        pixels = (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        return "raw", [np.ascontiguousarray(image).tobytes() for image in pixels]
     encoded = []
     for array in to_uint8(images):
         buffer = io.BytesIO()
         Image.fromarray(array).convert("RGB").save(buffer, "JPEG", quality=88)
-        encoded.append(base64.b64encode(buffer.getvalue()).decode())
-    return {**shape, "jpeg": encoded}
+        encoded.append(buffer.getvalue())
+    return "jpeg", encoded
+
+
+def _images(images: Tensor) -> dict[str, Any]:
+    """Images as the page takes them: all bytes in one, or JPEG one by one."""
+    count, channels, height, width = images.shape
+    shape = {"count": count, "height": height, "width": width, "channels": channels}
+    kind, encoded = encoded_images(images)
+    if kind == "raw":
+        return {**shape, "raw": base64.b64encode(b"".join(encoded)).decode()}
+    return {**shape, "jpeg": [base64.b64encode(one).decode() for one in encoded]}
 
 
 def quality(v: VizAE) -> str:

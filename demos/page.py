@@ -25,6 +25,7 @@ from latent_vizae.demos.jobs import (
     place_picture,
     start_map,
 )
+from latent_vizae.demos.live import live_route
 from latent_vizae.demos.maps import Maps
 
 __all__ = ["build", "launch"]
@@ -245,10 +246,19 @@ def build() -> gr.Blocks:
                 push.click(push_, [map_id, repo, private, token], [pushed, token], api_visibility="private")
         add_endpoints(maps, decoders)
     demo.queue(max_size=32, default_concurrency_limit=4)
+    demo.live_route = live_route(maps)
     return demo
 
 
 def launch(demo: gr.Blocks, port: int | None = None, share: bool = False, **options: Any) -> Any:
     """Serve the page."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    return demo.launch(server_port=port, share=share, css=CSS, max_file_size="64mb", show_error=True, **options)
+    return demo.launch(
+        server_port=port,
+        share=share,
+        css=CSS,
+        max_file_size="64mb",
+        show_error=True,
+        app_kwargs={"routes": [demo.live_route]},
+        **options,
+    )

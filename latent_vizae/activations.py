@@ -39,8 +39,11 @@ class AbTanh(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply ``exp(log_scale) * tanh(x - location)`` elementwise."""
-        shape = (-1,) if self.num_parameters == 1 else (-1,) + (1,) * (x.dim() - 2)
-        return self.log_scale.exp().view(shape) * torch.tanh(x - self.location.view(shape))
+        scale, location = self.log_scale.exp(), self.location
+        if self.num_parameters > 1 and x.dim() > 2:
+            shape = (-1,) + (1,) * (x.dim() - 2)
+            scale, location = scale.view(shape), location.view(shape)
+        return scale * torch.tanh(x - location)
 
     def extra_repr(self) -> str:
         """What ``print`` shows between the brackets."""

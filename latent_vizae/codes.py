@@ -52,8 +52,8 @@ def as_tensor(values: ArrayLike, what: str) -> Tensor:
 
 
 def _check_finite(rows: Tensor, what: str) -> None:
-    bad = ~torch.isfinite(rows.flatten(1)).all(1)
-    if bad.any():
+    if not torch.isfinite(rows).all():
+        bad = ~torch.isfinite(rows.flatten(1)).all(1)
         where = bad.nonzero().squeeze(1).tolist()
         shown = ", ".join(map(str, where[:8])) + (", ..." if len(where) > 8 else "")
         raise ValueError(

@@ -18,6 +18,7 @@ adapter and anybody can add a scheme.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from typing import Any, Protocol, runtime_checkable
@@ -132,7 +133,7 @@ def decoder_dtype_and_device(decoder: Any) -> tuple[torch.dtype, torch.device | 
     A plain function tells nothing: float32, and the device that the codes are on (None).
     """
     if isinstance(decoder, nn.Module):
-        for tensor in (*decoder.parameters(), *decoder.buffers()):
+        for tensor in itertools.chain(decoder.parameters(), decoder.buffers()):  # the first is enough
             if tensor.is_floating_point():
                 return tensor.dtype, tensor.device
     device = getattr(decoder, "device", None)
