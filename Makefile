@@ -1,5 +1,5 @@
 # One word per job, run in an environment with the extra `dev` (README.md, "tests").
-.PHONY: style check test bench fuzz demo
+.PHONY: style check test bench bench-quick bench-page fuzz demo
 
 style:
 	ruff format .
@@ -17,8 +17,15 @@ check:
 test:
 	pytest
 
+# Us and the peers on the same codes, hours; minutes with few codes. Peers go into an environment of their own.
 bench:
-	python tests/benchmarks/fit.py
+	python tests/benchmarks/peers.py
+
+bench-quick:
+	python tests/benchmarks/peers.py --quick
+
+# How the page feels; needs Debian's chromium.
+bench-page:
 	python tests/benchmarks/page.py
 
 # Damaged folders by the thousand, minutes; the tests run a few hundred.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import operator
 from collections.abc import Iterable
 from typing import Any, TypeAlias
@@ -42,6 +43,8 @@ def as_tensor(values: ArrayLike, what: str) -> Tensor:
         if array.dtype == np.float16 or array.dtype.kind != "f" or array.dtype.itemsize > 8:
             array = array.astype(np.float32)
         native = array.astype(array.dtype.newbyteorder("="), copy=False)
+        if not native.flags.writeable and native.flags.c_contiguous and native.size:
+            native = _as_writable(native)
         shareable = native.flags.writeable and min(native.strides, default=0) >= 0  # what torch can look at
         tensor = torch.from_numpy(native if shareable else native.copy())
     if tensor.is_complex():
@@ -51,9 +54,17 @@ def as_tensor(values: ArrayLike, what: str) -> Tensor:
     return tensor.float()
 
 
+def _as_writable(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The same memory, such as that of a read-only memory map, for torch to look at; nothing here writes to it."""
+    buffer: Any = (ctypes.c_byte * array.nbytes).from_address(array.ctypes.data)
+    buffer.owner = array  # lives as long as the view
+    return np.frombuffer(buffer, array.dtype).reshape(array.shape)
+
+
 def _check_finite(rows: Tensor, what: str) -> None:
-    if not torch.isfinite(rows).all():
-        bad = ~torch.isfinite(rows.flatten(1)).all(1)
+    parts = rows.split(max(1, 2**24 // max(1, rows[0].numel())))
+    if not all(torch.isfinite(part).all() for part in parts):
+        bad = torch.cat([~torch.isfinite(part.flatten(1)).all(1) for part in parts])
         where = bad.nonzero().squeeze(1).tolist()
         shown = ", ".join(map(str, where[:8])) + (", ..." if len(where) > 8 else "")
         raise ValueError(

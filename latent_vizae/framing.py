@@ -20,58 +20,90 @@ __all__ = ["Frame", "code_frame", "completed_frame"]
 
 MAX_RANK = 512
 MAX_EXACT = 2048
-SHRINKAGE = 0.05
+SHRINKAGE = 0.2
 MAX_DIRECTIONS = 64
 
 
 @dataclass
 class Frame:
-    """``x = (z - mean) @ basis @ frame`` and back ``z = mean + x @ unframe @ basis.T``, float64."""
+    """``x = (z - mean) @ basis @ frame`` and back ``z = mean + x @ unframe @ basis.T``; float64, basis float32.
+
+    ``pca_fvu`` is what the best linear map of a dimension leaves unexplained of these codes.
+    """
 
     mean: Tensor
     basis: Tensor
     frame: Tensor
     unframe: Tensor
     lost_variance: float
+    variances: Tensor
 
-    def __call__(self, codes: Tensor) -> Tensor:
-        """Codes (k, n) to x (k, rank), float32."""
-        to_x, mean = (self.basis @ self.frame), self.mean
-        return torch.cat([((batch.double() - mean) @ to_x).float() for batch in codes.split(8192)])
+    def __call__(self, codes: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """Codes (k, n), or the chosen ones of them, to x (k, rank), float32."""
+        chosen = torch.arange(len(codes), device=codes.device) if chosen is None else chosen.to(codes.device)
+        return torch.cat([self._parts(codes[part]) for part in chosen.split(rows_at_a_time(codes.shape[1]))])
+
+    def _parts(self, codes: Tensor) -> Tensor:
+        inside = torch.zeros(len(codes), self.basis.shape[1], dtype=torch.float64, device=codes.device)
+        for part in _columns(codes):
+            inside += (codes[:, part].double() - self.mean[part]) @ self.basis[part].double()
+        return (inside @ self.frame).float()
+
+    def pca_fvu(self, dim: int) -> float:
+        """1 - the first ``dim`` variances over all of them, what the frame lost among them."""
+        total = self.variances.sum().item() / max(1e-300, 1 - self.lost_variance)
+        return 1 - self.variances[:dim].sum().item() / total if total > 0 else 0.0
+
+
+def rows_at_a_time(n: int) -> int:
+    """So many codes of n numbers are worked on at a time: at most 4 million numbers, one code at least."""
+    return max(1, min(8192, 2**22 // n))
+
+
+def _columns(codes: Tensor) -> list[slice]:
+    size = 2**21 // len(codes) + 1
+    return [slice(start, start + size) for start in range(0, codes.shape[1], size)]
 
 
 def _subspace(codes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, float]:
     """Mean (n,), orthonormal basis (n, r), variances (r,) and lost share of variance; exact for small k or n."""
     k, n = codes.shape
-    mean = sum(batch.double().sum(0) for batch in codes.split(8192)) / k
+    mean = torch.zeros(n, dtype=torch.float64, device=codes.device)
+    for batch in codes.split(rows_at_a_time(n)):
+        mean += batch.sum(0, dtype=torch.float64)
+    mean /= k
     rows = codes
     if min(k, n) > MAX_EXACT:
         rows = codes[torch.randperm(k, generator=generator)[:MAX_EXACT].to(codes.device)]
-    columns = 2**22 // len(rows) + 1
+    parts = _columns(rows)
     if n <= len(rows):  # covariance
-        second = sum((b.double() - mean).T @ (b.double() - mean) for b in rows.split(8192))
-        values, vectors = torch.linalg.eigh(second)
+        second = torch.zeros(n, n, dtype=torch.float64, device=codes.device)
+        for batch in rows.split(rows_at_a_time(n)):
+            centred = batch.double() - mean
+            second += centred.T @ centred
     else:  # Gram matrix: cost follows k, not n
         second = torch.zeros(len(rows), len(rows), dtype=torch.float64, device=codes.device)
-        for start in range(0, n, columns):
-            part = rows[:, start : start + columns].double() - mean[start : start + columns]
-            second += part @ part.T
-        values, vectors = torch.linalg.eigh(second)
+        for part in parts:
+            centred = rows[:, part].double() - mean[part]
+            second += centred @ centred.T
+    values, vectors = torch.linalg.eigh(second)
     values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
     total = values.sum()
     floor = max(1e-10 * values[0].item(), 1e-13 * (mean.square().sum().item() * len(rows)))
     rank = min(int((values > floor).sum()), MAX_RANK)
-    values, vectors = values[:rank], vectors[:, :rank]
+    values, basis = values[:rank], vectors[:, :rank]
     if n > len(rows):
-        vectors = (
-            torch.cat(
-                [(rows[:, s : s + columns].double() - mean[s : s + columns]).T @ vectors for s in range(0, n, columns)]
-            )
-            / values.sqrt()
-        )
-        vectors = torch.linalg.qr(vectors)[0] if rank else vectors
+        turn = basis / values.sqrt()
+        basis = torch.empty(n, rank, device=codes.device)
+        for _ in range(2 if rank else 0):  # once more, against rounding
+            square = torch.zeros(rank, rank, dtype=torch.float64, device=codes.device)
+            for part in parts:
+                basis[part] = ((rows[:, part].double() - mean[part]).T @ turn).float()
+                square += basis[part].double().T @ basis[part].double()
+            lengths, axes = torch.linalg.eigh(square)
+            turn = turn @ (axes / lengths.sqrt()) @ axes.T
     lost = 1 - (values.sum() / total).item() if total > 0 else 0.0
-    return mean, vectors, values / len(rows), max(0.0, lost)
+    return mean, basis.float(), values / len(rows), max(0.0, lost)
 
 
 def _gradients(
@@ -115,7 +147,7 @@ def code_frame(
     root = torch.eye(rank, dtype=torch.float64, device=codes.device)
     gradients = None if decoder is None or rank == 0 else _gradients(decoder, codes, latent_shape, rank, generator)
     if gradients is not None:
-        inside = gradients.double() @ basis
+        inside = gradients.double() @ basis.double()
         metric = inside.T @ inside / len(inside)
         average = metric.diagonal().mean()
         if average > 0:
@@ -124,7 +156,7 @@ def code_frame(
             root = (vectors * values.clamp(min=SHRINKAGE / 2).sqrt()) @ vectors.T
     covariance = root @ torch.diag(variances) @ root
     scale = (rank / covariance.trace().clamp(min=1e-300)).sqrt() if rank else torch.ones(())
-    return Frame(mean, basis, root * scale, torch.linalg.inv(root) / scale, lost)
+    return Frame(mean, basis, root * scale, torch.linalg.inv(root) / scale, lost, variances)
 
 
 IMAGE_CHANGE = 0.005
@@ -146,16 +178,17 @@ def completed_frame(
     map the image has changed by 0.005 (mean square over pixels). Without a decoder they are random and
     reach as far as the codes lie apart (or half the norm of the only code, or 1 for a code of 0).
     """
-    mean, basis, _, lost = _subspace(codes, generator)
+    mean, basis, variances, lost = _subspace(codes, generator)
     rank = basis.shape[1]
     if rank > dim:
         return None
+    basis = basis.double()
     spread = ((codes.double() - mean) @ basis).abs().amax(0)
     typical = spread.max() if rank else (mean.norm() / 2 if mean.norm() > 0 else torch.ones_like(mean[0]))
     more = _leading_directions(codes, latent_shape, basis, dim - rank, decoder, typical.item(), generator)
     reach = [_reach(decoder, mean, direction, typical, latent_shape) for direction in more.T]
     half = torch.cat([spread, *(r.reshape(1) for r in reach)]) * (1 + 1e-6)
-    return Frame(mean, torch.cat([basis, more], 1), torch.diag(1 / half), torch.diag(half), lost)
+    return Frame(mean, torch.cat([basis, more], 1).float(), torch.diag(1 / half), torch.diag(half), lost, variances)
 
 
 def _leading_directions(

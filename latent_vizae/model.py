@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,8 @@ from .saving import CONFIG_FILE, MODEL_FILE, read_folder, write_folder
 
 __all__ = ["VizAE"]
 
-ROWS_PER_BATCH = 65_536
+ROWS_PER_BATCH = 8192  # what the layers make of so many stays in a processor's cache
+VALUES_PER_BATCH = 2**23
 MOST_LAYERS = 64
 
 
@@ -32,6 +33,22 @@ def _perceptron(sizes: list[int]) -> nn.Sequential:
             layers.append(AbTanh(inputs))
         layers.append(nn.Linear(inputs, outputs))
     return nn.Sequential(*layers)
+
+
+@torch.no_grad()
+def _through(network: nn.Sequential, x: Tensor) -> Tensor:
+    """``network(x)`` in two operations a layer: an abTanh's location goes into the bias before it, its scale after."""
+    scale: Tensor | None = None
+    linears, bends = list(network)[::2], list(network)[1::2]
+    if not all(type(bend) is AbTanh for bend in bends):
+        return cast(Tensor, network(x))  # somebody's own layers
+    for linear, bend in itertools.zip_longest(linears, bends):
+        weight = linear.weight if scale is None else linear.weight * scale
+        bias = linear.bias if bend is None else linear.bias - bend.location
+        x = torch.addmm(bias, x, weight.T)
+        if bend is not None:
+            x, scale = x.tanh_(), bend.log_scale.exp()
+    return x
 
 
 class VizAE(nn.Module):
@@ -115,9 +132,16 @@ class VizAE(nn.Module):
         return self.mean.device
 
     def _in_batches(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-        if len(rows) <= ROWS_PER_BATCH:
+        size = max(1, min(ROWS_PER_BATCH, VALUES_PER_BATCH // max(rows.shape[1], self.mean.numel())))
+        if len(rows) <= size:
             return function(rows.to(self.device))
-        return torch.cat([function(batch.to(self.device)) for batch in rows.split(ROWS_PER_BATCH)])
+        whole: Tensor | None = None
+        for start in range(0, len(rows), size):
+            part = function(rows[start : start + size].to(self.device))
+            whole = part.new_empty(len(rows), part.shape[1]) if whole is None else whole
+            whole[start : start + size] = part
+        assert whole is not None
+        return whole
 
     def encode(self, codes: ArrayLike) -> Tensor:
         """Codes to points, v_e (eq. 4).
@@ -165,11 +189,10 @@ class VizAE(nn.Module):
         return shaped
 
     def _encode(self, rows: Tensor) -> Tensor:
-        points: Tensor = self.encoder((rows - self.mean) @ self.basis @ self.frame)
-        return points
+        return _through(self.encoder, (rows - self.mean) @ self.basis @ self.frame)
 
     def _decode(self, points: Tensor) -> Tensor:
-        rows: Tensor = self.mean + self.decoder(points) @ self.unframe @ self.basis.T
+        rows: Tensor = (_through(self.decoder, points) @ self.unframe @ self.basis.T).add_(self.mean)
         return rows
 
     def forward(self, codes: Tensor) -> Tensor:

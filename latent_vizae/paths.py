@@ -90,13 +90,15 @@ def shortest_curve(images_of: Images, corners: Tensor, smoothing: int = 100) -> 
     field = metric.reshape(*(cells + 1,) * dim, dim * dim).movedim(-1, 0).unsqueeze(0)
     unit = (corners - low) / (high - low)
     pieces = []
-    for start, end in itertools.pairwise(unit):
+    for (start, end), ends in zip(itertools.pairwise(unit), itertools.pairwise(corners), strict=True):
         rough = _dijkstra(nodes, metric, cells, start, end)
         straight = torch.stack([start, end])
         candidates = [straight, *(_relax(field, line, smoothing) for line in (rough, straight))]
-        pieces.append(min(candidates, key=lambda line: _image_length(images_of, low + line * (high - low))))
-    line = torch.cat([pieces[0], *(piece[1:] for piece in pieces[1:])])
-    return low + line * (high - low)
+        curves = [low + line * (high - low) for line in candidates]
+        piece = min(curves, key=lambda curve: _image_length(images_of, curve))
+        piece[0], piece[-1] = ends  # without rounding
+        pieces.append(piece)
+    return torch.cat([pieces[0], *(piece[1:] for piece in pieces[1:])])
 
 
 def _metric_at(field: Tensor, points: Tensor) -> Tensor:

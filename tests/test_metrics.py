@@ -1,14 +1,26 @@
 """The measures, against another route to the same number."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import variation
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness as sklearn_trustworthiness
-from sklearn.metrics import r2_score
+from sklearn.metrics import mean_squared_error, r2_score
 
-from latent_vizae.metrics import continuity, fvu, image_error, path_evenness, pca_fvu, trustworthiness
+from latent_vizae import metrics
+from latent_vizae.metrics import (
+    continuity,
+    fvu,
+    image_error,
+    map_width,
+    path_evenness,
+    pca_fvu,
+    round_trip_error,
+    trustworthiness,
+)
 
 
 def normal(*shape, seed=0):
@@ -23,6 +35,31 @@ def test_trustworthiness_is_scikit_learns(count, share, seed):
     assert trustworthiness(codes, points, neighbours) == pytest.approx(expected, abs=1e-9)
     back = sklearn_trustworthiness(points.numpy(), codes.numpy(), n_neighbors=neighbours)
     assert continuity(codes, points, neighbours) == pytest.approx(back, abs=1e-9)
+
+
+@pytest.mark.parametrize("at_once", [1, 700, 10_000])
+def test_trustworthiness_in_pieces_is_that_of_the_whole(monkeypatch, at_once):
+    monkeypatch.setattr(metrics, "VALUES_AT_ONCE", at_once)
+    codes, points = normal(333, 6), normal(333, 2, seed=1)
+    for neighbours in (1, 7, 166):
+        expected = sklearn_trustworthiness(codes.numpy(), points.numpy(), n_neighbors=neighbours)
+        assert trustworthiness(codes, points, neighbours) == pytest.approx(expected, abs=1e-9)
+
+
+def test_trustworthiness_asks_for_as_many_distances_at_once_as_fit(monkeypatch):
+    monkeypatch.setattr(metrics, "VALUES_AT_ONCE", 5000)
+    asked, distances = [], metrics._distances
+    monkeypatch.setattr(metrics, "_distances", lambda *given: asked.append(distances(*given)) or asked[-1])
+    trustworthiness(normal(400, 6), normal(400, 2))
+    assert sum(len(part) for part in asked) == 2 * 400
+    assert max(part.numel() for part in asked) <= 5000
+
+
+def test_codes_that_coincide_are_neighbours_of_each_other():
+    codes = normal(30, 5).repeat(2, 1)  # every code twice
+    assert trustworthiness(codes, codes) == continuity(codes, codes) == 1
+    assert trustworthiness(codes, torch.zeros(60, 2)) < 1
+    assert continuity(codes, torch.zeros(60, 2)) == 1  # nothing on the map is nearer than a neighbour
 
 
 def test_a_map_that_keeps_all_distances_is_trusted_wholly():
@@ -69,6 +106,38 @@ def test_pca_fvu_of_codes_without_variance_is_none():
     assert pca_fvu(normal(1, 4), 2) == 0
 
 
+@given(count=st.integers(1, 60), dim=st.integers(1, 3), seed=st.integers(0, 999))
+def test_round_trip_error_is_the_root_of_scikit_learns_error(count, dim, seed):
+    points, back = normal(count, dim, seed=seed), normal(count, dim, seed=seed + 1)
+    expected = np.sqrt(dim * mean_squared_error(points.numpy(), back.numpy()))
+    assert round_trip_error(points, back) == pytest.approx(expected, rel=1e-5)
+    assert round_trip_error(points, points) == 0
+    assert map_width(points) == pytest.approx(np.ptp(points.numpy(), axis=0).max(), abs=1e-6)
+    assert round_trip_error(3 * points, 3 * back) == pytest.approx(3 * expected, rel=1e-5)
+
+
+def test_round_trip_error_is_a_distance():
+    assert round_trip_error(torch.zeros(4, 2), torch.tensor([[3.0, 4.0]]).expand(4, 2)) == pytest.approx(5)
+
+
+@pytest.mark.parametrize("measure", [fvu, image_error, round_trip_error])
+def test_unlike_pairs_are_refused(measure):
+    with pytest.raises(ValueError, match=r"same shape, got \(4, 3\) and \(1, 3\)"):
+        measure(torch.zeros(4, 3), torch.zeros(1, 3))
+
+
+def test_points_without_a_code_are_refused():
+    with pytest.raises(ValueError, match="got 30 codes and 20 points"):
+        trustworthiness(normal(30, 6), normal(20, 2))
+
+
+@given(count=st.integers(1, 20), seed=st.integers(0, 999))
+def test_image_error_is_scikit_learns(count, seed):
+    images, others = normal(count, 3, 4, 5, seed=seed), normal(count, 3, 4, 5, seed=seed + 1)
+    expected = mean_squared_error(images.flatten(1).numpy(), others.flatten(1).numpy())
+    assert image_error(images, others) == pytest.approx(expected, rel=1e-5)
+
+
 def test_image_error_is_a_mean_over_pixels():
     assert image_error(torch.zeros(3, 1, 2, 2), torch.full((3, 1, 2, 2), 0.5)) == 0.25
     one = torch.zeros(2, 3, 4, 4)
@@ -87,3 +156,15 @@ def test_evenness_is_deviation_over_mean():
     assert path_evenness(positions) == pytest.approx(0.5, rel=1e-6)
     assert path_evenness(torch.zeros(4, 1, 2, 2)) == 0
     assert path_evenness(torch.tensor([0.0, 0.0, 1.0]).reshape(-1, 1, 1, 1)) == pytest.approx(1)
+
+
+@given(frames=st.integers(3, 20), seed=st.integers(0, 999))
+def test_evenness_is_scipys_variation(frames, seed):
+    images = normal(frames, 1, 4, 5, seed=seed)
+    steps = np.sqrt(np.square(np.diff(images.numpy(), axis=0)).mean((1, 2, 3)))
+    assert path_evenness(images) == pytest.approx(variation(steps), rel=1e-5, abs=1e-9)
+
+
+def test_two_images_have_no_pace():
+    with pytest.raises(ValueError, match="at least 3 images of a path, got 2"):
+        path_evenness(torch.zeros(2, 1, 4, 4))

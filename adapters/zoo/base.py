@@ -250,6 +250,7 @@ class ZooGenerator(nn.Module):
         generator.load_state_dict(read_weights(weights, generator.state_dict()), strict=True, assign=True)
         if any(tensor.is_meta for tensor in (*generator.parameters(), *generator.buffers())):
             raise ValueError(f"{name} keeps tensors outside of its state dict: an architecture of the zoo must not.")
+        generator = generator.to(memory_format=torch.channels_last)  # convolutions in two thirds of the time on a CPU
         return generator.eval().requires_grad_(False)
 
 

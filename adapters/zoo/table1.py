@@ -10,6 +10,7 @@ which has a sigmoid. "valid" is no padding, "same" keeps (or, at stride 2, doubl
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from latent_vizae.activations import AbTanh
@@ -63,6 +64,7 @@ class Table1Autoencoder(ZooGenerator):
                 nn.init.xavier_uniform_(layer.weight)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
+        self.to(memory_format=torch.channels_last)
 
     def encode(self, images: Tensor) -> Tensor:
         """Images (B, 1, 28, 28) in [0, 1] to codes (B, 10), f_e."""

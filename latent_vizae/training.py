@@ -1,0 +1,212 @@
+"""How many codes are learned: batches, steps and what is kept of them."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.quasirandom import SobolEngine
+from tqdm import tqdm
+
+from .decoder import decode_images, differentiable_images
+from .framing import Frame
+from .losses import cycle_loss, image_loss, reconstruction_loss
+from .metrics import image_error
+from .model import VizAE
+from .neighbours import nearest, neighbour_layout
+from .steps import Adam, Half
+
+__all__ = ["Batches", "Run", "close_the_cycle", "train"]
+
+PLACED = 4000
+"""So many codes get a place from their neighbours first; further ones follow those."""
+JUDGED = 300
+"""Held-out codes whose images judge the steps through the decoder."""
+BATCH, IMAGE_BATCH = 384, 64
+CYCLE_STEPS = 150
+MIXED, NOISE, PLACE_WEIGHT = 5, 0.25, 0.1
+"""Neighbours to mix with; noise, where the frame's numbers have variance 1; weight of the neighbours' layout."""
+CHECK_EVERY, PATIENCE = 50, 8
+
+
+@dataclass
+class Run:
+    """What happened while fitting, beside the weights."""
+
+    progress: bool | Callable[[int, int, str], object]
+    steps: int = 0
+    interrupted: bool = False
+    best: float = math.inf
+    state: dict[str, Tensor] = field(default_factory=dict)
+
+    def keep(self, v: VizAE, score: float) -> bool:
+        """Remember the weights if they are the best so far."""
+        if not score < self.best:
+            return False
+        self.best = score
+        self.state = {name: weight.detach().clone() for name, weight in v.named_parameters()}
+        return True
+
+    @torch.no_grad()
+    def restore(self, v: VizAE) -> None:
+        """Go back to the best weights."""
+        if self.state:
+            for name, weight in v.named_parameters():
+                weight.copy_(self.state[name])
+
+
+@torch.no_grad()
+def train(
+    v: VizAE,
+    batches: Batches,
+    x_held: Tensor,
+    decoder: Callable[[Tensor], Tensor] | None,
+    steps: int,
+    image_steps: int,
+    run: Run,
+) -> None:
+    """Many codes: least squares in the frame, then on images; the best v on held-out codes stays."""
+    v_e, v_d = Half(v.encoder), Half(v.decoder)
+
+    def frame_slope() -> None:
+        rows, places = batches.draw(BATCH)
+        points = v_e.forward(rows)
+        decoded = v_d.forward(points)
+        slope = v_d.backward((2 / rows.numel()) * (decoded - rows))
+        v_e.backward(slope + (2 * PLACE_WEIGHT / BATCH) * (points - places))
+
+    def frame_score() -> float:
+        return reconstruction_loss(x_held, v.decoder(v.encoder(x_held))).item()
+
+    _minimise(v, [v.encoder, v.decoder], frame_slope, frame_score, steps, 0.012, "fit", run)
+    if decoder is None or image_steps == 0 or run.interrupted:
+        return
+
+    def codes_of(rows: Tensor) -> Tensor:
+        codes: Tensor = (v.mean + rows @ v.unframe @ v.basis.T).unflatten(1, v.latent_shape)
+        return codes
+
+    def image_slope() -> None:
+        rows, places = batches.draw(IMAGE_BATCH)
+        points = v_e.forward(rows)
+        decoded = v_d.forward(points).requires_grad_()
+        wanted = differentiable_images(decoder, codes_of(rows))
+        with torch.enable_grad():
+            loss = weight * image_loss(wanted, differentiable_images(decoder, codes_of(decoded)))
+        slope = v_d.backward(torch.autograd.grad(loss, decoded)[0])
+        v_e.backward(slope + (2 * PLACE_WEIGHT / IMAGE_BATCH) * (points - places))
+
+    judged = x_held[:JUDGED]
+    images = decode_images(decoder, codes_of(judged))
+
+    def image_score() -> float:
+        return image_error(images, decode_images(decoder, codes_of(v.decoder(v.encoder(judged)))))
+
+    if _has_slope(decoder, codes_of(judged[:1])):
+        run.best = image_score()  # what has to be beaten
+        weight = frame_score() / max(run.best, 1e-12)
+        _minimise(v, [v.encoder, v.decoder], image_slope, image_score, image_steps, 0.002, "fit images", run)
+
+
+@torch.enable_grad()
+def _has_slope(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> bool:
+    """Whether the decoder's images have derivatives by its codes."""
+    codes = codes.clone().requires_grad_()
+    images = differentiable_images(decoder, codes)
+    return images.requires_grad and torch.autograd.grad(images.sum(), codes, allow_unused=True)[0] is not None
+
+
+class Batches:
+    """Random codes, mixed and blurred, and where their neighbours would have them on the map.
+
+    A decoder knows the image of any code, so what lies between and around the given ones is free training data. Each
+    code is moved towards one of its neighbours, a random part of the way, and given some noise.
+    """
+
+    def __init__(self, x: Tensor, frame: Frame, dim: int, generator: torch.Generator) -> None:
+        self.x, self.generator = x, generator
+        codes = x @ frame.unframe.to(x)  # distances between codes, not between images: neighbours are what codes say
+        points, others = neighbour_layout(codes[:PLACED], dim, generator)
+        others = others[:, :MIXED]
+        if len(x) > PLACED:
+            _, near = nearest(codes[PLACED:], codes[:PLACED], others.shape[1])
+            points, others = torch.cat([points, points[near[:, :3]].mean(1)]), torch.cat([others, near])
+        self.points, self.others = points, others
+
+    def draw(self, size: int) -> tuple[Tensor, Tensor]:
+        """Codes in the frame (size, rank) and places on the map (size, dim)."""
+        count, neighbours = self.others.shape
+        chosen = torch.randint(count, (size,), generator=self.generator).to(self.x.device)
+        which = torch.randint(neighbours, (size,), generator=self.generator).to(self.x.device)
+        share = torch.rand(size, 1, generator=self.generator).to(self.x)
+        noise = torch.randn(size, self.x.shape[1], generator=self.generator).to(self.x)
+        other = self.others[chosen, which]
+        rows = torch.lerp(self.x[chosen], self.x[other], share)
+        return rows.add_(noise, alpha=NOISE), torch.lerp(self.points[chosen], self.points[other], share)
+
+
+@torch.no_grad()
+def close_the_cycle(v: VizAE, batches: Batches, steps: int, run: Run) -> None:
+    """Train v_e alone to undo v_d all over the map, and to leave the codes where they are on it."""
+    before, v_e = copy.deepcopy(v.encoder), Half(v.encoder)
+    third = BATCH // 3
+
+    def task(rows: Tensor, anywhere: Tensor) -> tuple[Tensor, Tensor]:
+        places = before(rows)
+        return torch.cat([rows, v.decoder(places), v.decoder(anywhere)]), torch.cat([places, places, anywhere])
+
+    def slope() -> None:
+        anywhere = 2.1 * torch.rand(third, v.dim, generator=batches.generator) - 1.05
+        inputs, wanted = task(batches.draw(third)[0], anywhere.to(v.mean))
+        v_e.backward((2 / len(wanted)) * (v_e.forward(inputs) - wanted))
+
+    inputs, wanted = task(
+        batches.x[:BATCH], (SobolEngine(v.dim, scramble=True, seed=0).draw(BATCH) * 2 - 1).to(v.mean)
+    )
+
+    def score() -> float:
+        return cycle_loss(wanted, v.encoder(inputs)).item()
+
+    run.best = score()
+    _minimise(v, [v.encoder], slope, score, min(CYCLE_STEPS, steps), 0.003, "fit v_e", run)
+
+
+def _minimise(
+    v: VizAE,
+    networks: list[nn.Sequential],
+    slope_of: Callable[[], None],
+    score_of: Callable[[], float],
+    steps: int,
+    rate: float,
+    title: str,
+    run: Run,
+) -> None:
+    """Adam under a one-cycle rate; every 50 steps the score decides whether these are the best weights."""
+    optimiser = Adam(networks, rate)
+    run.state = {name: weight.detach().clone() for name, weight in v.named_parameters()}
+    bar = tqdm(range(1, steps + 1), desc=title, disable=run.progress is not True, leave=False)
+    stale = 0
+    try:
+        for step in bar:
+            slope_of()
+            warm = min(1.0, step / max(1.0, 0.05 * steps))
+            optimiser.step(warm * 0.5 * (1 + math.cos(math.pi * (step - 1) / steps)))
+            run.steps += 1
+            if callable(run.progress):
+                run.progress(step, steps, title)
+            if step % CHECK_EVERY == 0 or step == steps:
+                score = score_of()
+                bar.set_postfix(held_out=f"{score:.4g}")
+                stale = 0 if run.keep(v, score) else stale + 1
+                if stale == PATIENCE:
+                    break
+    except KeyboardInterrupt:
+        run.interrupted = True
+    finally:
+        bar.close()
+        optimiser.release()
+        run.restore(v)

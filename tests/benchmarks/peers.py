@@ -1,0 +1,323 @@
+"""Us and the peers on the same codes, one after the other: `python tests/benchmarks/peers.py [--quick]`.
+
+The first run makes an environment for the peers (build/bench/env) on top of the running one, which stays as it is.
+Every code set and method gets a process of its own (peer_cells.py); what it measures goes into peers.json after every
+cell, so that Ctrl-C keeps it and the next run goes on from there. The table (peers.md, which also says what its
+columns mean) and the plot (peers.png) are made from that file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sysconfig
+import venv
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED, WORK, RESULTS = ROOT.parent / "shared", ROOT / "build" / "bench", Path(__file__).parent / "results"
+CONSTRAINTS = ROOT / "constraints.txt"
+
+US = "latent_vizae"
+FAMILIES = (
+    (US,),
+    ("PCA",),
+    ("UMAP", "NNinv", "RBF"),
+    ("autoencoder",),
+    ("pythae",),
+)  # who shares a process, and a map
+PEERS = tuple(method for family in FAMILIES for method in family if method != US)
+PACKAGES = ("umap-learn", "inverse-projections", "pythae")
+SETS: dict[str, tuple[tuple[int, ...], str]] = {
+    "mnist-5": ((20, 200, 2000, 4000), "the bundled 10-D codes of MNIST, the digit 5 alone"),
+    "mnist": ((20, 200, 2000, 20000), "the bundled 10-D codes of MNIST, all digits"),
+    "gan": ((20, 200, 2000, 20000), "64-D prior codes of an MLP GAN on MNIST"),
+    "fashion": ((20, 200, 2000, 20000), "Fashion-MNIST: its 784 pixels are the codes, decoding clamps and reshapes"),
+    "cifar": ((20, 200, 1700), "2048-D TAEF2 latents of 2,000 CIFAR-10 images, at 64 pixels"),
+}
+BUNDLED, QUICK_SIZES = ("mnist-5", "mnist"), (20, 2000)
+FRAMES, MOST_FOR_RBF, WIDE = 16, 5000, 500
+JUDGED, ROUND_TRIPS, PAIRS = (300, 100), (200, 50), (8, 4)  # with codes of at most WIDE values, of more
+
+COLUMNS = {  # key: (title, format, whether it is compared with ours)
+    "image_error": ("image error", ".4f", True),
+    "fvu": ("FVU", ".3f", True),
+    "trust_7": ("trust. 7", ".3f", False),
+    "cont_7": ("cont. 7", ".3f", False),
+    "trust_20": ("trust. 20", ".3f", False),
+    "cont_20": ("cont. 20", ".3f", False),
+    "round_trip": ("round trip %", ".3g", False),
+    "pace": ("pace", ".2f", False),
+    "fit_s": ("fit s", ".3g", True),
+    "encode_rate": ("encoded / s", ",.0f", True),
+    "decode_rate": ("decoded / s", ",.0f", True),
+    "peak_mib": ("peak MiB", ",.0f", True),
+}
+TITLE = "# Us and the peers on the same codes"
+TEXT = f"""\
+Medians over seeds; a seed draws the training codes and starts the method. In brackets: how many times ours. No method
+saw the held-out codes ({{held}}).
+
+- *image error*: mean square over pixels, the images of {JUDGED[0]} held-out codes against those that come back from
+  the map. *FVU*: fraction of these codes' variance that does not come back; PCA stands for linear maps.
+- *trust.*, *cont.*: trustworthiness and continuity of the held-out codes' map at 7 and 20 neighbours; below 200
+  codes those of the training codes, at 7.
+- *round trip*: point -> code -> point, root mean square, in percent of the map's width, at {ROUND_TRIPS[0]} places
+  where the map is occupied.
+- *pace*: image change from frame to frame, standard deviation over mean, on {PAIRS[0]} paths of {FRAMES} frames
+  between training codes; ours at constant pace (`LatentMap.path`), the others' straight on their map.
+- Where codes have over {WIDE} values, umap-learn decodes slowly, so there are {JUDGED[1]} codes, {ROUND_TRIPS[1]}
+  places and {PAIRS[1]} paths, for every method.
+- *fit s*: wall clock; packages are imported and numba has compiled before. *peak MiB*: of the process while fitting,
+  with Python, torch, the decoder and the codes in it.
+- UMAP: umap-learn as it comes, without random_state, so that it uses all cores.
+- NNinv, RBF: of inverse-projections, on UMAP's map; their cost includes UMAP's. NNinv ends in a sigmoid, so its codes
+  are scaled to [0, 1]. RBF solves a dense system of all codes and is left out above {MOST_FOR_RBF:,}.
+- autoencoder: plain PyTorch, our default widths, tanh, Adam (0.001, batches of 128), mean square error of codes, 100
+  epochs or 1,000 steps if that is more; the weights that are best on a tenth of its codes stay.
+- pythae: its AE with its own networks, codes scaled to [0, 1], trained and chosen as the autoencoder is.
+"""
+
+
+def held_out(name: str) -> int:
+    """How many codes of a set nobody sees."""
+    return 300 if name == "cifar" else 500
+
+
+def environment() -> tuple[Path, dict[str, str]]:
+    """The Python that has our packages and the peers', and why a peer is not there."""
+    folder, told = WORK / "env", WORK / "env" / "missing.json"
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not told.exists():
+        if f"torch=={version('torch').split('+')[0]}\n" not in CONSTRAINTS.read_text():
+            raise SystemExit("The running environment has another torch than constraints.txt: pip would fetch that.")
+        venv.create(folder, with_pip=True, clear=True)
+        site = next(folder.rglob("site-packages"))
+        paths = {sysconfig.get_path(name) for name in ("purelib", "platlib")}
+        (site / "below.pth").write_text("".join(f"import site; site.addsitedir({path!r})\n" for path in paths))
+        missing = {}
+        for package in PACKAGES:
+            print(f"installing {package} into {folder.relative_to(ROOT)}", flush=True)
+            pip = [python, "-m", "pip", "install", "-q", "-c", CONSTRAINTS, package]
+            done = subprocess.run(pip, capture_output=True, text=True, check=False)
+            if done.returncode:
+                missing[package] = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
+        told.write_text(json.dumps(missing))
+    return python, json.loads(told.read_text())
+
+
+def versions(python: Path) -> str:
+    """What runs there, in words."""
+    ask = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
+    found = json.loads(subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True).stdout)
+    named = ("torch", "numpy", "scikit-learn", "numba", *PACKAGES)
+    return ", ".join([f"Python {platform.python_version()}", *(f"{x} {found[x]}" for x in named if x in found)])
+
+
+def run_cells(python: Path, name: str, wanted: list[dict[str, Any]], log: Path) -> Iterator[dict[str, Any]]:
+    """Measure cells of one set and family; a process that dies costs the cell it was at, and another goes on."""
+    todo = list(wanted)
+    while todo:
+        command = [python, Path(__file__).with_name("peer_cells.py"), json.dumps({"set": name, "cells": todo})]
+        environ = {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"} | os.environ
+        with (
+            log.open("a") as errors,
+            subprocess.Popen(  # a session of its own: Ctrl-C reaches us alone, no half-fitted v is measured
+                command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environ, start_new_session=True
+            ) as process,
+        ):
+            try:
+                for line in process.stdout or ():
+                    todo.pop(0)
+                    yield json.loads(line)
+            finally:
+                process.terminate()
+        if todo:
+            yield todo.pop(0) | {"error": f"the process ended with {process.returncode}, see {log.name}"}
+
+
+def key(cell: dict[str, Any]) -> tuple[str, int, str, int]:
+    """What a cell is of."""
+    return cell["set"], cell["size"], cell["method"], cell["seed"]
+
+
+def order(cell: dict[str, Any]) -> tuple[int, int, int, int]:
+    """Where it stands in the table."""
+    return list(SETS).index(cell["set"]), cell["size"], (US, *PEERS).index(cell["method"]), cell["seed"]
+
+
+def medians(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row per set, size and method: medians over the seeds that worked, and how many times ours they are."""
+    groups: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
+    for cell in sorted(cells, key=order):
+        if "error" not in cell:
+            groups.setdefault(key(cell)[:3], []).append(cell)
+    rows = []
+    for (name, size, method), alike in groups.items():
+        values = {x: statistics.median(cell[x] for cell in alike) for x in COLUMNS if x in alike[0]}
+        rows.append({"set": name, "size": size, "method": method, "seeds": len(alike), **values})
+    ours = {(row["set"], row["size"]): row for row in rows if row["method"] == US}
+    for row in rows:
+        base = ours.get((row["set"], row["size"]))
+        if base is not None and row is not base:
+            row["times_ours"] = {x: row[x] / base[x] for x in COLUMNS if COLUMNS[x][2] and base[x]}
+    return rows
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows in markdown."""
+    titles = ["set", "codes", "method", *(title for title, _, _ in COLUMNS.values())]
+    lines = [titles, ["---"] * 3 + ["---:"] * len(COLUMNS)]
+    for row in rows:
+        texts = [format(row[x], COLUMNS[x][1]) if x in row else "" for x in COLUMNS]
+        ratios = row.get("times_ours", {})
+        said = [f" ({ratios[x]:{'.2g' if ratios[x] < 99 else ',.0f'}}x)" if x in ratios else "" for x in COLUMNS]
+        lines.append([row["set"], f"{row['size']:,}", row["method"], *map(str.__add__, texts, said)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def disturbance(cells: list[dict[str, Any]]) -> str:
+    """What to say of timings that were taken beside other work."""
+    cores, loads = os.cpu_count() or 1, [cell["load"] for cell in cells if "load" in cell]
+    busy = sum(load > cores + 0.5 for load in loads)
+    if not busy:
+        return ""
+    return (
+        f"other work ran on the machine: the load was above its number of cores ({cores}) before {busy} of "
+        f"{len(loads)} cells, {max(loads):.1f} at most. Their times are too long, peers' and ours"
+    )
+
+
+def report(out: Path, about: dict[str, Any], cells: list[dict[str, Any]]) -> str:
+    """Write peers.json, whole at any moment; return the page of the table."""
+    rows = medians(cells)
+    ordered = sorted(cells, key=order)
+    temporary = out / "peers.json.new"
+    temporary.write_text(json.dumps({**about, "rows": rows, "cells": ordered}, indent=1) + "\n")
+    temporary.replace(out / "peers.json")
+    names = [name for name in SETS if any(row["set"] == name for row in rows)]
+    held = ", ".join(f"{held_out(name)} of {name}" for name in names)
+    seeds = max((row["seeds"] for row in rows), default=0)
+    failed = [
+        f"- not measured: {cell['set']}, {cell['size']:,} codes, {cell['method']}: {cell['error']}"
+        for cell in ordered
+        if "error" in cell
+    ]
+    failed = list(dict.fromkeys(failed))  # once for all seeds
+    failed += [f"- {disturbed}"] if (disturbed := disturbance(cells)) else []
+    failed += [f"- {package} could not be installed: {why}" for package, why in about["missing"].items()]
+    runs = f"`python tests/benchmarks/peers.py` on {about['machine']}; {seeds} seed{'s' * (seeds != 1)};"
+    sets = "\n".join(f"- *{name}*: {SETS[name][1]}." for name in names)
+    notes = TEXT.format(held=held) + "\n".join(failed)
+    page = [TITLE, f"{runs} {about['versions']}.", table(rows), "Code sets:", sets, notes.rstrip()]
+    return "\n\n".join(page) + "\n"
+
+
+def plot(file: Path, rows: list[dict[str, Any]]) -> None:
+    """Held-out image error against fit seconds, one panel per set; larger marks are more codes."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    names = [name for name in SETS if any(row["set"] == name for row in rows)]
+    figure, panels = plt.subplots(
+        1, len(names), figsize=(1 + 4 * len(names), 4.5), squeeze=False, layout="constrained"
+    )
+    for panel, name in zip(panels[0], names, strict=True):
+        for number, method in enumerate((US, *PEERS)):
+            mine = [row for row in rows if row["set"] == name and row["method"] == method]
+            x, y = [row["fit_s"] for row in mine], [row["image_error"] for row in mine]
+            sizes = [
+                12 + 12 * SETS[name][0].index(row["size"]) if row["size"] in SETS[name][0] else 12 for row in mine
+            ]
+            panel.plot(x, y, color=f"C{number}", linewidth=2 if method == US else 0.8)
+            panel.scatter(x, y, s=sizes, color=f"C{number}", label=method, zorder=3)
+        panel.set(xscale="log", title=name, xlabel="fit, seconds")
+    panels[0][0].set_ylabel("held-out image error")
+    panels[0][-1].legend(fontsize=8)
+    figure.savefig(file, dpi=110)
+    plt.close(figure)
+
+
+def told(cell: dict[str, Any]) -> str:
+    """A cell in one line."""
+    said = f"{cell['set']:8} {cell['size']:6,} {cell['method']:12} seed {cell['seed']}: "
+    if "error" in cell:
+        return said + cell["error"]
+    return said + f"image error {cell['image_error']:.4f}, FVU {cell['fvu']:.3f}, fit {cell['fit_s']:.3g} s"
+
+
+def wishes() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--sets", nargs="+", choices=SETS, help="default: all that are here")
+    parser.add_argument("--sizes", nargs="+", type=int, help="numbers of training codes; default: each set's own")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, help="default: all; we run too unless --peers-only")
+    parser.add_argument("--peers-only", action="store_true", help="leave us out")
+    parser.add_argument("--seeds", type=int, help="default: 3")
+    parser.add_argument("--quick", action="store_true", help="bundled codes, few sizes, one seed, into build/bench")
+    parser.add_argument("--out", type=Path, help="folder of the table; default: tests/benchmarks/results")
+    parser.add_argument("--fresh", action="store_true", help="measure again what the options select")
+    asked = parser.parse_args()
+    asked.seeds = asked.seeds or (1 if asked.quick else 3)
+    asked.sizes = asked.sizes or (QUICK_SIZES if asked.quick else None)
+    asked.sets = asked.sets or (BUNDLED if asked.quick else SETS)
+    asked.peers = PEERS if asked.peers is None else asked.peers
+    asked.out = asked.out or (WORK / "quick" if asked.quick else RESULTS)
+    return asked
+
+
+def selected(asked: argparse.Namespace) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Set by set and family by family, the cells that are asked for, small ones first."""
+    methods = {*asked.peers, *(() if asked.peers_only else (US,))}
+    for name in (name for name in SETS if name in asked.sets):
+        if name not in BUNDLED and not SHARED.is_dir():
+            print(f"{name}: left out, needs the folder ../shared", flush=True)
+            continue
+        for family in FAMILIES:
+            sizes = [size for size in asked.sizes or SETS[name][0] if size <= max(SETS[name][0])]
+            yield name, [
+                {"set": name, "size": size, "method": method, "seed": seed}
+                for size in sorted(sizes) for seed in range(asked.seeds) for method in family if method in methods
+            ]  # fmt: skip
+
+
+def main() -> None:
+    """Measure what is asked for and not there yet; write and print the table."""
+    asked = wishes()
+    for folder in (WORK, asked.out):
+        folder.mkdir(parents=True, exist_ok=True)
+    python, missing = environment()
+    cores = {1: "one CPU core", 2: "two CPU cores"}.get(os.cpu_count() or 0, f"{os.cpu_count()} CPU cores")
+    about = {"machine": cores, "versions": versions(python), "missing": missing}
+    (WORK / "peers.log").write_text("")
+    file, cells = asked.out / "peers.json", {}
+    if file.exists():
+        cells = {key(cell): cell for cell in json.loads(file.read_text())["cells"]}
+    page = report(asked.out, about, list(cells.values()))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, and takes the process along
+    with contextlib.suppress(KeyboardInterrupt):
+        for name, family in selected(asked):
+            wanted = [c for c in family if asked.fresh or "error" in cells.get(key(c), {"error": ""})]
+            for cell in run_cells(python, name, wanted, WORK / "peers.log"):
+                cells[key(cell)] = cell
+                print(told(cell), flush=True)
+                page = report(asked.out, about, list(cells.values()))
+    if cells:
+        (asked.out / "peers.md").write_text(page)
+        plot(asked.out / "peers.png", medians(list(cells.values())))
+        print("\n" + page)
+
+
+if __name__ == "__main__":
+    main()

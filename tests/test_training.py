@@ -1,0 +1,98 @@
+"""What fit trains with: steps by hand against autograd, Adam against torch's, neighbours against scikit-learn's."""
+
+import itertools
+
+import pytest
+import torch
+from sklearn.neighbors import NearestNeighbors
+from torch import nn
+
+from latent_vizae.activations import AbTanh
+from latent_vizae.metrics import trustworthiness
+from latent_vizae.neighbours import nearest, neighbour_layout
+from latent_vizae.steps import Adam, Half
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def network(*sizes, seed=0):
+    layers = []
+    for number, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
+        layers += [AbTanh(inputs)] if number else []
+        layers += [nn.Linear(inputs, outputs)]
+    made = nn.Sequential(*layers)
+    with torch.no_grad():
+        for number, weight in enumerate(made.parameters()):
+            weight.copy_(0.5 * normal(*weight.shape, seed=seed + number))
+    return made
+
+
+@pytest.mark.parametrize("sizes", [(5, 2), (5, 7, 2), (3, 8, 6, 4)])
+def test_steps_by_hand_have_the_slopes_of_autograd(sizes):
+    made, x, slope = network(*sizes), normal(9, sizes[0], seed=50).requires_grad_(), normal(9, sizes[-1], seed=51)
+    expected = torch.autograd.grad((made(x) * slope).sum(), [x, *made.parameters()])
+    Adam([made], 0.1)
+    half = Half(made)
+    with torch.no_grad():
+        assert torch.allclose(half.forward(x), made(x), atol=1e-6)
+        found = [half.backward(slope), *(weight.grad for weight in made.parameters())]
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_steps_without_a_place_for_slopes_say_so():
+    half = Half(network(3, 2))
+    half.forward(normal(4, 3))
+    with pytest.raises(RuntimeError, match="Adam"):
+        half.backward(normal(4, 2))
+
+
+def test_adam_steps_as_torchs_does_and_gives_the_weights_back():
+    ours, theirs = [network(4, 6, 3, seed=9) for _ in range(2)]
+    x, wanted = normal(20, 4, seed=60), normal(20, 3, seed=61)
+    reference = torch.optim.Adam(theirs.parameters(), 0.01, betas=(0.9, 0.98))
+    optimiser, half = Adam([ours], 0.01), Half(ours)
+    for share in (1.0, 0.5, 0.25):
+        reference.param_groups[0]["lr"] = 0.01 * share
+        reference.zero_grad()
+        (theirs(x) - wanted).square().mean().backward()
+        reference.step()
+        with torch.no_grad():
+            half.backward((half.forward(x) - wanted) * (2 / wanted.numel()))
+            optimiser.step(share)
+    optimiser.release()
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-6)
+        assert one.grad is None
+        assert one.untyped_storage().nbytes() == one.numel() * 4
+
+
+def test_nearest_are_scikit_learns():
+    rows, among = normal(300, 6), normal(500, 6, seed=1)
+    distances, indices = nearest(rows, among, 4)
+    expected, where = NearestNeighbors(n_neighbors=4).fit(among.numpy()).kneighbors(rows.numpy())
+    assert (indices.numpy() == where).mean() > 0.999
+    assert torch.allclose(distances, torch.from_numpy(expected).float(), atol=1e-3)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_the_layout_keeps_neighbours_better_than_principal_components(dim):
+    angles = 6 * torch.rand(400, 2, generator=torch.Generator().manual_seed(0))
+    roll = torch.stack([angles[:, 0] * angles[:, 0].cos(), angles[:, 0] * angles[:, 0].sin(), angles[:, 1]], 1)
+    codes = torch.cat([roll, torch.sin(roll)], 1)
+    points, others = neighbour_layout(codes, dim, torch.Generator().manual_seed(0))
+    linear = torch.linalg.svd(codes - codes.mean(0), full_matrices=False)[2][:dim]
+    assert points.shape == (400, dim)
+    assert torch.allclose(points.mean(0), torch.zeros(dim), atol=1e-4)
+    assert others.shape == (400, 15)
+    assert trustworthiness(codes, points) > min(0.99, trustworthiness(codes, codes @ linear.T))
+
+
+@pytest.mark.parametrize("count", [3, 10, 16])
+def test_the_layout_of_few_or_equal_codes_is_finite(count):
+    for codes in (normal(count, 4), normal(2, 4).repeat(count, 1)[:count]):
+        points, others = neighbour_layout(codes, 2, torch.Generator().manual_seed(0))
+        assert torch.isfinite(points).all()
+        assert others.shape == (count, min(15, count - 1))
