@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 import gradio as gr
+from huggingface_hub.utils import httpx
 
-from latent_vizae import certify
+from latent_vizae import certify as measure_trust
 from latent_vizae.demos.jobs import Decoders, fit_map, gather_codes, open_picture, place_picture
 from latent_vizae.demos.maps import Maps
 from latent_vizae.samples import Samples
 
-__all__ = ["add_endpoints", "kindly"]
+__all__ = ["MENDABLE", "add_endpoints", "in_words", "kindly"]
+
+MENDABLE = (ValueError, TypeError, ImportError, OSError, httpx.TransportError)
+"""Errors that a person can mend; others are ours."""
 
 
 def _png(samples: Samples) -> str:
@@ -31,10 +36,17 @@ def kindly(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(*arguments: Any, **keywords: Any) -> Any:
         try:
             return function(*arguments, **keywords)
-        except (ValueError, TypeError, ImportError, OSError) as error:
-            raise gr.Error(str(error), duration=8, print_exception=False) from error
+        except MENDABLE as error:
+            raise gr.Error(in_words(error), duration=8, print_exception=False) from error
 
     return run
+
+
+def in_words(error: BaseException) -> str:
+    """What the page says of an error: a sentence, as text and not as HTML."""
+    if isinstance(error, httpx.TransportError):
+        return "The Hub cannot be reached; try again later."
+    return html.escape(str(error).strip(), quote=False)
 
 
 def add_endpoints(maps: Maps, decoders: Decoders) -> None:
@@ -124,7 +136,7 @@ def add_endpoints(maps: Maps, decoders: Decoders) -> None:
         file = picture["path"] if isinstance(picture, dict) else picture.path
         return place_picture(maps, known(map_id), open_picture(file))
 
-    def certify_(map_id: str = "") -> dict[str, Any]:
+    def certify(map_id: str = "") -> dict[str, Any]:
         """Measure whether a map is one-to-one and locally smooth.
 
         Args:
@@ -134,13 +146,13 @@ def add_endpoints(maps: Maps, decoders: Decoders) -> None:
             statements (verdict and text) and the round-trip errors.
         """
         fitted = maps.get(known(map_id))
-        found = certify(fitted.latent_map.v, fitted.latent_map.decoder, fitted.codes[:1])
+        found = measure_trust(fitted.latent_map.v, fitted.latent_map.decoder, fitted.codes[:1])
         said = [{"verdict": verdict, "text": text} for verdict, text in found.statements()]
         return {"statements": said, "round_trip_rms": found.round_trip_rms, "round_trip_max": found.round_trip_max}
 
     limits: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "fit"}
     for function, name, options in (
         (fit, "fit", limits), (render, "render", {}), (grid, "grid", {}), (path, "path", {}), (place, "place", {}),
-        (certify_, "certify", limits),
+        (certify, "certify", limits),
     ):  # fmt: skip
         gr.api(kindly(function), api_name=name, **options)

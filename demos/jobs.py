@@ -53,7 +53,8 @@ class Decoders:
         key = f"{name} {sorted(options.items())}"
         with self._lock:
             if key not in self._kept:
-                self._kept[key] = load_decoder(name, **options)
+                public = {} if name == "mnist" else {"token": False}  # all visitors share it: not with our login
+                self._kept[key] = load_decoder(name, **options, **public)
                 while len(self._kept) > self._most:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(key)
@@ -184,8 +185,13 @@ def fit_map(
     return FittedMap(title, LatentMap(v, f_d), codes.cpu(), labels, quality(v) + stopped)
 
 
-def load_map(decoders: Decoders, name: Any) -> FittedMap:
+def load_map(decoders: Decoders, name: Any, token: str | bool = False) -> FittedMap:
     """A map of the Hub, with its decoder.
+
+    Args:
+        decoders: kept ones.
+        name: ``user/name``.
+        token: of the visitor; False for none. Never that of the one who runs the page.
 
     Raises:
         ValueError: ``name`` is no id of a repository, or what is there is no map with a decoder of the Hub.
@@ -193,7 +199,7 @@ def load_map(decoders: Decoders, name: Any) -> FittedMap:
     text = name.strip() if isinstance(name, str) else ""
     if not is_repo_id(text):
         raise ValueError(f"A map of the Hub is called user/name, got {text[:80]!r}.")
-    folder, _ = fetch_folder(text, [MODEL_FILE, CONFIG_FILE])
+    folder, _ = fetch_folder(text, [MODEL_FILE, CONFIG_FILE], token=token)
     v = VizAE.from_pretrained(folder)
     if v.source is None:
         raise ValueError(f"The map {text} names no decoder, so it has no images.")

@@ -7,6 +7,7 @@ import json
 import struct
 from typing import Any
 
+import anyio
 import anyio.to_thread
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -18,52 +19,69 @@ __all__ = ["ADDRESS", "live_route"]
 ADDRESS = "/latent-map/live"
 MOST_VISITORS, MOST_CHARACTERS, SILENCE = 256, 4096, 900
 """Sockets at a time, characters of a question, and seconds without one after which a socket is closed."""
+MOST_AT_ONCE = 4
+"""Pictures decoded at a time, of all visitors: slow decoders leave the page's own threads alone, memory is bounded."""
 
 
-def answer(maps: Maps, question: str) -> bytes:
+def answer(maps: Maps, question: str | None) -> bytes:
     """What lies at one point of a map.
 
     Args:
         maps: of this page.
-        question: JSON, ``[map id, point, pin or null]``.
+        question: JSON, ``[map id, point, pin or null]``; None where it was no text.
 
     Returns:
         Length of the header (4 bytes, little endian), the header as JSON (``support, height, width, channels`` and
         ``kind``, "raw" or "jpeg"; or ``error``), the picture.
     """
-    picture = b""
     try:
-        if len(question) > MOST_CHARACTERS:
-            raise ValueError(f"A question has at most {MOST_CHARACTERS} characters.")
-        asked = json.loads(question)
+        asked = json.loads(question) if question is not None else None
         if not isinstance(asked, list) or len(asked) != 3:
-            raise ValueError("A question is a map, a point and a pin.")
+            raise ValueError("A question is a map, a point and a pin, as JSON.")
         _, support, images = maps.images_at(asked[0], [asked[1]], asked[2])
         kind, (picture,) = encoded_images(images)
         shape = dict(zip(("channels", "height", "width"), images.shape[1:], strict=True))
-        header: dict[str, Any] = {**shape, "kind": kind, "support": support[0].item()}
-    except (ValueError, TypeError, RecursionError) as error:
-        header = {"error": str(error)}
+        return _message({**shape, "kind": kind, "support": support[0].item()}, picture)
+    except (json.JSONDecodeError, RecursionError) as error:
+        return _message({"error": f"A question is JSON: {error}."})
+    except (ValueError, TypeError) as error:
+        return _message({"error": str(error)})
+
+
+def _message(header: dict[str, Any], picture: bytes = b"") -> bytes:
     words = json.dumps(header).encode()
     return struct.pack("<I", len(words)) + words + picture
 
 
-def live_route(maps: Maps) -> WebSocketRoute:
+async def _refuse(socket: WebSocket, code: int, words: str) -> None:
+    await socket.send_bytes(_message({"error": words}))
+    await socket.close(code, words)
+
+
+def live_route(maps: Maps, most: int = MOST_VISITORS) -> WebSocketRoute:
     """The route that answers each visitor one question at a time; without it, the page asks as Gradio does."""
     visitors = 0
+    decoding = anyio.CapacityLimiter(MOST_AT_ONCE)
 
     async def live(socket: WebSocket) -> None:
         nonlocal visitors
-        if visitors >= MOST_VISITORS:
-            return await socket.close(1013, "Too many visitors.")
         visitors += 1
         try:
             await socket.accept()
+            if visitors > most:
+                return await _refuse(socket, 1013, "Too many visitors at a time; try again later.")
             while True:
-                question = await asyncio.wait_for(socket.receive_text(), SILENCE)
-                await socket.send_bytes(await anyio.to_thread.run_sync(answer, maps, question))
-        except (WebSocketDisconnect, asyncio.TimeoutError, KeyError, RuntimeError):
-            pass  # gone, silent, or no text: the page opens another
+                message = await asyncio.wait_for(socket.receive(), SILENCE)
+                if message["type"] == "websocket.disconnect":
+                    return
+                question = message.get("text")
+                if len(question or "") > MOST_CHARACTERS:
+                    return await _refuse(socket, 1009, f"A question has at most {MOST_CHARACTERS} characters.")
+                await socket.send_bytes(await anyio.to_thread.run_sync(answer, maps, question, limiter=decoding))
+        except asyncio.TimeoutError:
+            await socket.close(1000, "Silent for long; ask again on a new socket.")
+        except (WebSocketDisconnect, RuntimeError):
+            pass  # gone, while the answer was on its way
         finally:
             visitors -= 1
 

@@ -32,6 +32,8 @@ MOST_POINTS, MOST_DRAWN = 64, 20_000
 MOST_FRAMES, MOST_CORNERS, MOST_SIDE = 64, 32, 20
 SMALL = 64 * 64
 """Pictures of at most so many pixels go as bytes, larger ones as JPEG."""
+MOST_AT_ONCE = 4
+"""Regions and paths decoded at a time, of all visitors: each takes tens of megabytes."""
 REACH = 1.5
 """How far beyond the map one may go."""
 LAYERS = {
@@ -74,6 +76,7 @@ class Maps:
         self._maps: OrderedDict[str, FittedMap] = OrderedDict()
         self._pins: OrderedDict[str, Pin] = OrderedDict()
         self._lock = threading.Lock()
+        self._many = threading.BoundedSemaphore(MOST_AT_ONCE)
 
     def add(self, fitted: FittedMap) -> str:
         """Keep a map; its id."""
@@ -184,7 +187,8 @@ class Maps:
 
     def grid(self, map_id: Any, region: Any, rows: Any = 10, columns: Any = 10, pin: Any = None) -> dict[str, Any]:
         """Samples of interest: `grid_samples` for the page."""
-        samples = self.grid_samples(map_id, region, rows, columns, pin)
+        with self._many:
+            samples = self.grid_samples(map_id, region, rows, columns, pin)
         count = samples.rows or 1
         return {
             "rows": count,
@@ -207,13 +211,14 @@ class Maps:
 
     def path(self, map_id: Any, corners: Any, frames: Any = 24, pin: Any = None) -> dict[str, Any]:
         """A transformation: `path_samples` for the page."""
-        samples = self.path_samples(map_id, corners, frames, pin)
+        with self._many:
+            samples = self.path_samples(map_id, corners, frames, pin)
         return {"points": samples.points.tolist(), "images": _images(samples.images)}
 
     def layer(self, map_id: Any, name: Any) -> dict[str, Any]:
         """A heat map of a 2-D map; computed once."""
         fitted = self.get(map_id)
-        if name not in LAYERS:
+        if not isinstance(name, str) or name not in LAYERS:
             raise ValueError(f"The layers are {', '.join(LAYERS)}.")
         if fitted.latent_map.v.dim != 2:
             return {"side": 0, "values": None, "low": 0.0, "high": 0.0, "text": "Layers are drawn on 2-D maps."}
@@ -291,14 +296,19 @@ def _points(values: Any, dim: int, least: int, most: int) -> Tensor:
         raise ValueError(f"Between {least} and {most} points are taken, got {count}.")
     rows = [value if isinstance(value, list) else [value] for value in values]
     for row in rows:
-        plain = all(type(number) in (int, float) and math.isfinite(number) for number in row)
+        plain = all(_is_finite(number) for number in row)
         if len(row) != dim or not plain:
             raise ValueError(f"A point of this map is {dim} finite numbers.")
     return torch.tensor(rows, dtype=torch.float64).clamp(-REACH, REACH).float()
 
 
+def _is_finite(value: Any) -> bool:
+    """A number that a float holds; a bool is none, and integers may have thousands of digits."""
+    return type(value) in (int, float) and -1e300 < value < 1e300
+
+
 def _number(value: Any, what: str, least: int, most: int) -> int:
-    if type(value) not in (int, float) or not math.isfinite(value) or value != int(value):
+    if not _is_finite(value) or value != int(value):
         raise ValueError(f"The {what} is a whole number, got {str(value)[:40]!r}.")
     if not least <= value <= most:
         raise ValueError(f"The {what} is between {least} and {most}, got {int(value)}.")
@@ -338,5 +348,6 @@ def quality(v: VizAE) -> str:
         return f"{len(v.points)} codes."
     error = v.report.image_error if v.report.image_error_held_out is None else v.report.image_error_held_out
     kind = "" if v.report.image_error_held_out is None else " on codes it has not seen"
-    measured = "" if error is None else f"; image error{kind} {error:.4f} (mean square)"
+    figure = "" if error is None else f"{error:.4f}" if error >= 0.0001 else "below 0.0001"
+    measured = "" if error is None else f"; image error{kind} {figure} (mean square)"
     return f"{v.report.k:,} codes of {v.report.n:,} numbers on {v.dim} dimension{'s' * (v.dim > 1)}{measured}."

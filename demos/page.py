@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from inspect import signature
@@ -13,7 +14,7 @@ import gradio as gr
 import torch
 
 from latent_vizae import load_decoder
-from latent_vizae.demos.api import add_endpoints, kindly
+from latent_vizae.demos.api import MENDABLE, add_endpoints, in_words, kindly
 from latent_vizae.demos.jobs import (
     Decoders,
     certified,
@@ -30,7 +31,12 @@ from latent_vizae.demos.maps import Maps
 
 __all__ = ["build", "launch"]
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "map"
+SCRIPTS = (
+    "core", "pictures", "geometry", "drawing", "live", "samples", "layers", "pins", "tools", "pointer", "keyboard",
+    "start",
+)  # fmt: skip
+"""The map's own JavaScript: one function body, in this order."""
 TITLE = "latent_vizae: a map one can touch"
 SOURCES = [
     ("examples that come with the decoder", "examples"),
@@ -38,25 +44,18 @@ SOURCES = [
     ("codes in a file (.npy, .safetensors)", "codes"),
     ("pictures", "pictures"),
 ]
-CSS = """
-.gradio-container { width: 100% !important; min-width: 0 !important; max-width: 1280px !important;
-  margin: 0 auto !important; }
-.gradio-container .column { min-width: 0 !important; }
-@media (max-width: 640px) { .gradio-container .main { padding: 8px 10px !important; } }
-.lv-head h1 { margin: .2rem 0 .1rem; font-size: 1.5rem; }
-.lv-head p { margin: 0; opacity: .8; }
-"""
+TOKEN = re.compile(r"[A-Za-z0-9_.~+/=-]{1,4096}")
 
 
 def plainly(function: Callable[..., Any], name: str) -> Callable[[Any], dict[str, Any]]:
     """For the map's own calls: Gradio hands several arguments over as one list; an error becomes a sentence."""
-    most = len(signature(function).parameters)
+    needed = [parameter.default is parameter.empty for parameter in signature(function).parameters.values()]
 
     def answer(data: Any) -> dict[str, Any]:
         arguments = data if isinstance(data, list) else [data]
         try:
-            if len(arguments) > most:
-                raise ValueError(f"{name} takes at most {most} values, got {len(arguments)}.")
+            if not sum(needed) <= len(arguments) <= len(needed):
+                raise ValueError(f"{name} takes {sum(needed)} to {len(needed)} values, got {len(arguments)}.")
             result: dict[str, Any] = function(*arguments)
             return result
         except (ValueError, TypeError) as error:
@@ -101,7 +100,8 @@ def build() -> gr.Blocks:
 
         try:
             progress(0, desc="load the decoder")
-            options = {} if decoder.strip() == "mnist" or not image_size else {"image_size": int(image_size)}
+            sized = decoder.strip().startswith("diffusers:") and image_size
+            options = {"image_size": int(image_size)} if sized else {}
             f_d = decoders.get(decoder, **options)
             progress(0, desc="gather codes")
             codes, known = gather_codes(
@@ -110,8 +110,8 @@ def build() -> gr.Blocks:
             fitted = fit_map(
                 f_d, codes, known, int(dim), int(seed), told, f"{len(codes):,} codes of {decoder.strip()}"
             )
-        except (ValueError, TypeError, ImportError, OSError) as error:
-            raise gr.Error(str(error), duration=8, print_exception=False) from error
+        except MENDABLE as error:
+            raise gr.Error(in_words(error), duration=8, print_exception=False) from error
         finally:
             stops.pop(request.session_hash or "", None)
         maps.add(fitted)
@@ -132,8 +132,8 @@ def build() -> gr.Blocks:
         return {"id": map_id, "pin": place_picture(maps, map_id, open_picture(file))}
 
     @kindly
-    def load_(name: str) -> tuple[Any, ...]:
-        fitted = load_map(decoders, name)
+    def load_(name: str, login: gr.OAuthToken | None) -> tuple[Any, ...]:
+        fitted = load_map(decoders, name, False if login is None else login.token)
         maps.add(fitted)
         return {"id": fitted.id, "pin": None}, fitted.id, f"**{fitted.title}**\n\n{fitted.text}", certified(fitted)
 
@@ -148,6 +148,8 @@ def build() -> gr.Blocks:
             raise ValueError(
                 "A token of yours is needed to push (or log in, on a Space); it is used once and not kept."
             )
+        if not TOKEN.fullmatch(token):  # or the client would complain of the header, with the token in its words
+            raise ValueError("A token is one word of letters, digits and _, as hf_...; this one is not.")
         fitted = maps.get(map_id)
         address = fitted.latent_map.v.push_to_hub(
             repo.strip(), fitted.latent_map.decoder, private=private, token=token
@@ -168,7 +170,7 @@ def build() -> gr.Blocks:
             value={"id": start.id, "pin": None},
             html_template=(HERE / "map.html").read_text(encoding="utf-8"),
             css_template=(HERE / "map.css").read_text(encoding="utf-8"),
-            js_on_load=(HERE / "map.js").read_text(encoding="utf-8"),
+            js_on_load="\n".join((HERE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS),
             server_functions=calls,
             apply_default_css=False,
             elem_id="lv",
@@ -200,7 +202,9 @@ def build() -> gr.Blocks:
                         info="mnist, diffusers:user/name or hub:user/name",
                         elem_id="lv-decoder",
                     )
-                    image_size = gr.Number(64, label="Image size", info="of a diffusers autoencoder", precision=0)
+                    image_size = gr.Number(
+                        64, label="Image size", info="of a diffusers autoencoder", precision=0, elem_id="lv-size"
+                    )
                     dim = gr.Radio([1, 2, 3], value=2, label="Dimensions of the map", elem_id="lv-dim")
                 with gr.Row():
                     source = gr.Dropdown(SOURCES, value="examples", label="Codes", elem_id="lv-source")
@@ -211,7 +215,9 @@ def build() -> gr.Blocks:
                         200, label="How many", minimum=1, maximum=20_000, precision=0, elem_id="lv-count"
                     )
                     seed = gr.Number(0, label="Seed", minimum=0, precision=0)
-                files = gr.File(label="Codes or pictures", file_count="multiple", type="filepath")
+                files = gr.File(
+                    label="Codes or pictures", file_count="multiple", type="filepath", height=150, elem_id="lv-codes"
+                )
                 with gr.Row():
                     go = gr.Button("Fit", variant="primary", elem_id="lv-fit")
                     cancel = gr.Button("Cancel, keep the best so far", elem_id="lv-cancel")
@@ -227,7 +233,7 @@ def build() -> gr.Blocks:
             with gr.Tab("Keep"):
                 gr.Markdown("The map v as a folder, and pictures, animation and codes of what is selected on it.")
                 prepare = gr.Button("Prepare files", elem_id="lv-prepare")
-                kept = gr.File(label="Files", file_count="multiple", interactive=False, elem_id="lv-files")
+                kept = gr.File(label="Files", file_count="multiple", interactive=False, height=150, elem_id="lv-files")
                 prepare.click(pack_, [map_id, selection], kept, api_visibility="private")
                 with gr.Row():
                     name = gr.Textbox(label="Load a map of the Hub", placeholder="user/name", elem_id="lv-name")
@@ -238,11 +244,11 @@ def build() -> gr.Blocks:
                     token = gr.Textbox(
                         label="Your token", type="password", info="used once, not kept", elem_id="lv-token"
                     )
-                    private = gr.Checkbox(True, label="private")
+                    private = gr.Checkbox(True, label="private", elem_id="lv-private")
                     push = gr.Button("Push", elem_id="lv-push")
-                    if "SPACE_ID" in os.environ:
-                        gr.LoginButton()
-                pushed = gr.Markdown()
+                    if "OAUTH_CLIENT_ID" in os.environ:  # a Space with hf_oauth in its front matter
+                        gr.LoginButton(elem_id="lv-login")
+                pushed = gr.Markdown(elem_id="lv-pushed")
                 push.click(push_, [map_id, repo, private, token], [pushed, token], api_visibility="private")
         add_endpoints(maps, decoders)
     demo.queue(max_size=32, default_concurrency_limit=4)
@@ -256,7 +262,7 @@ def launch(demo: gr.Blocks, port: int | None = None, share: bool = False, **opti
     return demo.launch(
         server_port=port,
         share=share,
-        css=CSS,
+        css=(HERE / "page.css").read_text(encoding="utf-8"),
         max_file_size="64mb",
         show_error=True,
         app_kwargs={"routes": [demo.live_route]},

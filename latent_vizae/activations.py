@@ -39,7 +39,8 @@ class AbTanh(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply ``exp(log_scale) * tanh(x - location)`` elementwise."""
-        scale, location = self.log_scale.exp(), self.location
+        scale: Tensor = self.log_scale.exp()
+        location: Tensor = self.location
         if self.num_parameters > 1 and x.dim() > 2:
             shape = (-1,) + (1,) * (x.dim() - 2)
             scale, location = scale.view(shape), location.view(shape)

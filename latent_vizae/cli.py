@@ -385,6 +385,7 @@ def paper(
 def demo(
     port: Annotated[Optional[int], typer.Option(help="By default the first free one from 7860 on.")] = None,  # noqa: UP045
     share: Annotated[bool, typer.Option("--share", help="A public address for 72 hours, through Gradio.")] = False,
+    mcp: Annotated[bool, typer.Option("--mcp", help="Offer the endpoints to agents (needs the extra `mcp`).")] = False,
 ) -> None:
     """Open a map that one can touch, in the browser (needs the extra `demo`).
 
@@ -394,7 +395,8 @@ def demo(
     """
     if importlib.util.find_spec("gradio") is None:
         raise ImportError('The demo needs: pip install "latent-vizae[demo]".')
-    options = [*([] if port is None else ["--port", str(port)]), *(["--share"] if share else [])]
+    options = [] if port is None else ["--port", str(port)]
+    options += [flag for flag, given in (("--share", share), ("--mcp", mcp)) if given]
     # A process of its own: the number of threads is read before torch is imported.
     environment = {"OMP_NUM_THREADS": "1", "GRADIO_ANALYTICS_ENABLED": "False", **os.environ}
     os.execve(sys.executable, [sys.executable, "-m", "latent_vizae.demos.app", *options], environment)

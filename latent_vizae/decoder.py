@@ -230,7 +230,8 @@ def decode_images(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
     if len(codes) == 1:
         return first
     images = first.new_empty((len(codes), *first.shape[1:]))
-    for start in range(0, len(codes), size):
+    images[:1] = first
+    for start in range(1, len(codes), size):
         batch = _check_range(_call(decoder, codes[start : start + size]))
         if batch.shape[1:] != first.shape[1:]:
             raise ValueError(

@@ -38,17 +38,15 @@ def _perceptron(sizes: list[int]) -> nn.Sequential:
 @torch.no_grad()
 def _through(network: nn.Sequential, x: Tensor) -> Tensor:
     """``network(x)`` in two operations a layer: an abTanh's location goes into the bias before it, its scale after."""
-    scale: Tensor | None = None
-    linears, bends = list(network)[::2], list(network)[1::2]
-    if not all(type(bend) is AbTanh for bend in bends):
+    linears = [layer for layer in network if isinstance(layer, nn.Linear)]
+    bends = [layer for layer in network if isinstance(layer, AbTanh)]
+    if len(linears) != len(bends) + 1 or len(network) != 2 * len(bends) + 1:
         return cast(Tensor, network(x))  # somebody's own layers
-    for linear, bend in itertools.zip_longest(linears, bends):
-        weight = linear.weight if scale is None else linear.weight * scale
-        bias = linear.bias if bend is None else linear.bias - bend.location
-        x = torch.addmm(bias, x, weight.T)
-        if bend is not None:
-            x, scale = x.tanh_(), bend.log_scale.exp()
-    return x
+    weight: Tensor = linears[0].weight
+    for linear, bend, following in zip(linears, bends, linears[1:], strict=False):
+        x = torch.addmm(linear.bias - bend.location, x, weight.T).tanh_()
+        weight = following.weight * bend.log_scale.exp()
+    return torch.addmm(linears[-1].bias, x, weight.T)
 
 
 class VizAE(nn.Module):

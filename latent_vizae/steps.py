@@ -55,7 +55,7 @@ class Half:
         return slope
 
 
-def _gradient(weight: nn.Parameter) -> Tensor:
+def _gradient(weight: Tensor) -> Tensor:
     if weight.grad is None:
         raise RuntimeError("Half.backward needs weights with gradients: make an Adam of them first.")
     return weight.grad

@@ -65,3 +65,30 @@ def linear():
         return lambda z: (0.5 + z.flatten(1) @ weight).clamp(0, 1).reshape(len(z), 1, 4, -1)
 
     return make
+
+
+# The page in a browser: one page for all modules that need no other, one browser a module, a visitor a test.
+
+
+@pytest.fixture(scope="module")
+def address():
+    from serving import shared_page
+
+    return shared_page()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from serving import browsing
+
+    with browsing() as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser, address):
+    """A fresh visitor, the map before him; at the end nothing may have gone wrong or out."""
+    from serving import visiting
+
+    with visiting(browser, address) as page:
+        yield page

@@ -2,48 +2,84 @@
 
 from __future__ import annotations
 
+import atexit
+import io
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+READY = '[data-state="ready"]'
+STATS = "[...document.querySelectorAll('*')].find(e => e.__lv).__lv"
+
+
+class Address(str):
+    """Where a page runs; its process, and the file with what it printed."""
+
+    pid: int
+    log: Path
 
 
 @contextmanager
-def serving(*command: str, cwd=None) -> Iterator[str]:
+def serving(*command: str, cwd=None, environment: Mapping[str, str] | None = None) -> Iterator[Address]:
     """Run ``latent-vizae demo`` (or another command, to which the port is added); its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = command or (sys.executable, "-m", "latent_vizae.cli", "demo")
-    address = f"http://127.0.0.1:{port}/"
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
-    process = subprocess.Popen(
-        [*command, "--port", str(port)], cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    try:
-        for _ in range(240):
-            if process.poll() is not None:
-                raise RuntimeError(f"the page ended: {process.stdout.read().decode()}")
-            try:
-                with urllib.request.urlopen(address, timeout=5):
-                    break
-            except OSError:
-                time.sleep(0.25)
-        yield address
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
+    offline = {"HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
+    with tempfile.TemporaryDirectory() as folder:
+        address = Address(f"http://127.0.0.1:{port}/")
+        address.log = Path(folder) / "log"
+        with address.log.open("wb") as log:
+            process = subprocess.Popen(
+                [*command, "--port", str(port)],
+                cwd=cwd, env={**os.environ, **offline, **(environment or {})}, stdout=log, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        address.pid = process.pid
+        try:
+            for _ in range(240):
+                if process.poll() is not None:
+                    raise RuntimeError(f"the page ended: {address.log.read_text()}")
+                try:
+                    with urllib.request.urlopen(address, timeout=5):
+                        break
+                except OSError:
+                    time.sleep(0.25)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+@cache
+def shared_page(*command: str) -> Address:
+    """One such page for all tests of this process; it ends with it."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(serving(*command))
+
+
+def host_page() -> Address:
+    """The page with a slow decoder, and a host that sets the map's value."""
+    return shared_page(sys.executable, str(Path(__file__).parent / "host_page.py"))
 
 
 @contextmanager
@@ -55,3 +91,108 @@ def browsing() -> Iterator:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
+
+
+@contextmanager
+def visiting(browser, address: str, **options) -> Iterator:
+    """A fresh visitor, with the map before him; at the end nothing may have gone wrong or out."""
+    context = browser.new_context(**{"viewport": {"width": 1280, "height": 1000}, **options})
+    page = context.new_page()
+    wrong, outside = [], []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: outside.append(request.url) if not is_here(request.url) else None)
+    page.goto(address)
+    page.wait_for_selector(READY, timeout=30_000)
+    yield page
+    context.close()
+    assert (wrong, outside) == ([], [])
+
+
+def is_here(url: str) -> bool:
+    return url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:"))
+
+
+# What a test does on the page, and sees.
+
+
+def pixels(page, selector: str) -> np.ndarray:
+    """What a canvas shows, (H, W, 4)."""
+    page.locator(selector).first.scroll_into_view_if_needed()
+    return np.asarray(Image.open(io.BytesIO(page.locator(selector).first.screenshot())).convert("RGBA")).astype(int)
+
+
+def changed(page, selector: str, before: np.ndarray, share: float = 0.001, seconds: float = 20) -> np.ndarray:
+    """Wait until more than a share of a canvas's pixels is another than before; its pixels."""
+    until = time.monotonic() + seconds
+    while True:
+        now = pixels(page, selector)
+        if now.shape != before.shape or (np.abs(now - before).max(2) > 24).mean() > share:
+            return now
+        assert time.monotonic() < until, f"{selector} has not changed"
+        page.wait_for_timeout(100)
+
+
+def spot(page, x: float, y: float) -> tuple[float, float]:
+    """Where a place of the map's canvas is, x and y from 0 to 1."""
+    page.locator(".lv-map canvas").first.scroll_into_view_if_needed()
+    box = page.locator(".lv-map canvas").first.bounding_box()
+    return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+
+def place(page, x: float, y: float) -> tuple[float, float]:
+    """Which place of a 2-D map lies there, while all of it is shown."""
+    box = page.locator(".lv-map canvas").first.bounding_box()
+    unit = min(box["width"], box["height"]) / 2.12
+    return (x - 0.5) * box["width"] / unit, (0.5 - y) * box["height"] / unit
+
+
+def drag(page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    page.mouse.move(*spot(page, *start))
+    page.mouse.down()
+    page.mouse.move(*spot(page, *end), steps=8)
+    page.mouse.up()
+
+
+def at(page) -> list[float]:
+    """The place whose picture is shown."""
+    return [float(value) for value in page.locator(READY).first.get_attribute("data-at").split(",")]
+
+
+def readout(page) -> list[float]:
+    """The place that the page says in words."""
+    words = page.locator(".lv-at").inner_text().replace("\N{MINUS SIGN}", "-")
+    return [float(number) for number in re.findall(r"-?\d+\.\d+", words)]
+
+
+def decodes(page) -> int:
+    return int(page.locator(READY).first.get_attribute("data-decodes") or 0)
+
+
+def more_decodes(page, before: int) -> None:
+    """Wait for another picture."""
+    page.wait_for_function(
+        "before => Number(document.querySelector('[data-state=ready]').dataset.decodes || 0) > before", arg=before
+    )
+
+
+def hover(page, x: float, y: float) -> None:
+    """Point there, and wait for the picture of that very place."""
+    before = decodes(page)
+    page.mouse.move(*spot(page, x, y))
+    page.wait_for_function(
+        """before => { const { decodes, asked, at } = document.querySelector('[data-state=ready]').dataset;
+        return Number(decodes || 0) > before && asked === at; }""",
+        arg=before,
+    )
+
+
+def fit_on_page(page, count: int, dim: int, seconds: float = 120) -> None:
+    """Fit a map of the bundled examples, as a visitor does."""
+    page.get_by_role("tab", name="Fit a map").click()
+    page.locator("#lv-count input").fill(str(count))
+    page.locator("#lv-count input").press("Tab")
+    page.locator("#lv-dim").get_by_label(str(dim)).check()
+    page.locator("#lv-fit").click()
+    page.locator(f'#lv [data-dim="{dim}"], #lv[data-dim="{dim}"]').first.wait_for(timeout=1000 * seconds)
+    page.get_by_text(f"{count} codes of mnist").first.wait_for(timeout=1000 * seconds)

@@ -236,7 +236,8 @@ def test_a_fit_tells_how_far_it_is_and_stops_at_a_word(f_d):
             raise KeyboardInterrupt
 
     fitted = jobs.fit_map(f_d, codes, labels, 2, 0, stop_at_100, "sixty")
-    assert told[0] == (1, 1000, "fit")
+    assert (told[0][0], told[0][2]) == (1, "fit")
+    assert told[0][1] > 100
     assert len(told) == 100
     assert "Stopped early" in fitted.text
     assert fitted.latent_map.v.points.abs().max() <= 1.001

@@ -250,8 +250,15 @@ class ZooGenerator(nn.Module):
         generator.load_state_dict(read_weights(weights, generator.state_dict()), strict=True, assign=True)
         if any(tensor.is_meta for tensor in (*generator.parameters(), *generator.buffers())):
             raise ValueError(f"{name} keeps tensors outside of its state dict: an architecture of the zoo must not.")
-        generator = generator.to(memory_format=torch.channels_last)  # convolutions in two thirds of the time on a CPU
+        in_the_order_of_pixels(generator)
         return generator.eval().requires_grad_(False)
+
+
+def in_the_order_of_pixels(module: nn.Module) -> None:
+    """Lay the weights of convolutions out channels last: on a CPU they then take two thirds of the time."""
+    for weight in module.parameters():
+        if weight.dim() == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
 
 
 def _check_known(name: str, where: Path) -> None:

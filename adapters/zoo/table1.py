@@ -10,11 +10,10 @@ which has a sigmoid. "valid" is no padding, "same" keeps (or, at stride 2, doubl
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from latent_vizae.activations import AbTanh
-from latent_vizae.adapters.zoo.base import ZooGenerator, architecture
+from latent_vizae.adapters.zoo.base import ZooGenerator, architecture, in_the_order_of_pixels
 
 __all__ = ["Table1Autoencoder"]
 
@@ -64,7 +63,7 @@ class Table1Autoencoder(ZooGenerator):
                 nn.init.xavier_uniform_(layer.weight)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
-        self.to(memory_format=torch.channels_last)
+        in_the_order_of_pixels(self)
 
     def encode(self, images: Tensor) -> Tensor:
         """Images (B, 1, 28, 28) in [0, 1] to codes (B, 10), f_e."""

@@ -1,0 +1,183 @@
+// What the map's canvas shows: the codes beneath, and over them what a visitor does.
+
+const base = document.createElement("canvas");
+let dirty = false, baseDirty = true, theme = {};
+
+function redraw(all = false) {
+  baseDirty ||= all;
+  if (dirty) return;
+  dirty = true;
+  requestAnimationFrame(() => { dirty = false; draw(); });
+}
+
+function readTheme() {
+  const style = getComputedStyle(q(".lv-map")), rgb = (style.backgroundColor.match(/[\d.]+/g) || [255, 255, 255]).map(Number);
+  theme = { paper: style.backgroundColor, ink: style.color, accent: getComputedStyle(element).accentColor, dark: rgb[0] * 0.3 + rgb[1] * 0.59 + rgb[2] * 0.11 < 128 };
+  element.dataset.theme = theme.dark ? "dark" : "light";
+}
+
+const palette = () => (theme.dark ? DARK : LIGHT);
+const colour = (index) => palette()[S.labels ? S.ranks[index] % palette().length : 0];
+
+function draw() {
+  const canvas = mapCanvas();
+  if (!canvas || !canvas.clientWidth || !element.isConnected) return;
+  box.w = canvas.clientWidth; box.h = canvas.clientHeight;
+  if (baseDirty || base.width !== canvas.width) {
+    baseDirty = false;
+    base.style.width = box.w + "px";
+    drawBase(fitCanvas(base, box.w, box.h));
+  }
+  const ctx = fitCanvas(canvas, box.w, box.h);
+  ctx.drawImage(base, 0, 0, box.w, box.h);
+  if (S.map) drawOver(ctx, projector());
+}
+
+function drawBase(ctx) {
+  ctx.fillStyle = theme.paper; ctx.fillRect(0, 0, box.w, box.h);
+  if (!S.map) return;
+  const project = projector();
+  drawHeat(ctx, project);
+  drawFrame(ctx, project);
+  if (dim() === 1) drawRug(ctx, project); else drawPoints(ctx, project);
+  drawThumbs(ctx, project);
+}
+
+function drawHeat(ctx, project) {
+  if (!S.layer || dim() !== 2) return;
+  const [x0, y0] = project([-1, 1]), [x1, y1] = project([1, -1]);
+  ctx.globalAlpha = theme.dark ? 0.6 : 0.5; ctx.imageSmoothingEnabled = true;
+  ctx.drawImage(S.layer.picture, x0, y0, x1 - x0, y1 - y0);
+  ctx.globalAlpha = 1;
+}
+
+function trace(ctx, project, corners, close) {
+  ctx.beginPath();
+  corners.forEach((p, i) => { const [x, y] = project(p); if (i) ctx.lineTo(x, y); else ctx.moveTo(x, y); });
+  if (close) ctx.closePath();
+}
+
+function drawFrame(ctx, project) {
+  ctx.strokeStyle = theme.ink; ctx.lineWidth = 1; ctx.globalAlpha = 0.22;
+  const line = (corners, close) => { trace(ctx, project, corners, close); ctx.stroke(); };
+  if (dim() === 1) line([[-1], [1]]);
+  if (dim() === 2) { line([[-1, -1], [1, -1], [1, 1], [-1, 1]], true); ctx.globalAlpha = 0.1; line([[-1, 0], [1, 0]]); line([[0, -1], [0, 1]]); }
+  if (dim() === 3) for (const a of [-1, 1]) { line([[-1, -1, a], [1, -1, a], [1, 1, a], [-1, 1, a]], true); for (const b of [-1, 1]) line([[a, b, -1], [a, b, 1]]); }
+  ctx.globalAlpha = 1;
+}
+
+function* visible(project, margin = 4) { // [index, x, y, depth] of the codes in view, far ones first in 3-D
+  const n = S.count, d = dim(), p = new Array(d);
+  const order = d === 3 ? depthOrder(project) : null;
+  for (let m = 0; m < n; m++) {
+    const i = order ? order[m] : m;
+    if (S.labels && S.hidden.has(S.labels[i])) continue;
+    for (let c = 0; c < d; c++) p[c] = S.points[i * d + c];
+    const [x, y, z] = project(p);
+    if (x > -margin && y > -margin && x < box.w + margin && y < box.h + margin) yield [i, x, y, z];
+  }
+}
+
+function depthOrder(project) {
+  const z = Float32Array.from({ length: S.count }, (_, i) => project([S.points[3 * i], S.points[3 * i + 1], S.points[3 * i + 2]])[2]);
+  return Uint32Array.from(z.keys()).sort((a, b) => z[a] - z[b]);
+}
+
+function dot(fill, radius) { // a round point drawn once and stamped
+  const ratio = window.devicePixelRatio || 1, side = Math.ceil((radius + 1.5) * 2 * ratio), stamp = document.createElement("canvas");
+  stamp.width = stamp.height = side;
+  const ctx = stamp.getContext("2d");
+  ctx.beginPath(); ctx.arc(side / 2, side / 2, radius * ratio, 0, 7);
+  ctx.fillStyle = fill; ctx.fill();
+  ctx.lineWidth = ratio * (radius > 2.4 ? 0.9 : 0); ctx.strokeStyle = theme.paper; if (ctx.lineWidth && radius > 2.4) ctx.stroke();
+  return stamp;
+}
+
+function drawPoints(ctx, project) {
+  const crowd = Math.sqrt(S.count) / S.view.zoom, radius = clamp(box.w / (crowd * 5.5), 1.1, 5.5), ratio = window.devicePixelRatio || 1;
+  const stamps = new Map();
+  for (const [i, x, y, z] of visible(project)) {
+    const fill = colour(i);
+    if (!stamps.has(fill)) stamps.set(fill, dot(fill, radius));
+    const stamp = stamps.get(fill), scale = dim() === 3 ? 0.85 + 0.25 * z : 1, side = stamp.width / ratio * scale;
+    ctx.globalAlpha = dim() === 3 ? clamp(1.05 - 1.5 * Math.abs(S.points[3 * i + S.plane.axis] - S.plane.depth), 0.16, 1) : 0.9; // 3-D: solid near the plane
+    ctx.drawImage(stamp, x - side / 2, y - side / 2, side, side);
+  }
+  ctx.globalAlpha = 1;
+}
+
+function drawRug(ctx, project) { // one lane per label, as ticks about the line
+  const lanes = S.labels ? S.order.length : 1, reach = box.h * 0.8, height = Math.max(4, reach / lanes);
+  ctx.globalAlpha = 0.75;
+  for (const [i, x] of visible(project)) {
+    const lane = S.labels ? S.ranks[i] : 0;
+    ctx.fillStyle = colour(i);
+    ctx.fillRect(x - 0.7, box.h / 2 - reach / 2 + lane * height + 1, 1.4, height - 2);
+  }
+  ctx.globalAlpha = 1;
+}
+
+function drawThumbs(ctx, project) {
+  for (const { index, side } of S.shownThumbs) {
+    const tile = S.thumbs.get(index), d = dim();
+    if (!tile || (S.labels && S.hidden.has(S.labels[index]))) continue;
+    const [x, y] = project(Array.from(S.points.subarray(index * d, index * d + d)));
+    ctx.fillStyle = colour(index);
+    ctx.beginPath(); ctx.roundRect(x - side / 2 - 2, y - side / 2 - 2, side + 4, side + 4, 4); ctx.fill();
+    ctx.imageSmoothingEnabled = !isSmall(tile);
+    ctx.drawImage(tile, x - side / 2, y - side / 2, side, side);
+  }
+}
+
+function haloed(ctx, width, colourOf, alpha = 1) { // a line that reads on any ground
+  ctx.globalAlpha = alpha; ctx.lineJoin = ctx.lineCap = "round";
+  ctx.strokeStyle = theme.paper; ctx.lineWidth = width + 2.5; ctx.stroke();
+  ctx.strokeStyle = colourOf; ctx.lineWidth = width; ctx.stroke(); ctx.globalAlpha = 1;
+}
+
+function drawOver(ctx, project) {
+  if (dim() === 3) drawPlane(ctx, project);
+  if (S.region) drawArea(ctx, project, S.region.corners);
+  if (S.drag && S.drag.kind === "box") drawArea(ctx, project, [S.drag.from, S.drag.to]);
+  if (S.film) { trace(ctx, project, S.film.points); haloed(ctx, 2.5, theme.accent); }
+  if (S.draft.length) drawDraft(ctx, project);
+  S.pins.forEach((pin, i) => drawPin(ctx, project(pin.point), i + 1, pin.key === S.chosen));
+  if (S.film) drawDot(ctx, project(S.film.points[frame()]), 7);
+  if (S.mark) drawCrosshair(ctx, project(S.mark));
+}
+
+function drawArea(ctx, project, corners) {
+  const shape = corners.length === 2 ? outline(corners[0], corners[1]) : corners;
+  if (dim() === 1) { const [a] = project(shape[0]), [b] = project(shape[1]); ctx.beginPath(); ctx.rect(Math.min(a, b), 4, Math.abs(b - a), box.h - 8); } else trace(ctx, project, shape, true);
+  ctx.fillStyle = theme.accent; ctx.globalAlpha = 0.14; ctx.fill(); ctx.globalAlpha = 1;
+  haloed(ctx, 2, theme.accent);
+}
+
+function drawPlane(ctx, project) {
+  trace(ctx, project, [onPlane(-1, -1), onPlane(1, -1), onPlane(1, 1), onPlane(-1, 1)], true);
+  ctx.fillStyle = theme.accent; ctx.globalAlpha = 0.1; ctx.fill();
+  ctx.globalAlpha = 0.8; ctx.strokeStyle = theme.accent; ctx.lineWidth = 1.5; ctx.stroke(); ctx.globalAlpha = 1;
+}
+
+function drawDraft(ctx, project) {
+  const corners = S.cursor && S.drag?.kind !== "line" ? [...S.draft, S.cursor] : S.draft;
+  trace(ctx, project, corners); haloed(ctx, 2, theme.accent);
+  if (S.drag?.kind !== "line") S.draft.forEach((p) => drawDot(ctx, project(p), 5));
+}
+
+function drawDot(ctx, [x, y], radius) {
+  ctx.beginPath(); ctx.arc(x, y, radius, 0, 7); ctx.fillStyle = theme.accent; ctx.fill(); ctx.lineWidth = 2; ctx.strokeStyle = theme.paper; ctx.stroke();
+}
+
+function drawPin(ctx, [x, y], number, chosen) {
+  ctx.beginPath(); ctx.moveTo(x, y); ctx.lineTo(x - 7, y - 13); ctx.arc(x, y - 18, 10, 2.4, 0.74); ctx.closePath();
+  ctx.fillStyle = chosen ? theme.accent : theme.ink; ctx.fill(); ctx.lineWidth = 1.5; ctx.strokeStyle = theme.paper; ctx.stroke();
+  ctx.fillStyle = theme.paper; ctx.font = "600 11px system-ui, sans-serif"; ctx.textAlign = "center"; ctx.textBaseline = "middle"; ctx.fillText(String(number), x, y - 18);
+}
+
+function drawCrosshair(ctx, [x, y]) {
+  ctx.beginPath();
+  for (const [a, b] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) { ctx.moveTo(x + a * 6, y + b * 6); ctx.lineTo(x + a * 15, y + b * 15); }
+  ctx.moveTo(x + 6, y); ctx.arc(x, y, 6, 0, 7);
+  haloed(ctx, 1.8, theme.ink);
+}

@@ -1,0 +1,56 @@
+// Keys.
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+
+function keyDown(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const used = onMap(event) ? mapKey(event) : event.target === q(".lv-grid canvas") ? gridKey(event) : event.target.classList.contains("lv-tool") && toolKey(event);
+  if (used) event.preventDefault();
+}
+
+function mapKey(event) {
+  const { key } = event;
+  if (!S.map) return false;
+  if (ARROWS[key]) return moveCursor(ARROWS[key], event.shiftKey ? 0.01 : 0.05);
+  if (key === "+" || key === "=" || key === "-") { zoomAt(...cursorSpot(), key === "-" ? 1 / 1.4 : 1.4); return true; }
+  if (key === "0") { fit(); return true; }
+  if (key === "Enter") { if (S.draft.length >= 2) finish(); else pinHere(); return true; }
+  if (key === " ") { if (S.tool === "region" || S.tool === "path") addCorner(S.cursor); else pinHere(); return true; }
+  if (key === "Escape") { clearAll(); return true; }
+  if (dim() === 3 && (key === "PageUp" || key === "PageDown")) { setDepth(S.plane.depth + (key === "PageUp" ? 0.05 : -0.05)); return true; }
+  return false;
+}
+
+const cursorSpot = () => projector()(S.cursor || new Array(dim()).fill(0));
+
+function moveCursor([dx, dy], step) {
+  const p = [...(S.cursor || new Array(dim()).fill(0))], [i, j] = dim() === 3 ? planeAxes() : [0, 1], size = step / Math.sqrt(S.view.zoom);
+  p[i] = clamp(p[i] + dx * size);
+  if (dim() > 1) p[j] = clamp(p[j] + dy * size); else p[0] = clamp(p[0] + dy * size);
+  if (S.film) play(false);
+  look(p); follow(); announce();
+  return true;
+}
+
+function follow() { // keeps the cursor in view when zoomed in
+  const [x, y] = cursorSpot(), m = 24, dx = Math.min(0, x - m) + Math.max(0, x - box.w + m), dy = Math.min(0, y - m) + Math.max(0, y - box.h + m);
+  if (dx || dy) panBy(dx / unit(), -dy / unit());
+}
+
+function gridKey(event) {
+  const { region } = S, step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -(region?.cols || 0), ArrowDown: region?.cols || 0 }[event.key];
+  if (!region || !region.tiles) return false;
+  if (step) { const next = S.cell < 0 ? 0 : S.cell + step; if (next >= 0 && next < region.tiles.length) chooseCell(next); announce(); return true; }
+  if (event.key === "Enter" || event.key === " ") { pinCell(); return true; }
+  return false;
+}
+
+function pinCell() { if (S.cell >= 0) { addPin(S.region.points[S.cell], S.region.tiles[S.cell]); say("Pinned picture " + S.pins.length + "."); } }
+
+function toolKey(event) {
+  const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+  if (!by) return false;
+  const all = [...element.querySelectorAll(".lv-tool")], next = all[(all.indexOf(event.target) + by + all.length) % all.length];
+  setTool(next.dataset.tool); next.focus();
+  return true;
+}

@@ -1,0 +1,63 @@
+// What lies beneath the codes or instead of them: layers, thumbnails, the line of pictures of a 1-D map.
+
+async function setLayer(name) {
+  S.layerName = name; S.layer = null; redraw(true); show(".lv-heat", false);
+  q(".lv-layer").value = name;
+  if (q(".lv-status").dataset.kind === "wait") say("", "none");
+  if (name === "none" || !S.map || dim() !== 2) return;
+  const reply = await ask("layer", S.map.id, name);
+  if (!reply || !reply.values || name !== S.layerName) return;
+  const values = bytes(reply.values), shades = new Uint8Array(values.length * 3);
+  values.forEach((v, i) => shades.set(shade(v / 255), i * 3));
+  S.layer = { picture: rawTile(shades, 0, reply.side, reply.side, 3) };
+  text(".lv-heat-text", reply.text || ""); text(".lv-low", figure(reply.low)); text(".lv-high", figure(reply.high));
+  show(".lv-heat", true); redraw(true);
+}
+
+const figure = (x) => (typeof x === "number" ? String(Number(x.toPrecision(3))) : String(x ?? ""));
+
+function shade(t) {
+  const at = t * (HEAT.length - 1), i = Math.min(HEAT.length - 2, Math.floor(at)), f = at - i;
+  return HEAT[i].map((low, c) => low + (HEAT[i + 1][c] - low) * f);
+}
+
+const refreshThumbs = later(90, latestWins(async () => {
+  if (!S.map || dim() === 1) return;
+  S.shownThumbs = placeThumbs();
+  redraw(true);
+  const missing = S.shownThumbs.map((t) => t.index).filter((i) => !S.thumbs.has(i));
+  if (!missing.length) return;
+  const reply = await ask("thumbs", S.map.id, missing);
+  if (!reply) return;
+  if (S.thumbs.size > 2000) S.thumbs.clear();
+  (await tiles(reply.images)).forEach((tile, i) => S.thumbs.set(missing[i], tile));
+  redraw(true);
+}));
+
+function placeThumbs() { // at most 40 codes in view, none over another; those shown before stay
+  if (S.view.zoom < 1.6 && S.count > 60) return [];
+  const side = Math.round(clamp(22 + 9 * Math.log2(S.view.zoom * (S.count > 60 ? 1 : 2)), 28, 60)), chosen = [];
+  const inView = [...visible(projector(), -side / 2)], before = new Set(S.shownThumbs.map((t) => t.index));
+  if (dim() === 3) inView.reverse(); // near ones first
+  inView.sort((a, b) => before.has(b[0]) - before.has(a[0]));
+  for (const [index, x, y] of inView) {
+    if (chosen.length >= 40) break;
+    if (chosen.every((c) => Math.max(Math.abs(c.x - x), Math.abs(c.y - y)) > side + 8)) chosen.push({ index, x, y, side });
+  }
+  return chosen;
+}
+
+// ---------------------------------------------------------------- the line of pictures under a 1-D map
+const refreshLine = later(60, latestWins(async () => {
+  if (!S.map || dim() !== 1) return;
+  const canvas = q(".lv-line canvas"), count = clamp(Math.floor(canvas.clientWidth / canvas.clientHeight), 4, 12), w = canvas.clientWidth / count;
+  const spots = Array.from({ length: count }, (_, i) => lift((i + 0.5) * w, 0));
+  const reply = await ask("render", S.map.id, spots.map(round), carried());
+  if (!reply) return;
+  S.line = await tiles(reply.images); paintLine();
+}));
+
+function paintLine() {
+  const canvas = q(".lv-line canvas");
+  if (S.line && canvas.clientWidth) drawCover(fitCanvas(canvas), S.line, canvas.clientWidth / S.line.length, canvas.clientHeight);
+}

@@ -1,0 +1,151 @@
+// The picture under the pointer.
+
+// Over a WebSocket, where there is one: a fetch costs the browser several milliseconds a picture.
+let wire = null, wiredAt = -Infinity;
+
+function connect() { // tried again at most every ten seconds
+  if (wire || performance.now() - wiredAt < 1e4) return;
+  wiredAt = performance.now();
+  const address = new URL("latent-map/live", (window.gradio_config?.root || location.origin) + "/");
+  address.protocol = address.protocol.replace("http", "ws");
+  let socket;
+  try { socket = new WebSocket(address); } catch { return; } // forbidden here: pictures come as all else does
+  socket.binaryType = "arraybuffer";
+  socket.onopen = () => { wire = socket; };
+  socket.onclose = () => { if (wire === socket) wire = null; socket.onmessage?.(null); };
+}
+
+async function askWire(point) { // undefined: the socket is gone, null: no picture
+  const turn = S.turn, socket = wire;
+  let patience = 0;
+  const event = await new Promise((done) => {
+    patience = setTimeout(() => { wire = null; socket.close(); done(null); }, 3e4);
+    socket.onmessage = done; socket.send(JSON.stringify([S.map.id, round(point), carried()]));
+  });
+  clearTimeout(patience); socket.onmessage = null;
+  if (turn !== S.turn) return null;
+  if (!event) return undefined;
+  const size = new DataView(event.data).getUint32(0, true), data = new Uint8Array(event.data, 4 + size);
+  const head = JSON.parse(new TextDecoder().decode(new Uint8Array(event.data, 4, size)));
+  if (head.error) { say(head.error, "error"); return null; }
+  if (q(".lv-status")?.dataset.kind === "error") say("", "none");
+  const tile = head.kind === "raw" ? rawTile(data, 0, head.width, head.height, head.channels) : await createImageBitmap(new Blob([data], { type: "image/jpeg" }));
+  return { tile, support: head.support };
+}
+
+async function askPicture(point) {
+  connect();
+  const told = wire?.readyState === 1 ? await askWire(point) : undefined;
+  if (told !== undefined) return told;
+  const reply = await ask("render", S.map.id, [round(point)], carried());
+  return reply && { tile: (await tiles(reply.images))[0], support: reply.support[0] };
+}
+
+const decode = latestWins(async (point, started) => {
+  const turn = S.turn, reply = await askPicture(point);
+  if (turn !== S.turn) return;
+  if (!reply) return settle();
+  remember(point, reply.tile);
+  stats.lastLatencyMs = performance.now() - started;
+  stats.latencies.push(stats.lastLatencyMs);
+  if (stats.latencies.length > 1000) stats.latencies.shift();
+  element.dataset.decodes = String(++stats.decodes);
+  if (!S.wanted) return; // a frame or a cell of the grid is shown by now
+  if (S.coarse && point !== S.wanted) return coarse(); // the pointer is elsewhere: this may be the nearest by now
+  settle();
+  paintPreview(reply.tile, point, reply.support);
+  element.dataset.at = round(point).join(",");
+  if (point !== S.wanted) wait();
+});
+
+function look(point, started = performance.now()) {
+  if (!S.map) return;
+  S.cursor = point;
+  if (S.film && S.film.playing) return redraw();
+  S.wanted = point; element.dataset.asked = round(point).join(",");
+  if (S.coarse) coarse(); else wait();
+  decode(point, started);
+}
+
+// A slow decoder: meanwhile the nearest picture that is known, marked as such.
+const PATIENCE = 200; // milliseconds
+let impatient = 0;
+
+function wait() { impatient ||= setTimeout(coarse, PATIENCE); }
+
+function settle() { // what is shown is what was asked for
+  clearTimeout(impatient); impatient = 0;
+  if (!S.coarse) return;
+  S.coarse = false;
+  q(".lv-preview")?.setAttribute("aria-busy", "false"); show(".lv-waiting", false);
+}
+
+function present(tile, point) { // a picture that is at hand
+  S.cursor = point; S.wanted = null;
+  settle(); paintPreview(tile, point, null);
+}
+
+function coarse() {
+  if (!S.map || !S.wanted) return settle();
+  S.coarse = true;
+  q(".lv-preview")?.setAttribute("aria-busy", "true"); show(".lv-waiting", true);
+  const [tile, where] = nearestKnown(S.wanted);
+  text(".lv-waiting", tile ? "decoding… nearest picture so far" : "decoding…");
+  element.dataset.coarse = where ? round(where).join(",") : "";
+  if (tile) paintPreview(tile, S.wanted, null); else { S.mark = S.wanted; redraw(); }
+}
+
+function remember(point, tile) { S.seen.push([point, tile]); if (S.seen.length > 256) S.seen.shift(); }
+
+function* known() { // all pictures at hand, with their places
+  yield* S.seen;
+  const d = dim();
+  for (const [i, tile] of S.thumbs) yield [S.points.subarray(i * d, i * d + d), tile];
+  for (const { points, tiles: pictures } of [S.region, S.film].filter(Boolean)) if (pictures) yield* points.map((point, i) => [point, pictures[i]]);
+}
+
+function nearestKnown(point) { // [picture, place]
+  let best = [null, null], least = Infinity;
+  for (const [where, tile] of known()) {
+    const far = point.reduce((sum, x, c) => sum + (x - where[c]) ** 2, 0);
+    if (far < least) { least = far; best = [tile, Array.from(where)]; }
+  }
+  return best;
+}
+
+function paintPreview(tile, point, support) {
+  S.tile = tile; S.mark = point;
+  paintTile(q(".lv-preview canvas"), tile);
+  text(".lv-at", point.map((x, i) => "xyz"[i] + " " + signed(x)).join("   "));
+  if (support !== null && support !== undefined) {
+    const level = support >= 0.5 ? "in" : support >= 0.1 ? "edge" : "far";
+    text(".lv-support", { in: "among the codes", edge: "at the edge of the codes", far: "far from any code: the map extrapolates" }[level]);
+    q(".lv-support").dataset.level = level;
+  } else { text(".lv-support", ""); q(".lv-support").dataset.level = ""; }
+  text(".lv-near", nearestWords(point));
+  if (dim() === 1) q(".lv-position").value = point[0];
+  redraw();
+}
+
+function paintPreviewBlank(canvas) {
+  canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+  text(".lv-support", ""); q(".lv-support").dataset.level = "";
+}
+
+function nearest(point) {
+  const d = dim(); let best = -1, least = Infinity;
+  for (let i = 0; i < S.count; i++) {
+    let far = 0;
+    for (let c = 0; c < d; c++) far += (S.points[i * d + c] - point[c]) ** 2;
+    if (far < least) { least = far; best = i; }
+  }
+  return best;
+}
+
+function nearestWords(point) {
+  const i = nearest(point);
+  return i < 0 ? "" : S.labels ? "nearest code: " + nameOf(S.labels[i]) : "nearest code: no. " + i;
+}
+
+const nameOf = (label) => (S.map.names && S.map.names[String(label)]) ?? String(label);
+const announce = later(600, () => S.mark && say(q(".lv-at").textContent + ", " + q(".lv-support").textContent + ", " + q(".lv-near").textContent));

@@ -1,0 +1,109 @@
+// Pins, and own pictures that become pins.
+
+const carried = () => { const pin = S.pins.find((p) => p.key === S.chosen); return pin && pin.id && q(".lv-carry").checked ? pin.id : null; };
+
+function emit(kind, { point = S.cursor, points = null, corners = null, box: bounds = null }) {
+  trigger("select", { kind, id: S.map.id, point: point && round(point), points: points || (point && [round(point)]), corners, box: bounds });
+}
+
+function addPin(point, tile, id = null) {
+  const pin = { key: ++S.serial, point: Array.from(point), tile, id };
+  S.pins.push(pin);
+  if (S.pins.length > 24) S.pins.shift();
+  if (id) S.chosen = pin.key;
+  listPins(); redraw(); emit("pin", { point: pin.point });
+  return pin;
+}
+
+async function pinHere() {
+  if (!S.map) return;
+  if (S.cursor && (S.cursor !== S.mark || S.coarse)) await exact(S.cursor); // the preview may be a moment behind
+  if (!S.tile || !S.mark) return;
+  addPin(S.mark, S.tile); say("Pinned picture " + S.pins.length + ".");
+}
+
+function listPins() {
+  const list = q(".lv-pins");
+  list.replaceChildren(...S.pins.map((pin, i) => {
+    const item = document.createElement("li"), go = document.createElement("button"), off = document.createElement("button"), badge = document.createElement("b");
+    item.className = "lv-pin"; item.dataset.key = pin.key; item.toggleAttribute("data-chosen", pin.key === S.chosen);
+    go.type = off.type = "button"; go.className = "lv-pin-go"; off.className = "lv-pin-remove";
+    go.setAttribute("aria-label", "Go to pin " + (i + 1) + (pin.id ? ", your drawing" : "")); go.setAttribute("aria-pressed", String(pin.key === S.chosen));
+    off.setAttribute("aria-label", "Remove pin " + (i + 1));
+    off.innerHTML = '<svg viewBox="0 0 20 20" aria-hidden="true"><path d="M5 5l10 10M15 5L5 15"/></svg>';
+    const canvas = document.createElement("canvas"); paintTile(canvas, pin.tile);
+    badge.textContent = String(i + 1);
+    go.append(canvas, badge); item.append(go, off);
+    return item;
+  }));
+  text(".lv-shelf-hint", S.pins.length ? "" : "none yet: click the map, or press Enter");
+  show(".lv-through", S.pins.length > 1);
+  const chosen = S.pins.find((pin) => pin.key === S.chosen);
+  show(".lv-keep", Boolean(chosen && chosen.id));
+}
+
+function choosePin(key) {
+  const before = carried();
+  S.chosen = S.chosen === key ? null : key;
+  listPins();
+  q('.lv-pin[data-key="' + key + '"] .lv-pin-go').focus();
+  play(false); look(S.pins.find((pin) => pin.key === key).point);
+  if (carried() !== before) again();
+}
+
+function removePin(key) {
+  S.pins = S.pins.filter((pin) => pin.key !== key);
+  if (S.chosen === key) { S.chosen = null; again(); }
+  listPins(); redraw();
+  (q(".lv-pin-remove") || q(".lv-pin-here")).focus();
+}
+
+function again() { // the carried sample changed: everything that was decoded is decoded anew
+  S.seen = [];
+  if (S.cursor) look(S.cursor);
+  if (S.region) setRegion(S.region.corners);
+  if (S.film) setPath(S.film.corners);
+  refreshLine();
+}
+
+// ---------------------------------------------------------------- drawing a digit
+let pen = null;
+const pad = () => q(".lv-draw canvas");
+const inPad = (event) => event.target === pad();
+
+function penDown(event) {
+  event.preventDefault();
+  pad().setPointerCapture(event.pointerId);
+  pen = padSpot(event); stroke(pen, pen);
+  q(".lv-place").disabled = q(".lv-wipe").disabled = false;
+}
+
+function padSpot(event) { const r = pad().getBoundingClientRect(); return [(event.clientX - r.left) / r.width * 280, (event.clientY - r.top) / r.height * 280]; }
+function penMove(event) { const moves = event.getCoalescedEvents?.() ?? []; for (const e of moves.length ? moves : [event]) { const to = padSpot(e); stroke(pen, to); pen = to; } }
+function penUp() { pen = null; }
+
+function stroke(a, b) {
+  const ctx = pad().getContext("2d");
+  Object.assign(ctx, { strokeStyle: "#fff", lineWidth: 20, lineCap: "round", lineJoin: "round", shadowColor: "#fff", shadowBlur: 7 });
+  ctx.beginPath(); ctx.moveTo(...a); ctx.lineTo(b[0] + 0.01, b[1]); ctx.stroke();
+}
+
+function wipe() { pad().getContext("2d").clearRect(0, 0, 280, 280); q(".lv-place").disabled = q(".lv-wipe").disabled = true; }
+
+async function place() {
+  const small = document.createElement("canvas"), id = S.map.id;
+  small.width = small.height = 28;
+  const ctx = small.getContext("2d");
+  ctx.fillStyle = "#000"; ctx.fillRect(0, 0, 28, 28); ctx.imageSmoothingQuality = "high"; ctx.drawImage(pad(), 0, 0, 28, 28);
+  const data = ctx.getImageData(0, 0, 28, 28).data, gray = String.fromCharCode(...Array.from({ length: 784 }, (_, i) => data[4 * i]));
+  const reply = await ask("drawn", id, { width: 28, height: 28, pixels: btoa(gray) });
+  if (reply) { await placePin(reply.pin); say("Your drawing lies here. Move over the map: its own details go along."); }
+}
+
+async function placePin(pin) { // a pin of the server or of the host page
+  const images = pin.image || (await ask("render", S.map.id, [pin.point], pin.id))?.images;
+  if (!images) return;
+  endFilm();
+  const { point } = addPin(pin.point, (await tiles(images))[0], pin.id ?? null);
+  S.cursor = point; again();
+}

@@ -1,0 +1,116 @@
+// Mouse, pen and fingers.
+
+const fingers = new Map();
+let pinPending = 0;
+const spot = (event) => { const r = mapCanvas().getBoundingClientRect(); return [event.clientX - r.left, event.clientY - r.top]; };
+const onMap = (event) => event.target === mapCanvas();
+
+function pointerDown(event) {
+  if (inPad(event)) return penDown(event);
+  if (event.target.closest(".lv-strip canvas")) return stripSeek(event);
+  if (!onMap(event) || !S.map) return;
+  const at = spot(event);
+  fingers.set(event.pointerId, at);
+  mapCanvas().setPointerCapture(event.pointerId);
+  if (fingers.size === 2) { S.drag = { kind: "pinch" }; return redraw(); }
+  const pan = S.tool === "move" || event.button === 1;
+  const from = lift(...at), inside = S.tool === "region" && S.region && !S.draft.length && insideBox(from);
+  S.drag = { kind: pan ? "pan" : "press", start: at, last: at, from, moving: inside ? S.region.corners : null, touch: event.pointerType !== "mouse" };
+  if (event.pointerType !== "mouse" && !pan) look(from, performance.now());
+  element.toggleAttribute("data-dragging", pan);
+}
+
+function insideBox(p) {
+  const { corners } = S.region;
+  if (corners.length !== 2) return false;
+  const [low, high] = ordered(corners);
+  return p.every((x, i) => x >= low[i] - 1e-6 && x <= high[i] + 1e-6) && (dim() < 3 || low[S.plane.axis] === high[S.plane.axis]);
+}
+
+function pointerMove(event) {
+  const started = performance.now();
+  if (pen) return penMove(event);
+  if (event.target === q(".lv-grid canvas") && S.region?.tiles && event.pointerType === "mouse") return chooseCell(cellAt(event));
+  if (event.buttons && event.target.closest(".lv-strip canvas") && S.film) return stripSeek(event);
+  if (!S.map || !onMap(event)) return;
+  const at = spot(event), { drag } = S;
+  if (drag && drag.kind === "pinch") return pinch(event.pointerId, at);
+  if (!drag) return S.tool === "move" ? undefined : look(lift(...at), started);
+  dragTo(drag, at, started);
+}
+
+function dragTo(drag, at, started) {
+  const dx = at[0] - drag.last[0], dy = at[1] - drag.last[1], point = lift(...at);
+  drag.last = at;
+  if (drag.kind === "press" && !near(at, drag.start, 6)) { drag.kind = dragKind(drag); if (drag.kind === "line") { S.draft = [drag.from]; endFilm(); } }
+  if (drag.kind === "pan") { if (dim() === 3) turnBy(dx, dy); else panBy(-dx / unit(), dy / unit()); return; }
+  if (drag.kind === "box") { drag.to = point; return setRegion([drag.from, point], false); }
+  if (drag.kind === "shift") return shiftRegion(drag, point);
+  if (drag.kind === "line") { S.draft.push(point); S.mark = point; return redraw(); }
+  look(point, started);
+}
+
+function dragKind(drag) {
+  if (S.tool === "region") return drag.moving ? "shift" : "box";
+  if (S.tool === "path") return "line";
+  return dim() === 3 && !drag.touch ? "pan" : "look";
+}
+
+function shiftRegion(drag, point) { // drags a box about, inside the map
+  const by = point.map((x, i) => { const c = drag.moving.map((p) => p[i]); return clamp(x - drag.from[i], -1 - Math.min(...c), 1 - Math.max(...c)); });
+  setRegion(drag.moving.map((p) => p.map((x, i) => x + by[i])), false);
+}
+
+function pinch(id, at) {
+  const [a, b] = [...fingers.values()].map((p) => [...p]);
+  fingers.set(id, at);
+  const [c, d] = [...fingers.values()], middle = (p, r) => [(p[0] + r[0]) / 2, (p[1] + r[1]) / 2], size = (p, r) => Math.hypot(p[0] - r[0], p[1] - r[1]) || 1;
+  const before = middle(a, b), after = middle(c, d);
+  panBy((before[0] - after[0]) / unit(), (after[1] - before[1]) / unit());
+  zoomAt(after[0], after[1], size(c, d) / size(a, b));
+}
+
+function pointerUp(event) {
+  if (pen) return penUp();
+  if (!fingers.delete(event.pointerId)) return;
+  const { drag } = S;
+  element.removeAttribute("data-dragging");
+  if (!drag || fingers.size) return;
+  S.drag = null;
+  if (event.type === "pointercancel") { S.draft = []; return redraw(); }
+  if (drag.kind === "box" || drag.kind === "shift") setRegion(S.region.corners);
+  else if (drag.kind === "line") setPath(dim() === 1 ? [S.draft[0], S.draft.at(-1)] : S.draft);
+  else if (drag.kind === "press") pressed(drag);
+  redraw(); stage();
+}
+
+function pressed(drag) { // a click without a drag
+  if (S.tool === "region" || S.tool === "path") return addCorner(drag.from);
+  clearTimeout(pinPending);
+  if (S.tool === "look" && !drag.touch) pinPending = setTimeout(() => { S.cursor = drag.from; pinHere(); }, 260);
+}
+
+async function exact(point) { // the picture of exactly this position, even if the pointer moved on
+  const reply = await ask("render", S.map.id, [round(point)], carried());
+  if (!reply) return;
+  settle(); paintPreview((await tiles(reply.images))[0], point, reply.support[0]);
+}
+
+function doubleClick(event) {
+  if (!onMap(event) || !S.map) return;
+  clearTimeout(pinPending);
+  if (S.tool === "region" || S.tool === "path") finish(); else fit();
+}
+
+function wheel(event) {
+  if (!onMap(event) || !S.map) return;
+  event.preventDefault();
+  const lines = event.deltaMode === 1 ? 16 : 1;
+  zoomAt(...spot(event), Math.exp(-clamp(event.deltaY * lines, -240, 240) * (event.ctrlKey ? 0.01 : 0.0018)));
+}
+
+function stripSeek(event) {
+  const r = q(".lv-strip canvas").getBoundingClientRect();
+  const { rows, cols } = stripShape(r.width), x = (event.clientX - r.left) / r.width, y = (event.clientY - r.top) / r.height;
+  play(false); seek(clamp(Math.floor(y * rows), 0, rows - 1) * cols + clamp(Math.floor(x * cols), 0, cols - 1));
+}

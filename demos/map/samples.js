@@ -1,0 +1,126 @@
+// The two acts: a region becomes a grid, a path becomes a film.
+
+// ---------------------------------------------------------------- region -> grid
+const cells = () => clamp(Math.round(Number(q(".lv-cells").value)) || 10, 2, 20);
+
+const fetchGrid = latestWins(async (corners, final) => {
+  const shape = corners.length === 2 ? { box: ordered(corners).map(round) } : { polygon: corners.map(round) };
+  const started = performance.now(), n = cells(), reply = await ask("grid", S.map.id, shape, n, n, carried());
+  if (!reply) return;
+  const pictures = await tiles(reply.images);
+  if (!S.region) return; // cleared meanwhile
+  Object.assign(S.region, { rows: reply.rows, cols: reply.cols, points: reply.points, tiles: pictures });
+  S.cell = -1; element.toggleAttribute("data-decoded", final);
+  paintGrid(); stage();
+  stats.lastGridMs = performance.now() - started;
+  if (final) emit("region", { box: shape.box || null, corners: shape.polygon || shape.box, points: reply.points });
+});
+
+const ordered = ([a, b]) => [a.map((x, i) => Math.min(x, b[i])), a.map((x, i) => Math.max(x, b[i]))];
+
+function setRegion(corners, final = true) {
+  play(false); S.film = null; S.draft = []; S.cell = -1; element.removeAttribute("data-decoded");
+  S.region = { ...(S.region || {}), corners };
+  redraw(); stage();
+  if (final || (S.map.image.width < 96 && stats.lastLatencyMs < 100 && !(stats.lastGridMs > 250))) fetchGrid(corners, final); // live while dragging, where it is quick
+}
+
+function paintGrid() {
+  const { region } = S, canvas = q(".lv-grid canvas");
+  if (!region || !region.tiles) return;
+  show(".lv-grid", true); show(".lv-empty", false);
+  const width = canvas.clientWidth, [one] = region.tiles, height = width / region.cols * region.rows * one.height / one.width;
+  canvas.style.height = height + "px";
+  const ctx = fitCanvas(canvas, width, height);
+  drawSheet(ctx, region.tiles, region.rows, region.cols, width, height);
+  if (S.cell >= 0) {
+    const w = width / region.cols, h = height / region.rows;
+    ctx.beginPath(); ctx.rect((S.cell % region.cols) * w + 1.5, Math.floor(S.cell / region.cols) * h + 1.5, w - 3, h - 3); haloed(ctx, 2, theme.accent);
+  }
+}
+
+function chooseCell(cell) { // shows a cell's picture at its place on the map
+  const { region } = S;
+  if (!region || !region.tiles || cell < 0 || cell >= region.tiles.length || cell === S.cell) return;
+  S.cell = cell;
+  present(region.tiles[cell], region.points[cell]);
+  paintGrid();
+}
+
+function cellAt(event) {
+  const r = q(".lv-grid canvas").getBoundingClientRect(), { rows, cols } = S.region;
+  return clamp(Math.floor((event.clientY - r.top) / r.height * rows), 0, rows - 1) * cols + clamp(Math.floor((event.clientX - r.left) / r.width * cols), 0, cols - 1);
+}
+
+// ---------------------------------------------------------------- path -> film
+async function setPath(corners) {
+  S.draft = []; S.region = null;
+  const reply = await ask("path", S.map.id, thin(corners, 32).map(round), FRAMES, carried());
+  if (!reply) return redraw();
+  S.film = { corners, points: reply.points, tiles: await tiles(reply.images), at: 0, step: 1, playing: false };
+  const scrub = q(".lv-scrub");
+  scrub.max = S.film.tiles.length - 1;
+  stage(); seek(0); play(!calm.matches);
+  emit("path", { corners: thin(corners, 32).map(round), points: reply.points });
+}
+
+function thin(line, most) { // keeps the ends and at most `most` corners at even steps along the line
+  if (line.length <= most) return line;
+  return Array.from({ length: most }, (_, i) => line[Math.round(i * (line.length - 1) / (most - 1))]);
+}
+
+function endFilm() { play(false); S.film = null; stage(); }
+
+const frame = () => Math.round(S.film.at);
+
+function seek(at) {
+  const { film } = S;
+  film.at = clamp(at, 0, film.tiles.length - 1);
+  q(".lv-scrub").value = frame();
+  q(".lv-scrub").setAttribute("aria-valuetext", "frame " + (frame() + 1) + " of " + film.tiles.length);
+  present(film.tiles[frame()], film.points[frame()]);
+  paintStrip();
+}
+
+function play(yes) {
+  const { film } = S;
+  if (!film) return;
+  const button = q(".lv-play");
+  button.toggleAttribute("data-playing", yes);
+  button.setAttribute("aria-label", yes ? "Pause" : "Play");
+  if (film.playing === yes) return;
+  film.playing = yes;
+  if (yes) { let last = performance.now(); requestAnimationFrame(function tick(now) { if (film !== S.film || !film.playing || !element.isConnected) return; if (now - last >= 1000 / FPS - 2) { last = now; advance(film); } requestAnimationFrame(tick); }); }
+}
+
+function advance(film) {
+  const end = film.tiles.length - 1;
+  if (q(".lv-pingpong").checked) {
+    if (film.at >= end) film.step = -1;
+    if (film.at <= 0) film.step = 1;
+    seek(film.at + film.step);
+  } else seek(film.at >= end ? 0 : film.at + 1);
+}
+
+function stripShape(width) { // every frame, in as few even rows as leave them large enough to see
+  const n = S.film.tiles.length, rows = Math.ceil(n / Math.max(2, Math.floor(width / 42)));
+  return { rows, cols: Math.ceil(n / rows) };
+}
+
+function paintStrip() {
+  const { film } = S, canvas = q(".lv-strip canvas"), width = canvas.clientWidth;
+  if (!film || !width) return;
+  const { rows, cols } = stripShape(width), [one] = film.tiles, w = width / cols, h = w * one.height / one.width;
+  canvas.style.height = h * rows + "px";
+  const ctx = fitCanvas(canvas, width, h * rows);
+  drawSheet(ctx, film.tiles, rows, cols, width, h * rows);
+  ctx.beginPath(); ctx.rect((frame() % cols) * w + 1.5, Math.floor(frame() / cols) * h + 1.5, w - 3, h - 3); haloed(ctx, 2.5, theme.accent);
+}
+
+function drawCover(ctx, pictures, w, h) { // side by side, cropped to their cells
+  pictures.forEach((tile, i) => {
+    const scale = Math.max(w / tile.width, h / tile.height), sw = w / scale, sh = h / scale;
+    ctx.imageSmoothingEnabled = !isSmall(tile);
+    ctx.drawImage(tile, (tile.width - sw) / 2, (tile.height - sh) / 2, sw, sh, i * w, 0, w, h);
+  });
+}

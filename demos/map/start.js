@@ -1,0 +1,78 @@
+// A map comes, and the page's elements are filled; this file is the last.
+
+function setState(state, title = "", words = "") {
+  S.shown = [state, title, words];
+  element.dataset.state = state;
+  element.toggleAttribute("data-empty", state === "loading" && Boolean(title));
+  show(".lv-message", Boolean(title)); text(".lv-message-title", title); text(".lv-message-text", words); show(".lv-retry", state === "error");
+}
+
+function reset() {
+  play(false); S.wanted = null; settle();
+  Object.assign(S, { map: null, seen: [], hidden: new Set(), view: { ...EMPTY_VIEW }, plane: { axis: 2, depth: 0 }, cursor: null, mark: null, tile: null, draft: [], drag: null, region: null, film: null, pins: [], chosen: null, layer: null, thumbs: new Map(), shownThumbs: [], line: null, order: [] });
+  Object.assign(element.dataset, { decodes: "0", at: "", stage: "look" });
+  stats.decodes = 0; stats.latencies.length = 0; fingers.clear();
+  text(".lv-title", "Latent map"); text(".lv-text", ""); text(".lv-at", "no position yet"); text(".lv-near", "");
+  for (const part of [".lv-heat", ".lv-draw", ".lv-line", ".lv-plane"]) show(part, false);
+  if (q(".lv-preview canvas")) paintPreviewBlank(q(".lv-preview canvas"));
+  stage();
+}
+
+async function load(value) {
+  S.turn++; S.value = value;
+  reset(); say("", "none"); redraw(true); listPins(); legend();
+  if (!value || !value.id) return setState("loading", "No map yet", "Choose a map, and its codes appear here.");
+  setState("loading"); text(".lv-text", "Opening the map…");
+  const map = await ask("describe", value.id);
+  if (!map) { if (S.value === value) text(".lv-text", ""), setState("error", "This map could not be opened", q(".lv-status").textContent); return; }
+  const codes = bytes(map.points);
+  Object.assign(S, { map, points: new Float32Array(codes.buffer), count: codes.length / 4 / map.dim, labels: map.labels || null, order: map.labels ? [...new Set(map.labels)].sort((a, b) => a - b) : [] });
+  S.ranks = S.labels && Uint16Array.from(S.labels, (label) => S.order.indexOf(label));
+  setState("ready"); mount();
+  look(firstLook());
+  setLayer(value.layer || "none"); refreshThumbs(); refreshLine();
+  if (value.pin) placePin(value.pin);
+}
+
+function firstLook() { // the code nearest to the middle, so that the preview is never empty
+  const d = dim(), i = nearest(new Array(d).fill(0)), at = Array.from(S.points.subarray(i * d, i * d + d));
+  if (d === 3) at[S.plane.axis] = S.plane.depth;
+  return at;
+}
+
+// Puts the state into whatever elements are there: at the start and after every new rendering.
+function mount() {
+  if (!q(".lv-map")) return;
+  readTheme(); observe(); if (S.shown) setState(...S.shown);
+  if (S.map) {
+    const { map } = S, d = element.dataset.dim = String(dim());
+    text(".lv-title", map.title || "Latent map"); text(".lv-text", map.text || "");
+    show(".lv-line", d === "1"); show(".lv-plane", d === "3");
+    show(".lv-draw", Boolean(map.has_encoder) && map.image.width === 28 && map.image.height === 28 && map.image.channels === 1);
+    legend(); listPins();
+    if (S.tile) paintTile(q(".lv-preview canvas"), S.tile);
+  }
+  setTool(S.tool); paintGrid(); paintLine();
+  if (S.film) { q(".lv-scrub").max = S.film.tiles.length - 1; paintStrip(); }
+  if (S.layer) show(".lv-heat", true);
+  redraw(true);
+}
+
+const sizes = new ResizeObserver(() => { redraw(true); paintGrid(); paintLine(); if (S.film) paintStrip(); refreshThumbs(); refreshLine(); });
+function observe() { sizes.disconnect(); for (const s of [".lv-map", ".lv-result", ".lv-line"]) if (q(s)) sizes.observe(q(s)); }
+
+const LISTEN = { pointerdown: pointerDown, pointermove: pointerMove, pointerup: pointerUp, pointercancel: pointerUp, dblclick: doubleClick, keydown: keyDown, click, input, change };
+for (const [name, act] of Object.entries(LISTEN)) element.addEventListener(name, act);
+element.addEventListener("wheel", wheel, { passive: false });
+let mounted = mapCanvas();
+new MutationObserver(() => { if (mapCanvas() && mapCanvas() !== mounted) { mounted = mapCanvas(); mount(); } }).observe(element, { childList: true, subtree: true });
+new MutationObserver((_, self) => setTimeout(() => { if (!element.isConnected) return self.disconnect(); if (q(".lv-map")) { readTheme(); if (S.map) legend(); redraw(true); } }, 50)).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+watch("value", () => {
+  mount();
+  const { value } = props;
+  if (!S.map || !value || value.id !== S.map.id) return load(value);
+  S.value = value;
+  if (value.pin) placePin(value.pin);
+  if (value.layer && value.layer !== S.layerName) setLayer(value.layer);
+});
+mount(); load(props.value);

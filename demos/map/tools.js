@@ -1,0 +1,107 @@
+// Tools, legend, buttons and fields, and which result lies beside the map.
+
+function setTool(tool) {
+  S.tool = element.dataset.tool = tool; S.draft = [];
+  for (const button of element.querySelectorAll(".lv-tool")) {
+    const on = button.dataset.tool === tool;
+    button.setAttribute("aria-checked", String(on)); button.tabIndex = on ? 0 : -1;
+  }
+  if (tool === "look") play(false);
+  redraw(); stage();
+}
+
+function hint() {
+  const d = dim();
+  if (S.draft.length && S.tool === "region") return d === 2 ? "Add corners; Finish, Enter or a double-click closes the shape." : "Click the other end.";
+  if (S.draft.length) return "Add corners; Finish, Enter or a double-click ends the path.";
+  if (d === 1 && S.tool === "region") return "Drag along the line to choose an interval.";
+  if (d === 1 && S.tool === "path") return "Drag from one position to another, or click both.";
+  if (d === 3) return { look: "Point at the plane to see its pictures; drag to turn the cloud.", region: "Drag a box on the plane.", move: "Drag to turn the cloud, wheel or pinch to zoom." }[S.tool] || HINTS[S.tool];
+  if (S.tool === "look" && touching.matches) return "Slide a finger over the map to see its pictures; pinch to zoom.";
+  return HINTS[S.tool];
+}
+
+function stage() { // which result lies beside the map
+  const name = S.film ? "film" : S.region && S.region.tiles ? "grid" : "look";
+  const changed = element.dataset.stage !== name;
+  element.dataset.stage = name;
+  show(".lv-grid", name === "grid"); show(".lv-film", name === "film"); show(".lv-empty", name === "look");
+  text(".lv-empty", S.tool === "path" ? "The film of your path will play here." : S.tool === "region" ? "The pictures of your region will lie here as a grid." : "Choose Region for a grid of pictures, or Path for a film between two places.");
+  text(".lv-hint-text", hint());
+  show(".lv-finish", S.draft.length >= 2); show(".lv-clear", Boolean(S.draft.length || S.region || S.film));
+  if (changed && name === "grid") paintGrid();
+  if (changed && name === "film") paintStrip();
+}
+
+function clearAll() {
+  if (S.draft.length || S.drag) { S.draft = []; S.drag = null; } else { S.region = null; S.film = null; }
+  redraw(); stage();
+}
+
+function finish() {
+  const corners = S.draft.filter((p, i, all) => !i || Math.hypot(...p.map((x, c) => x - all[i - 1][c])) > 0.004 / S.view.zoom);
+  if (corners.length < 2) return;
+  if (S.tool === "region") setRegion(corners); else setPath(corners);
+}
+
+function addCorner(point) {
+  if (S.tool === "path") endFilm();
+  S.draft.push(point);
+  if (S.tool === "region" && dim() !== 2 && S.draft.length === 2) finish();
+  else if (S.draft.length >= 32 || (S.tool === "path" && dim() === 1 && S.draft.length === 2)) finish();
+  redraw(); stage();
+}
+
+function legend() {
+  const holder = q(".lv-legend");
+  holder.replaceChildren(...S.order.map((label, i) => {
+    const button = document.createElement("button"), swatch = document.createElement("i");
+    button.type = "button"; button.dataset.label = label; button.setAttribute("aria-pressed", String(!S.hidden.has(label)));
+    button.style.setProperty("--lv-label", palette()[i % palette().length]);
+    button.append(swatch, nameOf(label));
+    return button;
+  }));
+}
+
+function toggleLabel(button) {
+  const label = S.order.find((l) => String(l) === button.dataset.label);
+  if (!S.hidden.delete(label)) S.hidden.add(label);
+  button.setAttribute("aria-pressed", String(!S.hidden.has(label)));
+  redraw(true); refreshThumbs();
+}
+
+// ---------------------------------------------------------------- clicks and fields
+const CLICKS = {
+  ".lv-tool": (b) => setTool(b.dataset.tool), ".lv-fit": fit, ".lv-finish": finish, ".lv-clear": clearAll, ".lv-retry": () => load(S.value),
+  ".lv-zoom-in": () => zoomAt(box.w / 2, box.h / 2, 1.5), ".lv-zoom-out": () => zoomAt(box.w / 2, box.h / 2, 1 / 1.5),
+  ".lv-legend button": toggleLabel, ".lv-pin-here": pinHere, ".lv-through": () => { setTool("path"); setPath(S.pins.map((pin) => pin.point)); },
+  ".lv-pin-go": (b) => choosePin(Number(b.closest(".lv-pin").dataset.key)), ".lv-pin-remove": (b) => removePin(Number(b.closest(".lv-pin").dataset.key)),
+  ".lv-play": () => play(!S.film.playing), ".lv-place": place, ".lv-wipe": wipe,
+};
+
+function click(event) {
+  if (event.target === q(".lv-grid canvas") && S.region?.tiles) { chooseCell(cellAt(event)); return pinCell(); }
+  for (const [selector, act] of Object.entries(CLICKS)) { const hit = event.target.closest(selector); if (hit) return act(hit); }
+}
+
+function input(event) {
+  const { classList, value } = event.target;
+  if (classList.contains("lv-scrub") && S.film) { play(false); seek(Number(value)); }
+  if (classList.contains("lv-position") && S.map) { play(false); look([Number(value)]); follow(); }
+  if (classList.contains("lv-depth")) setDepth(Number(value));
+}
+
+function change(event) {
+  const { classList, value } = event.target;
+  if (classList.contains("lv-layer")) setLayer(value);
+  if (classList.contains("lv-axis")) { S.plane.axis = Number(value); setDepth(0); }
+  if (classList.contains("lv-cells")) { event.target.value = cells(); if (S.region) setRegion(S.region.corners); }
+  if (classList.contains("lv-carry")) again();
+}
+
+function setDepth(depth) {
+  S.plane.depth = Math.round(clamp(depth) * 100) / 100;
+  q(".lv-depth").value = S.plane.depth; text(".lv-depth-value", signed(S.plane.depth));
+  const [i, j] = planeAxes(), at = S.cursor || [0, 0, 0];
+  look(onPlane(at[i], at[j])); redraw(true);
+}

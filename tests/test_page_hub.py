@@ -1,0 +1,234 @@
+"""Maps and generators of the Hub on the page, against a hub on this machine: push, load, fit; tokens stay secret."""
+
+import re
+
+import numpy as np
+import pytest
+from loopback_hub import running_hub
+from PIL import Image
+from serving import CHROMIUM, READY, hover, pixels, serving, visiting
+
+from latent_vizae import VizAE
+
+pytest.importorskip("gradio")
+pytest.importorskip("playwright")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # of the clients' sockets
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+TOKEN = "hf_secretofalicethatnobodymaysee"
+OURS = "hf_secretoftheonewhoruns"
+KL = b'{"_class_name": "AutoencoderKL"}'
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    with running_hub(tmp_path_factory.mktemp("hub")) as hub:
+        hub.users = {TOKEN: "alice", OURS: "owner"}
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def address(hub, tmp_path_factory):
+    """A page that knows this hub; who runs it is logged in there."""
+    environment = {
+        "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "*", "no_proxy": "*",
+        "HF_HOME": str(tmp_path_factory.mktemp("home")), "HF_HUB_DISABLE_TELEMETRY": "1", "HF_TOKEN": OURS,
+    }  # fmt: skip
+    with serving(environment=environment) as address:
+        yield address
+
+
+def field(page, name):
+    return page.locator(f"#{name} input, #{name} textarea").first
+
+
+def push(page, repo, token, private=True):
+    page.get_by_role("tab", name="Keep").click()
+    field(page, "lv-repo").fill(repo)
+    field(page, "lv-token").fill(token)
+    page.locator("#lv-private input").set_checked(private)
+    page.locator("#lv-push").click()
+
+
+def load(page, name):
+    page.get_by_role("tab", name="Keep").click()
+    field(page, "lv-name").fill(name)
+    page.locator("#lv-load").click()
+
+
+def whole_page(page):
+    """All that the document holds, values of fields and what is stored included."""
+    return page.evaluate(
+        """() => document.documentElement.outerHTML
+        + JSON.stringify([...document.querySelectorAll('input, textarea')].map(field => field.value))
+        + JSON.stringify(localStorage) + JSON.stringify(sessionStorage) + document.cookie"""
+    )
+
+
+def test_a_map_is_pushed_with_ones_own_token_which_is_nowhere_afterwards_and_loaded_again(
+    browser, address, hub, tmp_path
+):
+    with visiting(browser, address) as page:
+        urls = []
+        page.on("request", lambda request: urls.append(request.url))
+        push(page, "alice/digits", TOKEN, private=False)
+        page.locator("#lv-pushed a").wait_for(timeout=120_000)
+        assert "alice/digits" in page.locator("#lv-pushed a").get_attribute("href")
+        assert field(page, "lv-token").input_value() == ""
+        assert field(page, "lv-token").get_attribute("type") == "password"
+        assert TOKEN not in whole_page(page)
+        assert not [url for url in urls if TOKEN in url]
+        assert TOKEN not in address.log.read_text()
+        files = hub.files("alice/digits")
+        assert {"model.safetensors", "config.json", "README.md", "certificate.json", "grid.png"} <= set(files)
+        assert not [name for name, data in files.items() if TOKEN.encode() in data or OURS.encode() in data]
+        assert all(
+            request.authorized
+            for request in hub.requests
+            if request.method in ("POST", "PUT") and "digits" in request.path
+        )
+    (tmp_path / "v").mkdir()
+    for name, data in files.items():
+        (tmp_path / "v" / name).write_bytes(data)
+    assert len(VizAE.from_pretrained(tmp_path / "v").points) == 2000
+
+    with visiting(browser, address) as page:
+        first = page.locator(".lv-map canvas").first
+        load(page, "alice/digits")
+        page.locator(".lv-title", has_text="alice/digits").wait_for(timeout=60_000)
+        page.wait_for_selector(READY)
+        hover(page, 0.4, 0.5)
+        assert pixels(page, ".lv-preview canvas")[..., :3].max() > 200
+        assert len({tuple(colour) for colour in pixels(page, ".lv-map canvas").reshape(-1, 4)[:, :3]}) > 20
+        assert page.locator(".lv-legend button[data-label]").count() == 10
+        page.get_by_role("tab", name="Trust").click()
+        page.get_by_text("cannot hold").first.wait_for(timeout=60_000)
+        assert first.is_visible()
+
+
+@pytest.mark.parametrize(
+    ("repo", "token", "message"),
+    [
+        ("alice/digits", "hf_wrongbutwellformed", "401|Invalid|credentials"),
+        ("bob/digits", TOKEN, "403|rights"),
+        ("../../alice", TOKEN, "called user/name"),
+        ("alice/digits", "hf_with\N{SNOWMAN}snow", "A token is"),
+        ("alice/digits", "hf_with two words", "A token is"),
+        ("alice/digits", "hf_" + "x" * 5000, "A token is"),
+    ],
+)
+def test_a_push_that_cannot_be_is_told_in_words_without_the_token(browser, address, repo, token, message):
+    with visiting(browser, address) as page:
+        push(page, repo, token)
+        toast = page.locator(".toast-body").first
+        toast.wait_for(timeout=120_000)
+        assert re.search(message, toast.inner_text())
+        assert token not in toast.inner_text()
+        assert token not in address.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "private", "files", "message"),
+    [
+        ("alice/nothing", False, None, "404|not found|Repository"),
+        ("owner/secret", True, {"config.json": b"{}"}, "404|not found|Repository"),  # not even with the owner's login
+        ("alice/pickles", False, {"pytorch_model.bin": b"\x80\x04.", "config.json": b"{}"}, "model.safetensors"),
+        ("alice/words", False, {"model.safetensors": b"words", "config.json": b"{}"}, "."),
+    ],
+)
+def test_what_is_no_map_is_told_in_words(browser, address, hub, name, private, files, message):
+    if files is not None:
+        hub.add_repo(name, files, private=private)
+    before = len(hub.requests)
+    with visiting(browser, address) as page:
+        load(page, name)
+        toast = page.locator(".toast-body").first
+        toast.wait_for(timeout=60_000)
+        assert re.search(message, toast.inner_text())
+        assert "Traceback" not in toast.inner_text()
+        assert page.locator(".lv-title").inner_text() == "2,000 handwritten digits"  # what was there stays
+    assert not [request.path for request in hub.requests[before:] if request.path.endswith(".bin")]
+
+
+def folder_of(path):
+    return {file.relative_to(path).as_posix(): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+
+def fill_in(page, decoder, source, size="16", count="12"):
+    page.get_by_role("tab", name="Fit a map").click()
+    field(page, "lv-decoder").fill(decoder)
+    field(page, "lv-size").fill(size)
+    page.locator("#lv-source input").click()
+    page.get_by_role("option", name=source).click()
+    field(page, "lv-count").fill(count)
+    field(page, "lv-count").press("Tab")
+
+
+def test_a_checkpoint_of_the_hub_is_loaded_and_fitted_to_uploaded_pictures(browser, address, hub, f_d, tmp_path):
+    f_d.autoencoder.save_pretrained(tmp_path / "f")
+    hub.add_repo("alice/zoo", folder_of(tmp_path / "f"))
+    digits = (f_d.images()[0][:12, 0] * 255).byte().numpy()
+    for n, digit in enumerate(digits):
+        Image.fromarray(digit).save(tmp_path / f"{n:02}.png")
+    hub.stalled = "model.safetensors"
+    hub.released.clear()
+    with visiting(browser, address) as page:
+        fill_in(page, "hub:alice/zoo", "pictures")
+        page.locator("#lv-codes input[type=file]").set_input_files(sorted(tmp_path.glob("*.png")))
+        page.locator("#lv-codes .file-preview tr, #lv-codes .file").nth(11).wait_for()
+        page.locator("#lv-fit").click()
+        try:
+            page.get_by_text("load the decoder").first.wait_for(timeout=30_000)  # what it is at
+        finally:
+            hub.stalled = ""
+            hub.released.set()
+        page.locator(".lv-title", has_text="12 codes of hub:alice/zoo").wait_for(timeout=120_000)
+        hover(page, 0.5, 0.5)
+        assert pixels(page, ".lv-preview canvas")[..., :3].max() > 150
+
+
+def test_a_diffusers_autoencoder_is_loaded_and_fitted_to_samples_of_its_prior(browser, address, hub, tmp_path):
+    diffusers = pytest.importorskip("diffusers")
+    tiny = diffusers.AutoencoderTiny(
+        encoder_block_out_channels=(8, 8), decoder_block_out_channels=(8, 8),
+        num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1),
+    )  # fmt: skip
+    tiny.save_pretrained(tmp_path / "tiny")
+    hub.add_repo("alice/tiny", folder_of(tmp_path / "tiny"))
+    with visiting(browser, address) as page:
+        fill_in(page, "diffusers:alice/tiny", "samples of its prior")
+        page.locator("#lv-fit").click()
+        page.locator(".lv-title", has_text="12 codes of diffusers:alice/tiny").wait_for(timeout=120_000)
+        hover(page, 0.5, 0.5)
+        first = pixels(page, ".lv-preview canvas")
+        hover(page, 0.8, 0.3)
+        assert np.abs(pixels(page, ".lv-preview canvas") - first).max() > 10
+        assert page.evaluate("document.querySelector('.lv-preview canvas').width") == 16
+        assert page.locator(".lv-legend button").count() == 0
+        assert not page.locator(".lv-draw").is_visible()  # no pad for pictures in colour
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "message"),
+    [
+        ("hub:alice/a", {"pytorch_model.bin": b"\x80\x04."}, "pickle|safetensors"),
+        ("hub:alice/b", {"pytorch_model.bin": b"\x80\x04.", "config.json": b"{}"}, "safetensors"),
+        ("hub:alice/c", {"model.py": b"import os", "config.json": b'{"architecture": "os.system"}'}, "safetensors"),
+        ("diffusers:alice/d", {"pytorch_model.bin": b"\x80\x04."}, "No autoencoder"),
+        ("diffusers:alice/e", {"diffusion_pytorch_model.bin": b"\x80\x04.", "config.json": KL}, "safetensors"),
+        ("diffusers:alice/f", {"model.py": b"import os", "config.json": b'{"_class_name": "os.system"}'}, "os.system"),
+    ],
+)
+def test_generators_that_are_pickles_or_code_are_never_fetched(browser, address, hub, name, files, message):
+    hub.add_repo(name.partition(":")[2], files)
+    before = len(hub.requests)
+    with visiting(browser, address) as page:
+        fill_in(page, name, "samples of its prior")
+        page.locator("#lv-fit").click()
+        toast = page.locator(".toast-body").first
+        toast.wait_for(timeout=60_000)
+        assert re.search(message, toast.inner_text())
+    fetched = [request.path for request in hub.requests[before:] if request.method == "GET"]
+    assert not [path for path in fetched if path.endswith((".bin", ".py"))]
