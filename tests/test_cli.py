@@ -273,7 +273,7 @@ def interrupted(folder, marker, *arguments):
 @pytest.mark.wheel
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
 def test_ctrl_c_while_fitting_keeps_the_best_map_so_far(tmp_path):
-    code, said = interrupted(tmp_path, b" 3/", "map", "--count", 60, "--dim", 1, "--out", "out")
+    code, said = interrupted(tmp_path, b"it/s]\rfit:", "map", "--count", 60, "--dim", 1, "--out", "out")
     assert code == 130, said
     assert "interrupted" in said
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

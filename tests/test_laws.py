@@ -142,22 +142,6 @@ def test_a_decoder_without_gradients_fits(fives):
     assert fit(fives, decoder=lambda z: torch.from_numpy(z.numpy() * 0).reshape(-1, 1, 2, 5)).report.fvu < 1e-4
 
 
-def test_an_interrupt_returns_the_best_so_far(f_d, monkeypatch):
-    from latent_vizae import fitting
-
-    calls, whole = iter(range(10**6)), fitting.reconstruction_loss
-
-    def loss(*arguments):
-        if next(calls) == 120:
-            raise KeyboardInterrupt
-        return whole(*arguments)
-
-    monkeypatch.setattr(fitting, "reconstruction_loss", loss)
-    v = fit(f_d.examples(count=100)[0], decoder=f_d)
-    assert v.report.interrupted
-    assert v.report.fvu < 1
-
-
 # v and its files
 
 
