@@ -12,6 +12,7 @@ import io
 import math
 import secrets
 import threading
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,6 +42,8 @@ LAYERS = {
     "stretch": "How fast the image changes there per step on the map (root mean square, on a logarithmic scale).",
     "error": "How much the image of a code there differs from what the map makes of it (mean square).",
 }
+LAYER_SECONDS = 30
+"""About how long a layer may take; a slow decoder's is coarser."""
 SIDES = {"support": 48, "stretch": 21, "error": 48}
 
 
@@ -268,8 +271,17 @@ def images_for_page(decoder: Any, codes: Tensor) -> dict[str, Any]:
     return _images(decode_images(decoder, codes))
 
 
+def _affordable(fitted: FittedMap, most: int) -> int:
+    """How many images a layer may decode: all it wants, or fewer of a slow decoder."""
+    started = time.perf_counter()
+    decode_images(fitted.latent_map.decoder, fitted.codes[:1])
+    return max(64, min(most, int(LAYER_SECONDS / (time.perf_counter() - started + 1e-6))))
+
+
 def _layer(fitted: FittedMap, name: str) -> dict[str, Any]:
     m, side = fitted.latent_map, SIDES[name]
+    if name == "stretch":  # four images a place
+        side = min(side, math.isqrt(_affordable(fitted, 4 * side * side) // 4))
     axis = torch.linspace(-1, 1, side)
     y, x = torch.meshgrid(axis.flip(0), axis, indexing="ij")
     points = torch.stack([x, y], -1).reshape(-1, 2)
@@ -278,7 +290,7 @@ def _layer(fitted: FittedMap, name: str) -> dict[str, Any]:
     elif name == "stretch":
         values = m.stretch(points)[:, 1].clamp(min=1e-6).log10()
     else:
-        rows = shown_rows(len(fitted.codes))[:1000]
+        rows = shown_rows(len(fitted.codes))[: _affordable(fitted, 2000) // 2]
         made = decode_images(m.decoder, m.v.decode(m.v.points[rows]))
         errors = (decode_images(m.decoder, fitted.codes[rows]) - made).square().flatten(1).mean(1)
         near = torch.softmax(-torch.cdist(points, m.v.points[rows].cpu()).square() / (2 * 0.06**2), 1)

@@ -73,6 +73,13 @@ def test_maps_of_other_dimensions_have_regions_too(maps, f_d, dim):
     assert maps.describe(fitted.id)["dim"] == dim
 
 
+def test_a_slow_decoders_layers_are_coarser(f_d, monkeypatch):
+    monkeypatch.setattr("latent_vizae.demos.maps.LAYER_SECONDS", 0)  # nothing is fast enough for that
+    slow = Maps(jobs.start_map(f_d))
+    assert slow.layer(slow.start.id, "stretch")["side"] == 4
+    assert len(base64.b64decode(slow.layer(slow.start.id, "error")["values"])) == 48 * 48
+
+
 @pytest.mark.parametrize("name", ["support", "stretch", "error"])
 def test_layers_are_pictures_of_what_they_say(maps, start, name):
     told = maps.layer(start, name)
