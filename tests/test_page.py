@@ -168,10 +168,10 @@ def test_a_name_with_path_tricks_is_refused_in_words(page):
 
 def test_a_fit_can_be_cancelled_and_keeps_the_best_so_far(page):
     page.get_by_role("tab", name="Fit a map").click()
-    page.locator("#lv-count input").fill("3000")
+    page.locator("#lv-count input").fill("20000")
     page.locator("#lv-count input").press("Tab")
     page.locator("#lv-fit").click()
-    page.wait_for_timeout(6000)
+    page.wait_for_timeout(2000)
     page.locator("#lv-cancel").click()
     page.get_by_text("Stopped early").first.wait_for(timeout=60_000)
 

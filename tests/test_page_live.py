@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from serving import CHROMIUM, READY, STATS, at, decodes, host_page, hover, pixels, place, readout, spot, visiting
 
+pytest.importorskip("gradio")
+pytest.importorskip("playwright")
+
 from latent_vizae.demos import jobs
 from latent_vizae.demos.live import ADDRESS, MOST_CHARACTERS, live_route
 from latent_vizae.demos.maps import Maps, encoded_images
 
-pytest.importorskip("gradio")
-pytest.importorskip("playwright")
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # of the clients' sockets
