@@ -20,13 +20,23 @@ if TYPE_CHECKING:
     from .fitting import fit
     from .latent_map import LatentMap
     from .model import VizAE
+    from .placing import place_codes, sample_codes
 
 __version__ = version("latent-vizae")
-__all__ = ["LatentMap", "VizAE", "certify", "encode_images", "fit", "load_decoder"]
+__all__ = [
+    "LatentMap",
+    "VizAE",
+    "certify",
+    "encode_images",
+    "fit",
+    "load_decoder",
+    "place_codes",
+    "sample_codes",
+]
 
 _HOMES = {
     "LatentMap": "latent_map", "VizAE": "model", "certify": "certificate", "encode_images": "encoding",
-    "fit": "fitting", "load_decoder": "decoder",
+    "fit": "fitting", "load_decoder": "decoder", "place_codes": "placing", "sample_codes": "placing",
 }  # fmt: skip
 
 

@@ -35,17 +35,18 @@ from .cli_files import (
     REPORT_FILE,
     codes_to_map,
     counts_of,
+    load_v,
     numbers_of,
     output_folder,
     point_of,
     write_json,
 )
+from .cli_units import encode, place
 from .decoder import ENTRY_POINT_GROUP, load_decoder
 from .fitting import fit
 from .latent_map import LatentMap
 from .model import VizAE
 from .samples import Samples
-from .saving import MODEL_FILE
 
 __all__ = ["app", "main"]
 
@@ -76,6 +77,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(encode)
+app.command()(place)
 
 
 class _Curve(str, Enum):
@@ -113,7 +116,8 @@ def _latent_vizae(
     """See and steer the latent space of a pretrained generator.
 
     A decoder turns codes into images. `map` fits v, a two-way map between codes and points of [-1, 1]^d; `grid` and
-    `path` decode regions and ways of it; `certify` measures how far to trust it.
+    `path` decode regions and ways of it; `certify` measures how far to trust it; `encode` and `place` bring
+    pictures to codes and codes to points, by the million.
 
     \b
     Start here:
@@ -348,7 +352,7 @@ def certify_(v: AnyV, decoder: AnyDecoder = None, as_json: Json = False) -> None
     Prints the rank of every layer, the noise test and the verdicts. Distances between points are in map units (the
     map is 2 wide), stretches in root mean square image change per map unit.
     """
-    loaded = _load_v(v)
+    loaded = load_v(v)
     certificate = certify(loaded, _load_decoder(loaded, decoder))
     if as_json:
         _print_json(certificate.to_dict())
@@ -424,7 +428,7 @@ def info(
     decoders = {entry.name: entry.value for entry in sorted(entry_points(group=ENTRY_POINT_GROUP))}
     document: dict[str, Any] = {"versions": versions, "decoders": decoders}
     if v is not None:
-        document["v"] = _load_v(v).config
+        document["v"] = load_v(v).config
     if as_json:
         _print_json(document)
         return
@@ -436,13 +440,6 @@ def info(
                 typer.echo(f"  {key:<22}{value}")
 
 
-def _load_v(name: str) -> VizAE:
-    """V from its own folder, from the folder that `map` wrote, or from the Hub."""
-    folder = Path(name)
-    inner = folder / "v"
-    return VizAE.from_pretrained(inner if not (folder / MODEL_FILE).exists() and inner.is_dir() else name)
-
-
 def _load_decoder(v: VizAE, name: str | None) -> Any:
     """The decoder of that name, or the one that v was fitted with, or None."""
     if name is not None:
@@ -451,7 +448,7 @@ def _load_decoder(v: VizAE, name: str | None) -> Any:
 
 
 def _load_map(name: str, decoder: str | None) -> LatentMap:
-    v = _load_v(name)
+    v = load_v(name)
     f_d = _load_decoder(v, decoder)
     if f_d is None:
         raise ValueError(f"{name} does not say which decoder it was fitted with. Name it: --decoder NAME.")

@@ -17,8 +17,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from .codes import as_codes, as_labels
+from .model import VizAE
+from .saving import MODEL_FILE
 
-__all__ = ["codes_to_map", "counts_of", "numbers_of", "output_folder", "point_of", "write_json"]
+__all__ = ["codes_to_map", "counts_of", "load_v", "numbers_of", "output_folder", "point_of", "write_json"]
 
 REPORT_FILE = "report.json"
 DEFAULT_COUNT = 2000
@@ -102,6 +104,13 @@ def codes_to_map(
             raise ValueError(f"--count {count} asks for more codes than there are: {len(rows)}.")
         rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:count]]
     return codes[rows], None if labels is None else labels[rows]
+
+
+def load_v(name: str) -> VizAE:
+    """V from its own folder, from the folder that `map` wrote, or from the Hub."""
+    folder = Path(name)
+    inner = folder / "v"
+    return VizAE.from_pretrained(inner if not (folder / MODEL_FILE).exists() and inner.is_dir() else name)
 
 
 def read_codes(file: Path) -> tuple[Tensor, Tensor | None]:

@@ -11,7 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["ArrayLike", "as_codes", "as_device", "as_labels", "as_points", "as_tensor", "as_whole"]
+__all__ = [
+    "ArrayLike", "as_codes", "as_device", "as_labels", "as_points", "as_tensor", "as_whole", "check_finite",
+    "check_latent_shape",
+]  # fmt: skip
 
 ArrayLike: TypeAlias = Any
 """A torch tensor, a numpy array (a memory map too), a number, or nested lists of numbers."""
@@ -61,15 +64,36 @@ def _as_writable(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.frombuffer(buffer, array.dtype).reshape(array.shape)
 
 
-def _check_finite(rows: Tensor, what: str) -> None:
-    parts = rows.split(max(1, 2**24 // max(1, rows[0].numel())))
-    if not all(torch.isfinite(part).all() for part in parts):
-        bad = torch.cat([~torch.isfinite(part.flatten(1)).all(1) for part in parts])
-        where = bad.nonzero().squeeze(1).tolist()
+def check_finite(parts: Iterable[Tensor], count: int, what: str) -> None:
+    """Refuse NaN and infinity among rows that come in parts.
+
+    Raises:
+        ValueError: how many of the ``count`` rows hold some, and which.
+    """
+    where: list[int] = []
+    start = 0
+    for part in parts:
+        if not torch.isfinite(part).all():
+            where += ((~torch.isfinite(part.flatten(1)).all(1)).nonzero().squeeze(1) + start).tolist()
+        start += len(part)
+    if where:
         shown = ", ".join(map(str, where[:8])) + (", ..." if len(where) > 8 else "")
-        raise ValueError(
-            f"{what} must be finite: {len(where)} of {len(rows)} rows hold NaN or infinity (rows {shown})."
-        )
+        raise ValueError(f"{what} must be finite: {len(where)} of {count} rows hold NaN or infinity (rows {shown}).")
+
+
+def _check_finite(rows: Tensor, what: str) -> None:
+    check_finite(rows.split(max(1, 2**24 // max(1, rows[0].numel()))), len(rows), what)
+
+
+def check_latent_shape(shapes: list[Any], what: str) -> None:
+    """Refuse batches that are none, or of several latent shapes.
+
+    Raises:
+        ValueError: they are.
+    """
+    if min(map(len, shapes)) < 2 or len({tuple(shape[1:]) for shape in shapes}) > 1:
+        listed = ", ".join(sorted({str(tuple(shape)) for shape in shapes})[:4])
+        raise ValueError(f"{what}: a stream gives batches (B, *latent_shape), of one latent_shape; got {listed}.")
 
 
 def _joined(batches: Iterable[ArrayLike], what: str) -> Tensor:
@@ -77,9 +101,7 @@ def _joined(batches: Iterable[ArrayLike], what: str) -> Tensor:
     tensors = [as_tensor(batch, what) for batch in batches]
     if not tensors:
         raise ValueError(f"{what}: the stream of batches was empty; at least one code is needed.")
-    if min(tensor.dim() for tensor in tensors) < 2 or len({tensor.shape[1:] for tensor in tensors}) > 1:
-        shapes = ", ".join(sorted({str(tuple(tensor.shape)) for tensor in tensors})[:4])
-        raise ValueError(f"{what}: a stream gives batches (B, *latent_shape), of one latent_shape; got {shapes}.")
+    check_latent_shape([tensor.shape for tensor in tensors], what)
     return torch.cat(tensors)
 
 

@@ -1,4 +1,4 @@
-"""Own pictures to codes: ``encode_images(f_d, "holiday/")``, streamed, to memory or to a file."""
+"""Own pictures to codes: ``encode_images(f_d, "holiday/")``, streamed, to memory, a file or a folder of shards."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from .codes import ArrayLike, as_whole
 from .decoder import decoder_dtype_and_device, evaluating
 from .saving import atomic_file
 
-__all__ = ["encode_images"]
+__all__ = ["batches_of", "encode_images", "encoded", "picture_of_row", "pictures_of"]
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+FILES = (".npy", ".npz", ".pt", ".pth", ".bin", ".ckpt", ".h5", ".csv", ".json", ".parquet", ".zip")
 HEADER_BYTES = 1024
+UNIT_SIZE = 1000
 
 
 @torch.no_grad()
@@ -33,6 +35,8 @@ def encode_images(
     *,
     column: str | None = None,
     out: str | Path | None = None,
+    unit_size: int | None = None,
+    processes: int | None = None,
     progress: bool = False,
 ) -> Any:
     """Codes of one's own pictures, by the decoder's ``encode``.
@@ -47,17 +51,23 @@ def encode_images(
             (H, W) or (H, W, C), tensors (C, H, W), rows of a 🤗 dataset.
         batch_size: pictures per call of ``encode``.
         column: which column of a dataset's rows holds the picture; by default the first that is one.
-        out: a ``.safetensors`` file for the codes (a tensor ``codes``), for when there are many: it is written as
-            the work goes, and appears when it is whole.
+        out: for when there are many. A ``.safetensors`` file for the codes (a tensor ``codes``) is written as the
+            work goes, and appears when it is whole. Any other name is a folder: it gets shards,
+            ``codes-00000-of-00010.safetensors``, ..., and ``manifest.json``; finished shards stay where a run is cut
+            short, and the next run does the rest. Under ``torchrun`` the processes share the work (extra
+            `distributed`). The pictures are then a folder, an array or something else that can be indexed.
+        unit_size: pictures a shard, 1000 by default; so many codes are in memory.
+        processes: how many should work on a folder; refused where there are others.
         progress: show a bar on stderr.
 
     Returns:
         Codes (B, *latent_shape) float32 on the CPU; with ``out``, its path.
 
     Raises:
-        TypeError: something that is no picture.
+        TypeError: something that is no picture, or shards of pictures that can be read only once.
         ValueError: no pictures, one that cannot be read, floats outside of [0, 1], a decoder without ``encode``, an
-            ``out`` that is not a .safetensors or cannot be written.
+            ``out`` that cannot be written or holds another work, the wrong number of processes.
+        ImportError: several processes without Accelerate.
         FileNotFoundError: no such folder.
 
     Example:
@@ -70,11 +80,21 @@ def encode_images(
         raise ValueError("This decoder has no encode(images), so pictures have no codes. Choose one with an encoder.")
     size = as_whole(batch_size, "batch_size", 1)
     image_shape = getattr(decoder, "image_shape", None)
-    pictures, count = _pictures(images, column)
-    batches = _encoded(decoder, _batches(pictures, image_shape, size))
+    path = None if out is None else Path(out)
+    if path is not None and path.suffix != ".safetensors":
+        if path.suffix.lower() in FILES:
+            raise ValueError(f"out is a folder or a .safetensors file, got {path.name}.")
+        settings = {"unit_size": UNIT_SIZE if unit_size is None else unit_size, "processes": processes}
+        from .encoding_shards import encode_shards  # which knows this module
+
+        return encode_shards(decoder, images, path, size, column, progress=progress, **settings)
+    if unit_size is not None or processes is not None:
+        raise ValueError("unit_size and processes are for an out that is a folder.")
+    pictures, count = pictures_of(images, column)
+    batches = encoded(decoder, batches_of(pictures, image_shape, size))
     bar = tqdm(total=count, desc="encode", unit="image", disable=not progress, leave=False)
     with bar:
-        if out is None:
+        if path is None:
             found = []
             for codes in batches:
                 found.append(codes)
@@ -82,9 +102,6 @@ def encode_images(
             if not found:
                 raise ValueError("encode_images: there are no pictures; at least one is needed.")
             return torch.cat(found)
-        path = Path(out)
-        if path.suffix != ".safetensors":
-            raise ValueError(f"out is a .safetensors file, got {path.name}.")
         with atomic_file(path) as partial, partial.open("wb") as file:
             _write_codes(file, batches, bar)
         return path
@@ -107,7 +124,7 @@ def _write_codes(file: BinaryIO, batches: Iterator[Tensor], bar: Any) -> None:
     file.write(HEADER_BYTES.to_bytes(8, "little") + header)
 
 
-def _pictures(images: Any, column: str | None) -> tuple[Iterable[Any], int | None]:
+def pictures_of(images: Any, column: str | None) -> tuple[Iterable[Any], int | None]:
     """Pictures one by one, and how many there are, where that is known."""
     if isinstance(images, str | Path):
         folder = Path(images)
@@ -125,10 +142,10 @@ def _pictures(images: Any, column: str | None) -> tuple[Iterable[Any], int | Non
     if not isinstance(images, Iterable) or isinstance(images, bytes | dict):
         raise TypeError(f"images is an array, a folder or an iterable of pictures, got {type(images).__name__}.")
     count = len(images) if isinstance(images, Sized) else None
-    return (_of_row(item, column) if isinstance(item, dict) else item for item in images), count
+    return (picture_of_row(item, column) if isinstance(item, dict) else item for item in images), count
 
 
-def _of_row(row: dict[str, Any], column: str | None) -> Any:
+def picture_of_row(row: dict[str, Any], column: str | None) -> Any:
     """The picture in a row of a dataset."""
     if column is not None:
         if column not in row:
@@ -190,7 +207,7 @@ def _fitted(image: Tensor, image_shape: tuple[int, int, int] | None) -> Tensor:
     return image[:, top : top + height, left : left + width]
 
 
-def _batches(pictures: Iterable[Any], image_shape: Any, size: int) -> Iterator[Tensor]:
+def batches_of(pictures: Iterable[Any], image_shape: Any, size: int) -> Iterator[Tensor]:
     """Batches of at most ``size`` images of one shape."""
     batch: list[Tensor] = []
     for number, picture in enumerate(pictures):
@@ -208,7 +225,8 @@ def _batches(pictures: Iterable[Any], image_shape: Any, size: int) -> Iterator[T
         yield torch.stack(batch)
 
 
-def _encoded(decoder: Any, batches: Iterator[Tensor]) -> Iterator[Tensor]:
+def encoded(decoder: Any, batches: Iterator[Tensor]) -> Iterator[Tensor]:
+    """Codes of batches of images, on the CPU."""
     dtype, device = decoder_dtype_and_device(decoder)
     for batch in batches:
         with evaluating(decoder):

@@ -3,27 +3,32 @@
 1. The frame (framing.py): the subspace of the codes, scaled so that distances mean image change.
 2. Codes that vary in no more directions than the map has need no network: an affine v is exact.
 3. Up to 49 codes are placed first (layout.py), and both halves of v are solved to take them there and back.
-4. More codes get places that keep their neighbours (neighbours.py), and both halves of v learn to take them there and
-   back (training.py): blurred, stopping on held-out codes; then, if asked, through the decoder.
-5. Their map is turned to its principal axes and scaled into [-1, 1]^d, and v_e learns to undo v_d all over it.
-6. v is measured.
+4. Of more, up to 50,000 drawn at random get places that keep their neighbours (neighbours.py), and both halves of v
+   learn to take them there and back (training.py): blurred, stopping on held-out codes; then, if asked, through the
+   decoder. Their map is turned to its principal axes, and v_e learns to undo v_d all over it.
+5. All codes are placed, the map is scaled so that they lie in [-1, 1]^d, and v is measured.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
-from .codes import ArrayLike, as_codes, as_device, as_labels, as_whole
+from .checkpoint import Checkpoint, fingerprint
+from .codes import ArrayLike, as_device, as_labels, as_whole
 from .decoder import as_source_options, decode_images, require_decoder
-from .framing import Frame, code_frame, completed_frame, rows_at_a_time
+from .framing import Frame, code_frame, completed_frame, subspace
 from .layout import initialise, linear_layer, solve_few
 from .metrics import image_error
 from .model import VizAE, check_dim
 from .report import FitReport
+from .rows import AT_A_TIME, Rows, as_rows, drawn
 from .training import Batches, Run, close_the_cycle, train
 
 __all__ = ["fit"]
@@ -31,7 +36,10 @@ __all__ = ["fit"]
 FEW, TRAINED_ON = 50, 50_000
 """Fewer codes are solved, not trained; of more than that, so many drawn at random are trained on."""
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 1000
-MEASURED = 300
+MEASURED, MEASURED_VALUES = 300, 2**25
+"""Codes whose images are measured; numbers in the codes that are."""
+MOST_POINTS = 1_000_000
+"""Of more codes, so many drawn at random travel with v as its points."""
 
 
 @torch.inference_mode(False)  # training works under a caller's no_grad or inference_mode too
@@ -47,11 +55,15 @@ def fit(
     seed: int = 0,
     device: str | torch.device | None = None,
     progress: bool | Callable[[int, int, str], object] = False,
+    checkpoint: str | Path | None = None,
 ) -> VizAE:
     """Train a visualization autoencoder v on codes; the map of a generator's latent space.
 
     Args:
-        codes: (k, *latent_shape), k >= 1, any real type: a tensor, an array, a memory map, or an iterable of batches.
+        codes: (k, *latent_shape), k >= 1, any real type: a tensor, an array, a memory map, an iterable of batches
+            (read once; a long one waits in a temporary file), or .safetensors files, one, a list or a folder of them,
+            each with a tensor ``codes``. What lies in files is read a part at a time. Above 50,000 codes, so many
+            drawn at random are trained on; all are placed.
         decoder: f_d, any callable codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1]. With it, v learns to
             keep images rather than code values; without it, fit works on any vectors.
         dim: dimension of the map, 1, 2 or 3, at most the number of values in a code.
@@ -66,14 +78,20 @@ def fit(
         device: where to fit and where v lives; by default where the codes are.
         progress: True for a bar on stderr, or a function ``(step, steps, title)`` that is called after every step;
             one that raises KeyboardInterrupt stops the fit like Ctrl-C.
+        checkpoint: a .safetensors file that keeps the state of the training, written every ten seconds and on
+            Ctrl-C. Called again with the same arguments, fit goes on from there, to the v that it would have made
+            without the break; at the end the file goes.
 
     Returns:
-        v in evaluation mode. ``v.points`` are the codes on the map, in [-1, 1]^dim, ``v.report`` what was measured.
-        Interrupted by Ctrl-C, fit returns the best v so far, and says so in the report.
+        v in evaluation mode. ``v.points`` are the codes on the map, in [-1, 1]^dim (of more than a million, a million
+        drawn at random, in their order; ``v.labels`` likewise), ``v.report`` what was measured. Interrupted by
+        Ctrl-C, fit returns the best v so far, and says so in the report.
 
     Raises:
         TypeError: codes that are not real numbers, labels that are not whole, a decoder that is not callable.
-        ValueError: no codes, NaN or infinity, a wrong shape, dim, number of labels, device or decoder.
+        ValueError: no codes, NaN or infinity, a wrong shape, dim, number of labels, device or decoder; a checkpoint
+            of another fit, or one that cannot be read or written.
+        FileNotFoundError: codes in a file that is not there.
 
     Example:
         >>> from latent_vizae import load_decoder
@@ -85,61 +103,73 @@ def fit(
     """
     started = time.perf_counter()
     dim = check_dim(dim)
-    batch = as_codes(codes)
-    kept_labels = None if labels is None else as_labels(labels, len(batch))
-    batch = batch.to(as_device(device)) if device is not None else batch
-    latent_shape, z = tuple(batch.shape[1:]), batch.flatten(1)
-    if z.shape[1] < dim:
-        raise ValueError(f"A map of dim={dim} needs codes of at least {dim} values, these have {z.shape[1]}.")
+    rows = as_rows(codes, device=None if device is None else as_device(device))
+    k, latent_shape = len(rows), rows.latent_shape
+    kept_labels = None if labels is None else as_labels(labels, k)
+    if rows.n < dim:
+        raise ValueError(f"A map of dim={dim} needs codes of at least {dim} values, these have {rows.n}.")
     steps = as_whole(steps, "steps", 1)
     image_steps = as_whole(image_steps, "image_steps")
     if not isinstance(hidden, tuple | list | None):
         raise TypeError(f"hidden is a tuple of numbers of units, got {hidden!r}.")
     hidden = None if hidden is None else tuple(as_whole(units, "a size in hidden", 1) for units in hidden)
     generator = torch.Generator().manual_seed(as_whole(seed, "seed"))
+    saved = None if checkpoint is None else Checkpoint(checkpoint)
     if decoder is not None:
         require_decoder(decoder, latent_shape)
-        decode_images(decoder, batch[:1])
+        decode_images(decoder, rows[:1])
     named = getattr(decoder, "source", None)
     source = named if isinstance(named, str) else None
     options = {} if source is None else as_source_options(getattr(decoder, "options", {}))
 
-    run = Run(progress=progress)
-    frame = completed_frame(z, latent_shape, dim, decoder, generator)
-    trained = torch.arange(len(z))
+    run = Run(progress=progress, checkpoint=saved)
+    inside = subspace(rows, generator)
+    trained = torch.arange(min(k, TRAINED_ON))
     held_out = trained[:0]
-    if frame is not None:
-        v = _new_vizae(latent_shape, dim, (), frame, z.device, kept_labels, len(z))
+    if inside.basis.shape[1] <= dim:
+        frame = completed_frame(rows, inside, dim, decoder, generator)
+        v = _new_vizae(latent_shape, dim, (), frame)
         for network in (v.encoder, v.decoder):
             layer = linear_layer(network, 0)
             layer.weight.copy_(torch.eye(dim))
             layer.bias.zero_()
     else:
-        frame = code_frame(z, latent_shape, decoder, generator)
-        sizes = hidden if hidden is not None else _default_hidden(len(z))
-        v = _new_vizae(latent_shape, dim, sizes, frame, z.device, kept_labels, len(z))
-        if len(z) < FEW and sizes:
-            solve_few(v.encoder, v.decoder, frame(z), dim, generator)
+        frame = code_frame(rows, inside, decoder, generator)
+        sizes = hidden if hidden is not None else _default_hidden(k)
+        v = _new_vizae(latent_shape, dim, sizes, frame)
+        if k < FEW and sizes:
+            x = frame(rows[:k].flatten(1))
+            solve_few(v.encoder, v.decoder, x, dim, generator)
+            _turn(v, x)
         else:
-            order = torch.randperm(len(z), generator=generator)
-            count = min(MOST_HELD_OUT, max(1, round(HELD_OUT_SHARE * len(z))))
-            held_out, trained = order[:count], order[count:]
+            count = min(MOST_HELD_OUT, max(1, round(HELD_OUT_SHARE * k)))
+            held_out, trained = drawn(k, min(k, count + TRAINED_ON), generator).tensor_split([count])
             for network, steepness, size in ((v.encoder, 2.0, 0.3), (v.decoder, 4.0, 0.1)):
                 initialise(network, generator, steepness if sizes else None, bias=0.5)
                 linear_layer(network, -1).weight.mul_(size)  # start near the mean code
+            x = _framed(frame, rows, trained)
+            if saved is not None:
+                settings = [dim, list(sizes), steps, image_steps, seed, source, options]
+                saved.open(fingerprint(settings, [x, frame.frame]))
             try:
-                batches = Batches(frame(z, trained[:TRAINED_ON]), frame, dim, generator)
-                train(v, batches, frame(z, held_out), decoder, steps, image_steps, run)
-                _fill_the_map(v, v.encoder(batches.x))
+                batches = Batches(x, frame, dim, generator)
+                train(v, batches, _framed(frame, rows, held_out), decoder, steps, image_steps, run)
+                _turn(v, x)
                 if not run.interrupted:
                     close_the_cycle(v, batches, steps, run)
             except KeyboardInterrupt:
                 run.interrupted = True
-            _fill_the_map(v, v.encode(batch))  # the codes not trained on, too
     v.requires_grad_(False).eval()
-    v.points.copy_(v.encode(batch))
+    shown = trained.new_empty(0)
+    if k > MOST_POINTS:
+        shown = drawn(k, MOST_POINTS, generator).sort().values
+    v.points = _placed(v, rows, shown, run)
+    if kept_labels is not None:
+        v.labels = (kept_labels if len(shown) == 0 else kept_labels[shown])[: len(v.points)].to(v.device)
     v.source, v.source_options = source, options
-    v.report = _measure(v, z, trained, held_out, decoder, frame, run, time.perf_counter() - started)
+    v.report = _measure(v, rows, trained, held_out, decoder, frame, run, time.perf_counter() - started)
+    if saved is not None and not run.interrupted:
+        saved.remove()
     return v
 
 
@@ -147,46 +177,95 @@ def _default_hidden(k: int) -> tuple[int, ...]:
     return (256, 256) if k < FEW else (128, 128, 128)
 
 
-def _new_vizae(
-    latent_shape: tuple[int, ...],
-    dim: int,
-    hidden: tuple[int, ...],
-    frame: Frame,
-    device: torch.device,
-    labels: Tensor | None,
-    count: int,
-) -> VizAE:
+def _new_vizae(latent_shape: tuple[int, ...], dim: int, hidden: tuple[int, ...], frame: Frame) -> VizAE:
     """A VizAE with its frame, weights still empty (torch's own start would draw from the global generator)."""
     with torch.device("meta"):
-        v = VizAE(latent_shape, dim, hidden, frame.basis.shape[1], count, labels is not None)
-    v.to_empty(device=device)
-    for name in ("mean", "basis", "frame", "unframe"):
-        getattr(v, name).copy_(getattr(frame, name))
-    if labels is not None:
-        v.labels = labels.to(device)
+        v = VizAE(latent_shape, dim, hidden, frame.basis.shape[1])
+    for layer in (*v.encoder, *v.decoder):  # to_empty would do, but imports for half a second
+        for name, weight in list(layer.named_parameters()):
+            empty = torch.empty(weight.shape, dtype=weight.dtype, device=frame.mean.device)
+            setattr(layer, name, torch.nn.Parameter(empty))
+    for name in ("mean", "basis", "frame", "unframe"):  # in the order of memory that a file has
+        setattr(v, name, getattr(frame, name).float().contiguous())
     return v.requires_grad_(False)
 
 
+def _framed(frame: Frame, rows: Rows, chosen: Tensor) -> Tensor:
+    """The chosen codes (K,) in the frame, (K, rank), a part at a time and in the order in which they lie."""
+    places = chosen.argsort()
+    x = torch.empty(len(chosen), frame.basis.shape[1], dtype=torch.float32, device=frame.mean.device)
+    for part in places.split(max(1, AT_A_TIME // rows.n)):
+        x[part.to(x.device)] = frame(rows.take(chosen[part]))
+    return x
+
+
 @torch.no_grad()
-def _fill_the_map(v: VizAE, points: Tensor) -> None:
-    """Turn the map to the principal axes of points and scale it so that they fill [-1, 1]^d, inside v's layers."""
-    points = points.double()
+def _turn(v: VizAE, x: Tensor) -> None:
+    """Turn the map to the principal axes of what x (K, rank) is on it, and stretch it to that, inside v's layers."""
+    points = v.encoder(x).double()
     centred = points - points.mean(0)
     axes = torch.linalg.eigh(centred.T @ centred)[1].flip(1)
     axes = axes * torch.where((centred @ axes).pow(3).sum(0) < 0, -1.0, 1.0)
-    low, high = (points @ axes).amin(0), (points @ axes).amax(0)
-    middle, half = (low + high) / 2, ((high - low) / 2 * (1 + 1e-6)).clamp(min=1e-9)
     last, first = linear_layer(v.encoder, -1), linear_layer(v.decoder, 0)
-    last.weight.copy_((axes.T @ last.weight.double()) / half.unsqueeze(1))
-    last.bias.copy_((axes.T @ last.bias.double() - middle) / half)
-    weight = first.weight.double() @ axes
-    first.bias.copy_(first.bias.double() + weight @ middle)
-    first.weight.copy_(weight * half)
+    last.weight.copy_(axes.T @ last.weight.double())
+    last.bias.copy_(axes.T @ last.bias.double())
+    first.weight.copy_(first.weight.double() @ axes)
+    points = points @ axes
+    _stretch(v, points.amin(0), points.amax(0))
+
+
+@torch.no_grad()
+def _stretch(v: VizAE, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale the map so that [low, high] becomes [-1, 1]^d, inside v's layers; the middle and half of that box."""
+    middle, half = (low + high) / 2, ((high - low) / 2 * (1 + 1e-5)).clamp(min=1e-9)
+    last, first = linear_layer(v.encoder, -1), linear_layer(v.decoder, 0)
+    last.weight.copy_(last.weight.double() / half.unsqueeze(1))
+    last.bias.copy_((last.bias.double() - middle) / half)
+    first.bias.copy_(first.bias.double() + first.weight.double() @ middle)
+    first.weight.copy_(first.weight.double() * half)
+    return middle, half
+
+
+def _placed(v: VizAE, rows: Rows, shown: Tensor, run: Run) -> Tensor:
+    """Points of all codes, or of those shown (sorted); the map is stretched so that all lie in [-1, 1]^d.
+
+    An affine map's frame has seen to that. Interrupted, it gives the points so far.
+    """
+    found: list[Tensor] = []
+    low, high = torch.tensor(math.inf), torch.tensor(-math.inf)
+    done, total = 0, len(rows)
+    bar = tqdm(total=total, desc="place", unit="code", disable=run.progress is not True, leave=False)
+    try:
+        with bar:
+            for part in rows.parts():
+                points = v.encode(part.unflatten(1, v.latent_shape))
+                low, high = (
+                    torch.minimum(low.to(points), points.amin(0)),
+                    torch.maximum(high.to(points), points.amax(0)),
+                )
+                if len(shown):
+                    first, end = torch.searchsorted(shown, torch.tensor([done, done + len(part)])).tolist()
+                    points = points[(shown[first:end] - done).to(points.device)]
+                found.append(points)
+                done += len(part)
+                bar.update(len(part))
+                if callable(run.progress) and done < total:
+                    run.progress(done, total, "place")
+    except KeyboardInterrupt:
+        run.interrupted = True
+        if not found:
+            raise
+    if len(v.encoder) == 1 and low.abs().max() <= 1 and high.abs().max() <= 1:
+        return torch.cat(found)
+    middle, half = _stretch(v, low.double(), high.double())
+    if len(found) == 1 and len(found[0]) == total:  # cheap: encode once more, for the last bit
+        return v.encode(part.unflatten(1, v.latent_shape)).clamp(-1, 1)
+    return ((torch.cat(found).double() - middle) / half).float()
 
 
 def _measure(
     v: VizAE,
-    z: Tensor,
+    rows: Rows,
     trained: Tensor,
     held_out: Tensor,
     decoder: Callable[[Tensor], Tensor] | None,
@@ -194,22 +273,27 @@ def _measure(
     run: Run,
     seconds: float,
 ) -> FitReport:
-    """The report: errors on all training and held-out codes; image errors on at most 300 of each."""
+    """The report: errors on the codes trained on and held out, image errors on at most 300 of each.
 
-    def errors(rows: Tensor) -> tuple[float | None, float | None]:
-        if len(rows) == 0:
+    At most 33 million numbers are measured of each: of very long codes, the first so many in the order of training.
+    """
+
+    def errors(chosen: Tensor) -> tuple[float | None, float | None]:
+        if len(chosen) == 0:
             return None, None
         error = variance = size = 0.0
-        for part in rows.to(z.device).split(rows_at_a_time(z.shape[1])):
-            codes = z[part]
-            error += (v(codes.unflatten(1, v.latent_shape)).flatten(1) - codes).double().square().sum().item()
-            variance += (codes - v.mean).double().square().sum().item()
+        for part in chosen[: max(MEASURED, MEASURED_VALUES // rows.n)].split(max(1, AT_A_TIME // rows.n)):
+            codes = rows.take(part)
+            error += (
+                (v(codes.unflatten(1, v.latent_shape)).flatten(1) - codes).square().sum(dtype=torch.float64).item()
+            )
+            variance += (codes - v.mean).square().sum(dtype=torch.float64).item()
             size += codes.square().sum(dtype=torch.float64).item()
         rounding = 1e-12 * size  # codes without variance come back, or do not
         unexplained = error / variance if variance > rounding else 0.0 if error <= rounding else float("inf")
         if decoder is None:
             return unexplained, None
-        codes = z[rows[:MEASURED].to(z.device)].unflatten(1, v.latent_shape)
+        codes = rows.take(chosen[:MEASURED]).unflatten(1, v.latent_shape)
         try:
             return unexplained, image_error(decode_images(decoder, codes), decode_images(decoder, v(codes)))
         except KeyboardInterrupt:
@@ -219,8 +303,8 @@ def _measure(
     trained_fvu, trained_error = errors(trained)
     held_fvu, held_error = errors(held_out)
     return FitReport(
-        k=len(z),
-        n=z.shape[1],
+        k=len(rows),
+        n=rows.n,
         dim=v.dim,
         rank=v.basis.shape[1],
         lost_variance=frame.lost_variance,

@@ -15,11 +15,13 @@ from torch import Tensor
 
 from .decoder import decode_images, differentiable_images
 from .geometry import jacobian, metric_samples
+from .rows import Rows, drawn
 
-__all__ = ["Frame", "code_frame", "completed_frame"]
+__all__ = ["Frame", "Subspace", "code_frame", "completed_frame", "subspace"]
 
 MAX_RANK = 512
 MAX_EXACT = 2048
+ENOUGH = 0.999
 SHRINKAGE = 0.2
 MAX_DIRECTIONS = 64
 
@@ -38,16 +40,12 @@ class Frame:
     lost_variance: float
     variances: Tensor
 
-    def __call__(self, codes: Tensor, chosen: Tensor | None = None) -> Tensor:
-        """Codes (k, n), or the chosen ones of them, to x (k, rank), float32."""
-        chosen = torch.arange(len(codes), device=codes.device) if chosen is None else chosen.to(codes.device)
-        return torch.cat([self._parts(codes[part]) for part in chosen.split(rows_at_a_time(codes.shape[1]))])
-
-    def _parts(self, codes: Tensor) -> Tensor:
-        inside = torch.zeros(len(codes), self.basis.shape[1], dtype=torch.float64, device=codes.device)
+    def __call__(self, codes: Tensor) -> Tensor:
+        """Codes (B, n) to x (B, rank), float32."""
+        inside = torch.zeros(len(codes), self.basis.shape[1], dtype=torch.float32, device=codes.device)
         for part in _columns(codes):
-            inside += (codes[:, part].double() - self.mean[part]) @ self.basis[part].double()
-        return (inside @ self.frame).float()
+            inside += (codes[:, part] - self.mean[part].float()) @ self.basis[part]
+        return (inside.double() @ self.frame).float()
 
     def pca_fvu(self, dim: int) -> float:
         """1 - the first ``dim`` variances over all of them, what the frame lost among them."""
@@ -55,61 +53,71 @@ class Frame:
         return 1 - self.variances[:dim].sum().item() / total if total > 0 else 0.0
 
 
-def rows_at_a_time(n: int) -> int:
-    """So many codes of n numbers are worked on at a time: at most 4 million numbers, one code at least."""
-    return max(1, min(8192, 2**22 // n))
+@dataclass
+class Subspace:
+    """Of codes: mean (n,) float64, orthonormal basis (n, r) float32, variances (r,), and the variance lost, 0 to 1."""
+
+    mean: Tensor
+    basis: Tensor
+    variances: Tensor
+    lost: float
 
 
 def _columns(codes: Tensor) -> list[slice]:
-    size = 2**21 // len(codes) + 1
+    """Columns to work on at a time: few enough for a processor's cache."""
+    size = 2**18 // len(codes) + 1
     return [slice(start, start + size) for start in range(0, codes.shape[1], size)]
 
 
-def _subspace(codes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, float]:
-    """Mean (n,), orthonormal basis (n, r), variances (r,) and lost share of variance; exact for small k or n."""
-    k, n = codes.shape
-    mean = torch.zeros(n, dtype=torch.float64, device=codes.device)
-    for batch in codes.split(rows_at_a_time(n)):
-        mean += batch.sum(0, dtype=torch.float64)
-    mean /= k
-    rows = codes
+def subspace(rows: Rows, generator: torch.Generator) -> Subspace:
+    """Where the codes lie: exact if there are at most 2,048 of them, or of their numbers; else from 2,048 of them.
+
+    At most 512 directions are kept, of 2,048 codes drawn at random those that explain 99.9 % of their variance.
+    """
+    k, n = len(rows), rows.n
+    mean = sum(part.sum(0, dtype=torch.float64) for part in rows.parts()) / k
+    sample = None
     if min(k, n) > MAX_EXACT:
-        rows = codes[torch.randperm(k, generator=generator)[:MAX_EXACT].to(codes.device)]
-    parts = _columns(rows)
-    if n <= len(rows):  # covariance
-        second = torch.zeros(n, n, dtype=torch.float64, device=codes.device)
-        for batch in rows.split(rows_at_a_time(n)):
+        sample = rows.take(drawn(k, MAX_EXACT, generator))
+    elif n > k:
+        sample = rows[0:k].flatten(1)
+    if sample is None:  # covariance
+        second = torch.zeros(n, n, dtype=torch.float64, device=mean.device)
+        for batch in rows.parts():
             centred = batch.double() - mean
             second += centred.T @ centred
     else:  # Gram matrix: cost follows k, not n
-        second = torch.zeros(len(rows), len(rows), dtype=torch.float64, device=codes.device)
-        for part in parts:
-            centred = rows[:, part].double() - mean[part]
+        second = torch.zeros(len(sample), len(sample), dtype=torch.float64, device=mean.device)
+        for part in _columns(sample):
+            centred = sample[:, part].double() - mean[part]
             second += centred @ centred.T
+    count = k if sample is None else len(sample)
     values, vectors = torch.linalg.eigh(second)
     values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
     total = values.sum()
-    floor = max(1e-10 * values[0].item(), 1e-13 * (mean.square().sum().item() * len(rows)))
+    floor = max(1e-10 * values[0].item(), 1e-13 * (mean.square().sum().item() * count))
     rank = min(int((values > floor).sum()), MAX_RANK)
+    if count < k:
+        rank = min(rank, int((values.cumsum(0) < ENOUGH * total).sum()) + 1)
     values, basis = values[:rank], vectors[:, :rank]
-    if n > len(rows):
+    if sample is not None:
         turn = basis / values.sqrt()
-        basis = torch.empty(n, rank, device=codes.device)
+        basis = torch.empty(n, rank, dtype=torch.float32, device=mean.device)
         for _ in range(2 if rank else 0):  # once more, against rounding
-            square = torch.zeros(rank, rank, dtype=torch.float64, device=codes.device)
-            for part in parts:
-                basis[part] = ((rows[:, part].double() - mean[part]).T @ turn).float()
-                square += basis[part].double().T @ basis[part].double()
+            square = torch.zeros(rank, rank, dtype=torch.float64, device=mean.device)
+            for part in _columns(sample):
+                across = (sample[:, part].double() - mean[part]).T @ turn
+                basis[part] = across.float()
+                square += across.T @ across
             lengths, axes = torch.linalg.eigh(square)
             turn = turn @ (axes / lengths.sqrt()) @ axes.T
     lost = 1 - (values.sum() / total).item() if total > 0 else 0.0
-    return mean, basis.float(), values / len(rows), max(0.0, lost)
+    return Subspace(mean, basis.float(), values / count, max(0.0, lost))
 
 
 def _gradients(
     decoder: Callable[[Tensor], Tensor],
-    codes: Tensor,
-    latent_shape: tuple[int, ...],
+    codes: Rows,
     rank: int,
     generator: torch.Generator,
 ) -> Tensor | None:
@@ -117,38 +125,35 @@ def _gradients(
 
     N follows the rank of the metric, and is bounded by what large images cost.
     """
-    pixels = decode_images(decoder, codes[:1].unflatten(1, latent_shape))[0].numel()
+    pixels = decode_images(decoder, codes[:1])[0].numel()
     wanted = max(32, min(16 * rank, 1024, 2**20 // pixels))
     size = max(1, min(64, 2**18 // pixels))
-    rows = codes[torch.randint(len(codes), (wanted,), generator=generator).to(codes.device)]
+    probes = 2
+    rows = codes.take(torch.randint(len(codes), (-(-wanted // probes),), generator=generator))
 
     def images_of(batch: Tensor) -> Tensor:
-        return differentiable_images(decoder, batch.unflatten(1, latent_shape))
+        return differentiable_images(decoder, batch.unflatten(1, codes.latent_shape))
 
     found = []
-    probes = 2
-    for batch in rows[: -(-wanted // probes)].split(size):
+    for batch in rows.split(size):
         samples = metric_samples(images_of, batch, probes, generator)
         if samples is None:
             return None
-        found.append(samples.to(codes))
+        found.append(samples.to(rows))
     return torch.cat(found)
 
 
 def code_frame(
-    codes: Tensor,
-    latent_shape: tuple[int, ...],
-    decoder: Callable[[Tensor], Tensor] | None,
-    generator: torch.Generator,
+    rows: Rows, inside: Subspace, decoder: Callable[[Tensor], Tensor] | None, generator: torch.Generator
 ) -> Frame:
-    """The frame of codes (k, n) that vary in more directions than the map has."""
-    mean, basis, variances, lost = _subspace(codes, generator)
+    """The frame of codes that vary in more directions than the map has."""
+    mean, basis, variances, lost = inside.mean, inside.basis, inside.variances, inside.lost
     rank = basis.shape[1]
-    root = torch.eye(rank, dtype=torch.float64, device=codes.device)
-    gradients = None if decoder is None or rank == 0 else _gradients(decoder, codes, latent_shape, rank, generator)
+    root = torch.eye(rank, dtype=torch.float64, device=mean.device)
+    gradients = None if decoder is None or rank == 0 else _gradients(decoder, rows, rank, generator)
     if gradients is not None:
-        inside = gradients.double() @ basis.double()
-        metric = inside.T @ inside / len(inside)
+        slopes = gradients.double() @ basis.double()
+        metric = slopes.T @ slopes / len(slopes)
         average = metric.diagonal().mean()
         if average > 0:
             metric = (1 - SHRINKAGE) * metric / average + SHRINKAGE * root
@@ -165,35 +170,28 @@ IMAGE_CHANGE = 0.005
 
 
 def completed_frame(
-    codes: Tensor,
-    latent_shape: tuple[int, ...],
-    dim: int,
-    decoder: Callable[[Tensor], Tensor] | None,
-    generator: torch.Generator,
-) -> Frame | None:
-    """The frame of codes that vary in at most ``dim`` directions, completed to exactly ``dim``; else None.
+    rows: Rows, inside: Subspace, dim: int, decoder: Callable[[Tensor], Tensor] | None, generator: torch.Generator
+) -> Frame:
+    """The frame of codes that vary in at most ``dim`` directions, completed to exactly ``dim``.
 
     The missing directions are those in which the decoder changes the images of these codes most: the leading
     eigenvectors of the pull-back metric, without what the codes span. Each reaches so far that at the edge of the
     map the image has changed by 0.005 (mean square over pixels). Without a decoder they are random and
     reach as far as the codes lie apart (or half the norm of the only code, or 1 for a code of 0).
     """
-    mean, basis, variances, lost = _subspace(codes, generator)
-    rank = basis.shape[1]
-    if rank > dim:
-        return None
-    basis = basis.double()
-    spread = ((codes.double() - mean) @ basis).abs().amax(0)
+    mean, basis, rank = inside.mean, inside.basis.double(), inside.basis.shape[1]
+    reaches = [((part.double() - mean) @ basis).abs().amax(0) for part in rows.parts()]
+    spread = torch.stack(reaches).amax(0)
     typical = spread.max() if rank else (mean.norm() / 2 if mean.norm() > 0 else torch.ones_like(mean[0]))
-    more = _leading_directions(codes, latent_shape, basis, dim - rank, decoder, typical.item(), generator)
-    reach = [_reach(decoder, mean, direction, typical, latent_shape) for direction in more.T]
+    more = _leading_directions(rows, basis, dim - rank, decoder, typical.item(), generator)
+    reach = [_reach(decoder, mean, direction, typical, rows.latent_shape) for direction in more.T]
     half = torch.cat([spread, *(r.reshape(1) for r in reach)]) * (1 + 1e-6)
-    return Frame(mean, torch.cat([basis, more], 1).float(), torch.diag(1 / half), torch.diag(half), lost, variances)
+    basis = torch.cat([basis, more], 1).float()
+    return Frame(mean, basis, torch.diag(1 / half), torch.diag(half), inside.lost, inside.variances)
 
 
 def _leading_directions(
-    codes: Tensor,
-    latent_shape: tuple[int, ...],
+    rows: Rows,
     basis: Tensor,
     count: int,
     decoder: Callable[[Tensor], Tensor] | None,
@@ -205,31 +203,31 @@ def _leading_directions(
     The exact Jacobian inside a subspace of at most 64 dimensions: all of them, or, for longer codes, those that
     random Jacobian products point to (a randomised singular value decomposition).
     """
-    n = codes.shape[1]
+    n = rows.n
     if count == 0:
         return basis[:, :0]
     if decoder is not None and n <= MAX_DIRECTIONS:
-        candidates = torch.eye(n, dtype=torch.float64, device=codes.device)
+        candidates = torch.eye(n, dtype=torch.float64, device=basis.device)
     else:
-        found = None if decoder is None else _gradients(decoder, codes, latent_shape, MAX_DIRECTIONS, generator)
-        found = torch.randn(MAX_DIRECTIONS, n, generator=generator).to(codes) if found is None else found
+        found = None if decoder is None else _gradients(decoder, rows, MAX_DIRECTIONS, generator)
+        found = torch.randn(MAX_DIRECTIONS, n, generator=generator).to(basis) if found is None else found
         candidates = torch.linalg.svd(found.double(), full_matrices=False)[2][:MAX_DIRECTIONS].T
     candidates = candidates - basis @ (basis.T @ candidates)
     u, values, _ = torch.linalg.svd(candidates, full_matrices=False)
-    inside: Tensor = u[:, : int((values > 1e-6 * values[0]).sum())]
+    kept: Tensor = u[:, : int((values > 1e-6 * values[0]).sum())]
     if decoder is None:
-        first: Tensor = inside[:, :count]
+        first: Tensor = kept[:, :count]
         return first
-    metric = torch.zeros(inside.shape[1], inside.shape[1], dtype=torch.float64, device=codes.device)
-    for code in codes[:4]:
+    metric = torch.zeros(kept.shape[1], kept.shape[1], dtype=torch.float64, device=basis.device)
+    for code in rows[: min(4, len(rows))].flatten(1):
 
         def images_of(moves: Tensor, code: Tensor = code) -> Tensor:
-            moved = (code.double() + moves.double() @ inside.T).float()
-            return decode_images(decoder, moved.unflatten(1, latent_shape))
+            moved = (code.double() + moves.double() @ kept.T).float()
+            return decode_images(decoder, moved.unflatten(1, rows.latent_shape))
 
-        jac = jacobian(images_of, torch.zeros(1, inside.shape[1], device=codes.device), 1e-2 * typical)[0].double()
+        jac = jacobian(images_of, torch.zeros(1, kept.shape[1], device=basis.device), 1e-2 * typical)[0].double()
         metric += (jac.T @ jac).to(metric)
-    leading: Tensor = inside @ torch.linalg.eigh(metric)[1].flip(1)[:, :count]
+    leading: Tensor = kept @ torch.linalg.eigh(metric)[1].flip(1)[:, :count]
     return leading
 
 

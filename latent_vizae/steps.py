@@ -73,21 +73,26 @@ class Adam:
         self._parameters = [weight for network in networks for weight in network.parameters()]
         self._weights = torch.cat([weight.detach().flatten() for weight in self._parameters])
         self._gradient, self._first, self._second = (torch.zeros_like(self._weights) for _ in range(3))
-        self._rate, self._steps, start = rate, 0, 0
+        self._rate, self.steps, start = rate, 0, 0
         for weight in self._parameters:
             part = slice(start, start + weight.numel())
             weight.data = self._weights[part].view(weight.shape)
             weight.grad = self._gradient[part].view(weight.shape)
             start = part.stop
 
+    @property
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """The running means of the slopes and of their squares; with ``steps``, all that Adam remembers."""
+        return self._first, self._second
+
     def step(self, share: float = 1.0) -> None:
         """Change the weights by their ``.grad``; ``share`` scales the step size."""
-        self._steps += 1
+        self.steps += 1
         fast, slow = 0.9, 0.98
         self._first.lerp_(self._gradient, 1 - fast)
         self._second.mul_(slow).addcmul_(self._gradient, self._gradient, value=1 - slow)
-        spread = (self._second / (1 - slow**self._steps)).sqrt_().add_(1e-8)
-        self._weights.addcdiv_(self._first, spread, value=-self._rate * share / (1 - fast**self._steps))
+        spread = (self._second / (1 - slow**self.steps)).sqrt_().add_(1e-8)
+        self._weights.addcdiv_(self._first, spread, value=-self._rate * share / (1 - fast**self.steps))
 
     def release(self) -> None:
         """Give every parameter a tensor of its own again."""

@@ -6,6 +6,8 @@ from pathlib import Path
 # Before torch is imported, and for the processes that tests start: threads that wait for each other sleep instead of
 # spinning. On a machine with other work a fit takes a third of the time.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:  # pytest -n 2: a core each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch

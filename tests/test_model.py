@@ -175,6 +175,9 @@ warnings.simplefilter("ignore")  # config.json may lag behind the weights
 one, two = (VizAE.from_pretrained(folder) for folder in sys.argv[1:3])
 whole = [{name: t.clone() for name, t in v.state_dict().items()} for v in (one, two)]
 one.save_pretrained(sys.argv[1])  # what a save imports is imported
+start = time.monotonic()
+one.save_pretrained(sys.argv[1])
+took = time.monotonic() - start
 chance = random.Random(0)
 seen = set()
 for kill in range(40):
@@ -183,7 +186,7 @@ for kill in range(40):
         while True:
             (one if kill % 2 else two).save_pretrained(sys.argv[3])
             (two if kill % 2 else one).save_pretrained(sys.argv[3])
-    time.sleep(0.002 + chance.random() * 0.04)
+    time.sleep(0.002 + chance.random() * 4 * took)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     if not os.path.exists(os.path.join(sys.argv[3], "config.json")):

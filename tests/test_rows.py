@@ -1,0 +1,193 @@
+"""Codes wherever they lie give the same rows, and the same v; a break in a fit changes nothing."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import latent_vizae.rows
+from latent_vizae import fit
+from latent_vizae.rows import as_rows, drawn
+
+Z = torch.randn(1000, 2, 5, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(params=["tensor", "array", "memory map", "stream", "long stream", "file", "folder", "list"])
+def source(request, tmp_path, monkeypatch):
+    shards = [tmp_path / "shards" / f"codes-{number}.safetensors" for number in range(3)]
+    shards[0].parent.mkdir()
+    for shard, part in zip(shards, Z.split(400), strict=True):
+        save_file({"codes": part.contiguous()}, shard)
+    save_file({"z": Z}, tmp_path / "all.safetensors")
+    np.save(tmp_path / "all.npy", Z.numpy())
+    if request.param == "long stream":
+        monkeypatch.setattr(latent_vizae.rows, "IN_MEMORY", 2000)
+    return {
+        "tensor": lambda: Z,
+        "array": lambda: Z.numpy(),
+        "memory map": lambda: np.load(tmp_path / "all.npy", mmap_mode="r"),
+        "stream": lambda: iter(Z.split(300)),
+        "long stream": lambda: iter(Z.split(300)),
+        "file": lambda: tmp_path / "all.safetensors",
+        "folder": lambda: str(tmp_path / "shards"),
+        "list": lambda: shards,
+    }[request.param]
+
+
+def test_the_rows_are_the_same_wherever_they_lie(source):
+    rows = as_rows(source())
+    assert (len(rows), rows.latent_shape, rows.n) == (1000, (2, 5), 10)
+    assert torch.equal(rows[0:1000], Z)
+    assert torch.equal(rows[350:850], Z[350:850])
+    assert torch.equal(torch.cat(list(rows.parts())), Z.flatten(1))
+    chosen = torch.randperm(1000, generator=torch.Generator().manual_seed(1))[:321]
+    assert torch.equal(rows.take(chosen), Z[chosen].flatten(1))
+
+
+def test_the_map_is_the_same_wherever_they_lie(source):
+    labels = torch.arange(1000) % 7
+    here, there = (fit(codes, steps=60, labels=labels) for codes in (Z, source()))
+    assert all(torch.equal(a, b) for a, b in zip(here.state_dict().values(), there.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int32, torch.uint8])
+def test_shards_of_any_real_type(tmp_path, dtype):
+    codes = (20 * Z).abs().to(dtype)
+    save_file({"codes": codes}, tmp_path / "a.safetensors")
+    rows = as_rows(tmp_path / "a.safetensors")
+    assert torch.equal(rows[0:1000], codes.float())
+    assert torch.equal(rows.take(torch.tensor([999, 3])), codes[[999, 3]].flatten(1).float())
+
+
+def test_a_temporary_file_is_gone_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(latent_vizae.rows, "IN_MEMORY", 100)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    rows = as_rows(iter(Z.split(10)))
+    assert torch.equal(rows[5:6], Z[5:6])
+    assert not list(tmp_path.iterdir())
+
+    def broken():
+        yield Z
+        raise OSError("the source is gone")
+
+    with pytest.raises(OSError, match="the source is gone"):
+        as_rows(broken())
+    assert not list(tmp_path.iterdir())
+
+
+def test_shards_that_cannot_be_read_are_refused(tmp_path):
+    shard = tmp_path / "a.safetensors"
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        fit(shard)
+    with pytest.raises(ValueError, match=r"holds no \.safetensors"):
+        fit(tmp_path)
+    shard.write_bytes(b"nonsense")
+    with pytest.raises(ValueError, match="not a whole"):
+        fit([shard])
+    save_file({"a": Z, "b": Z + 1}, shard)
+    with pytest.raises(ValueError, match="no tensor 'codes'; it holds a, b"):
+        fit(shard)
+    save_file({"codes": Z}, shard)
+    save_file({"codes": Z[:, :1].contiguous()}, tmp_path / "b.safetensors")
+    with pytest.raises(ValueError, match="of one latent_shape"):
+        fit(tmp_path)
+    spoilt = Z.clone()
+    spoilt[[7, 990], 1] = float("nan")
+    save_file({"codes": spoilt}, tmp_path / "b.safetensors")
+    with pytest.raises(ValueError, match=r"2 of 2000 rows hold NaN or infinity \(rows 1007, 1990\)"):
+        fit(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"complete": false}')
+    with pytest.raises(ValueError, match="not complete"):
+        fit(tmp_path)
+
+
+@pytest.mark.parametrize(("k", "count"), [(10, 10), (2**21, 1000), (2**21, 2**20)])
+def test_drawn_numbers_differ_and_spread(k, count):
+    found = drawn(k, count, torch.Generator().manual_seed(0))
+    assert len(found) == count == len(found.unique())
+    assert 0 <= found.min() <= found.max() < k
+    assert abs(found.double().mean() / (k - 1) - 0.5) < 0.05
+
+
+def test_of_very_many_codes_some_travel_with_v_and_all_lie_on_the_map(monkeypatch):
+    monkeypatch.setattr("latent_vizae.fitting.MOST_POINTS", 200)
+    v = fit(Z, steps=60, labels=torch.arange(1000))
+    assert v.points.shape == (200, 2)
+    assert torch.equal(v.labels, v.labels.sort().values)
+    assert torch.allclose(v.points, v.encode(Z[v.labels]), rtol=0, atol=1e-5)
+    assert v.encode(Z).abs().max() <= 1
+    assert v.report.k == 1000
+
+
+MEMORY = """
+import resource, sys
+import numpy as np
+from latent_vizae import fit
+np.ones((1000, 1000)) @ np.ones((1000, 1000))
+fit(np.random.default_rng(0).normal(size=(2000, 16)).astype("f4"), steps=20)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+fit(sys.argv[1], steps=20)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux")
+def test_memory_follows_what_is_worked_on_not_what_lies_there(tmp_path):
+    codes = torch.randn(600_000, 160, generator=torch.Generator().manual_seed(0))  # 384 MB
+    for number, part in enumerate(codes.split(200_000)):
+        save_file({"codes": part.contiguous()}, tmp_path / f"{number}.safetensors")
+    run = subprocess.run(
+        [sys.executable, "-c", MEMORY, str(tmp_path)], capture_output=True, text=True, timeout=250, check=True
+    )
+    assert int(run.stdout) < 0.8 * codes.nbytes
+
+
+# A break in a fit.
+
+
+class Break:
+    """Ctrl-C after a step of a stage."""
+
+    def __init__(self, title, step):
+        self.title, self.at = title, step
+
+    def __call__(self, step, steps, title):
+        if (title, step) == (self.title, self.at):
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("at", [("fit", 30), ("fit", 50), ("fit images", 12), ("fit v_e", 1), ("fit v_e", 55)])
+def test_a_fit_goes_on_after_a_break_as_if_there_had_been_none(f_d, tmp_path, at):
+    codes, _ = f_d.examples(count=200)
+    settings = {"decoder": f_d, "steps": 60, "image_steps": 20, "seed": 3}
+    kept = tmp_path / "fit.safetensors"
+    whole = fit(codes, **settings)
+    broken = fit(codes, checkpoint=kept, progress=Break(*at), **settings)
+    assert broken.report.interrupted
+    assert kept.exists()
+    again = fit(codes, checkpoint=kept, **settings)
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True)
+    )
+    assert again.report.steps == whole.report.steps > broken.report.steps
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_of_another_fit_is_refused_and_kept(tmp_path):
+    kept = tmp_path / "fit.safetensors"
+    fit(Z, steps=60, checkpoint=kept, progress=Break("fit", 20))
+    content = kept.read_bytes()
+    for other in ({"steps": 61}, {"steps": 60, "seed": 1}, {"steps": 60, "dim": 3}):
+        with pytest.raises(ValueError, match="other codes or with other settings"):
+            fit(Z, checkpoint=kept, **other)
+    with pytest.raises(ValueError, match="other codes"):
+        fit(Z + 1, steps=60, checkpoint=kept)
+    assert kept.read_bytes() == content
+    kept.write_bytes(content[:100])
+    with pytest.raises(ValueError, match="no checkpoint of a fit"):
+        fit(Z, steps=60, checkpoint=kept)
+    with pytest.raises(ValueError, match="in a folder that is there"):
+        fit(Z, checkpoint=tmp_path / "none" / "fit.safetensors")

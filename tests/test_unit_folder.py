@@ -1,0 +1,321 @@
+"""Work in units: the same for any number of processes, resumed after any end, and nobody else's folder."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from latent_vizae import encode_images, place_codes, sample_codes
+from latent_vizae.rows import as_rows
+
+COUNT, SIZE = 50, 8
+
+
+class Means:
+    """Codes are the means of the rows of an image; it counts what it encoded."""
+
+    latent_shape, image_shape = (4,), (1, 4, 6)
+
+    def __init__(self):
+        self.count = 0
+
+    def encode(self, images):
+        self.count += len(images)
+        return images.mean((1, 3))
+
+    def sample(self, count, seed):
+        return torch.randn(count, 4, generator=torch.Generator().manual_seed(seed))
+
+
+def pixels(count=COUNT, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, 1, 4, 6), np.uint8)
+
+
+def shards(folder):
+    return sorted(folder.glob("[!.]*.safetensors"))
+
+
+def everything(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def times(folder):
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def started(arguments, processes=1):
+    """A program, in processes that meet on this machine."""
+    local = ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"]
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), *local] if processes > 1 else []
+    return [sys.executable, *launch, *map(str, arguments)]
+
+
+def run(arguments, processes=1):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(started(arguments, processes), capture_output=True, text=True, timeout=200, env=environment)
+
+
+@pytest.fixture
+def made(tmp_path):
+    return encode_images(Means(), pixels(), 3, out=tmp_path / "codes", unit_size=SIZE)
+
+
+def test_shards_in_order_are_the_codes(made):
+    assert [path.name for path in shards(made)] == [f"codes-{n:05}-of-00007.safetensors" for n in range(7)]
+    codes = torch.cat([load_file(path)["codes"] for path in shards(made)])
+    assert torch.equal(codes, encode_images(Means(), pixels()))
+    rows = as_rows(made)
+    assert torch.equal(rows[0 : len(rows)], codes)
+
+
+def test_the_manifest_is_true(made):
+    document = json.loads((made / "manifest.json").read_text())
+    assert document["complete"]
+    assert document["shape"] == [COUNT, 4]
+    assert [(unit["start"], unit["stop"]) for unit in document["units"]] == [
+        (start, min(COUNT, start + SIZE)) for start in range(0, COUNT, SIZE)
+    ]
+    for unit in document["units"]:
+        assert unit["sha256"] == hashlib.sha256((made / unit["file"]).read_bytes()).hexdigest()
+        assert unit["count"] == unit["stop"] - unit["start"]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["with a manifest", "without"])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "flipped", "another's"])
+def test_a_damaged_shard_is_made_again_and_no_other(made, damage, known):
+    whole, before = everything(made), times(made)
+    path = shards(made)[3]
+    data = bytearray(path.read_bytes())
+    if damage == "missing":
+        path.unlink()
+    elif damage == "truncated":
+        path.write_bytes(data[:-5])
+    elif damage == "flipped":
+        data[-1] ^= 1
+        path.write_bytes(data)
+    else:
+        path.write_bytes(shards(made)[2].read_bytes())
+    if not known:
+        (made / "manifest.json").unlink()
+    decoder = Means()
+    encode_images(decoder, pixels(), 3, out=made, unit_size=SIZE)
+    assert everything(made) == whole
+    assert decoder.count == SIZE
+    after = times(made)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {path.name} | (set() if known else {"manifest.json"})
+
+
+def test_nothing_is_done_twice(made):
+    before, decoder = times(made), Means()
+    assert encode_images(decoder, pixels(), out=made, unit_size=SIZE) == made
+    assert decoder.count == 0
+    assert times(made) == before
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, RuntimeError, SystemExit])
+def test_a_unit_that_fails_is_redone_and_the_others_stay(tmp_path, made, end):
+    class Failing(Means):
+        def encode(self, images):
+            if self.count >= 3 * SIZE + 2:
+                raise end
+            return super().encode(images)
+
+    out = tmp_path / "again"
+    with pytest.raises(end):
+        encode_images(Failing(), pixels(), 2, out=out, unit_size=SIZE)
+    assert len(shards(out)) == 3
+    assert not json.loads((out / "manifest.json").read_text())["complete"]
+    assert all(not path.name.startswith(".") for path in out.iterdir())
+    # Another class is another decoder, so the one that began goes on.
+    Failing.encode = Means.encode
+    decoder = Failing()
+    encode_images(decoder, pixels(), 2, out=out, unit_size=SIZE)
+    assert decoder.count == COUNT - 3 * SIZE
+    assert [path.read_bytes()[-16:] for path in shards(out)] == [path.read_bytes()[-16:] for path in shards(made)]
+
+
+def test_what_a_killed_run_was_writing_goes(made):
+    left = made / ".codes-00003-of-00007-0123456789ab.safetensors"
+    left.write_bytes(b"half")
+    encode_images(Means(), pixels(), out=made, unit_size=SIZE)
+    assert not left.exists()
+
+
+def test_seeds_make_samples_that_no_two_units_share(tmp_path):
+    first, again, other = (
+        sample_codes(Means(), COUNT, seed, out=tmp_path / name, unit_size=SIZE)
+        for name, seed in (("first", 0), ("again", 0), ("other", 1))
+    )
+    assert everything(first) == everything(again)
+    codes = torch.cat([load_file(path)["codes"] for path in shards(first) + shards(other)])
+    assert len(codes.unique(dim=0)) == 2 * COUNT
+    units = [unit for out in (first, other) for unit in json.loads((out / "manifest.json").read_text())["units"]]
+    assert len({unit["seed"] for unit in units}) == 14
+
+
+def test_points_are_those_of_encode_for_any_kind_of_codes(tmp_path, v, f_d):
+    codes = sample_codes(f_d, 300, 0, out=tmp_path / "codes", unit_size=70)
+    held = torch.cat([load_file(path)["codes"] for path in shards(codes)])
+    wanted = v.encode(held)
+    for number, given in enumerate((codes, held, held.numpy(), shards(codes))):
+        out = place_codes(v, given, tmp_path / f"points {number}", unit_size=90)
+        points = torch.cat([load_file(path)["points"] for path in shards(out)])
+        assert torch.allclose(points, wanted, atol=1e-5)
+        assert everything(out) == everything(tmp_path / "points 0")
+
+
+# The same by two processes, for real.
+
+
+SCRIPT = """
+import sys
+from latent_vizae import VizAE, cli, load_decoder, place_codes, sample_codes
+
+folder, v = sys.argv[1], VizAE.from_pretrained(sys.argv[2])
+place_codes(v, sample_codes(load_decoder("mnist"), 100, out=folder + "/codes", unit_size=15), folder + "/points", 30)
+where = ["--images", sys.argv[3], "--out", folder + "/images"]
+cli.app(["encode", *where, "--unit-size", "15", "--processes", "2", "--json"])
+"""
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch has no processes here")
+def test_two_processes_make_what_one_makes(tmp_path, v, f_d):
+    pytest.importorskip("accelerate")
+    (tmp_path / "script.py").write_text(SCRIPT)
+    v.save_pretrained(tmp_path / "v")
+    images = np.random.default_rng(0).integers(0, 256, (100, 1, 28, 28), np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    one, two = tmp_path / "one", tmp_path / "two"
+    two.mkdir()
+    done = run([tmp_path / "script.py", two, tmp_path / "v", tmp_path / "images.npy"], 2)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["shape"] == [100, 10]  # said once
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the two have
+    try:
+        place_codes(v, sample_codes(f_d, 100, out=one / "codes", unit_size=15), one / "points", 30)
+        encode_images(f_d, images, out=one / "images", unit_size=15)
+    finally:
+        torch.set_num_threads(threads)
+    for what in ("codes", "points", "images"):
+        assert everything(one / what) == everything(two / what)
+
+
+def test_a_world_of_the_wrong_size_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="Asked for 4 processes, torchrun started none"):
+        encode_images(Means(), pixels(), out=tmp_path / "codes", processes=4)
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="Asked for 4 processes, torchrun started 2"):
+        encode_images(Means(), pixels(), out=tmp_path / "codes", processes=4)
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(ImportError, match=r'pip install "latent-vizae\[distributed\]"'):
+        encode_images(Means(), pixels(), out=tmp_path / "codes")
+    assert not (tmp_path / "codes").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_run_is_resumed(tmp_path, f_d, number):
+    images = np.zeros((3000, 1, 28, 28), np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    out = tmp_path / "codes"
+    encode = ("-m", "latent_vizae.cli", "encode")
+    asked = (*encode, "--images", tmp_path / "images.npy", "--out", out, "--unit-size", 20)
+    with subprocess.Popen(started(asked), stderr=subprocess.DEVNULL) as begun:
+        while begun.poll() is None and len(shards(out)) < 3:
+            time.sleep(0.01)
+        begun.send_signal(number)
+    assert begun.returncode == (-number if number == signal.SIGKILL else 130)
+    before = {path.name: path.stat().st_mtime_ns for path in shards(out)[:3]}
+    assert len(shards(out)) < 150
+    encode_images(f_d, images, out=out, unit_size=20)
+    assert len(shards(out)) == 150
+    assert times(out).items() >= before.items()
+    assert not list(out.glob(".*"))
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"images": pixels(COUNT - 1)}, "count is 50 there, 49 here"),
+        ({"images": pixels(seed=1)}, "some images"),
+        ({"unit_size": 9}, "unit_size is 8 there, 9 here"),
+    ],
+)
+def test_another_works_folder_is_refused_and_left_as_it_is(made, changed, message):
+    before = everything(made)
+    with pytest.raises(ValueError, match=f"holds another work: .*{message}"):
+        encode_images(Means(), **{"images": pixels(), "unit_size": SIZE, **changed}, out=made)
+    with pytest.raises(ValueError, match=r"holds another work: .*task is"):
+        sample_codes(Means(), COUNT, out=made, unit_size=SIZE)
+    assert everything(made) == before
+
+
+def test_what_is_no_folder_of_units_is_refused(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    for out, message in ((tmp_path / "mine", "holds something else"), (tmp_path / "mine" / "notes.txt", "is a file")):
+        with pytest.raises(ValueError, match=message):
+            encode_images(Means(), pixels(), out=out)
+    assert everything(tmp_path / "mine") == {"notes.txt": b"mine"}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "[" * 100_000, '{"work": {}}', '{"work": {}, "format": 99, "units": []}']
+)
+def test_a_damaged_manifest_is_named(made, text):
+    (made / "manifest.json").write_text(text)
+    with pytest.raises(ValueError, match=r"manifest\.json is damaged, or not the manifest"):
+        encode_images(Means(), pixels(), out=made, unit_size=SIZE)
+
+
+def test_bad_input_is_named_and_leaves_nothing(tmp_path, v):
+    out = tmp_path / "out"
+    with pytest.raises(TypeError, match="a generator can be read only once"):
+        encode_images(Means(), (image for image in pixels()), out=out)
+    for images, error, message in (
+        ([], ValueError, "no pictures"),
+        (7, TypeError, "got int"),
+        (tmp_path / "none", FileNotFoundError, "no folder"),
+    ):
+        with pytest.raises(error, match=message):
+            encode_images(Means(), images, out=out)
+    for size in (0, -1):
+        with pytest.raises(ValueError, match="unit_size"):
+            encode_images(Means(), pixels(), out=out, unit_size=size)
+    with pytest.raises(ValueError, match="for an out that is a folder"):
+        encode_images(Means(), pixels(), unit_size=5)
+    with pytest.raises(ValueError, match="has no sample"):
+        sample_codes(len, 5, out=out)
+    with pytest.raises(ValueError, match=r"codes of shape \(10,\), got \(7,\)"):
+        place_codes(v, torch.zeros(3, 7), out)
+    with pytest.raises(ValueError, match="finite"):
+        place_codes(v, torch.full((3, 10), torch.nan), out)
+    assert not out.exists()
+
+
+def test_a_unit_that_fails_once_is_redone_in_the_same_run(tmp_path):
+    failures = []
+
+    class Tired(Means):
+        def encode(self, images):
+            if not failures:
+                failures.append(1)
+                raise RuntimeError("out of memory, once")
+            return super().encode(images)
+
+    made = encode_images(Tired(), pixels(), 3, out=tmp_path / "codes", unit_size=SIZE)
+    assert failures == [1]
+    assert torch.equal(as_rows(made)[0:COUNT], encode_images(Means(), pixels()))
