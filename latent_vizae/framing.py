@@ -75,7 +75,10 @@ def subspace(rows: Rows, generator: torch.Generator) -> Subspace:
     At most 512 directions are kept, of 2,048 codes drawn at random those that explain 99.9 % of their variance.
     """
     k, n = len(rows), rows.n
-    mean = sum(part.sum(0, dtype=torch.float64) for part in rows.parts()) / k
+    mean = torch.zeros(n, dtype=torch.float64, device=rows[:1].device)
+    for part in rows.parts():
+        mean += part.sum(0, dtype=torch.float64)
+    mean /= k
     sample = None
     if min(k, n) > MAX_EXACT:
         sample = rows.take(drawn(k, MAX_EXACT, generator))
@@ -88,8 +91,8 @@ def subspace(rows: Rows, generator: torch.Generator) -> Subspace:
             second += centred.T @ centred
     else:  # Gram matrix: cost follows k, not n
         second = torch.zeros(len(sample), len(sample), dtype=torch.float64, device=mean.device)
-        for part in _columns(sample):
-            centred = sample[:, part].double() - mean[part]
+        for columns in _columns(sample):
+            centred = sample[:, columns].double() - mean[columns]
             second += centred @ centred.T
     count = k if sample is None else len(sample)
     values, vectors = torch.linalg.eigh(second)
@@ -105,9 +108,9 @@ def subspace(rows: Rows, generator: torch.Generator) -> Subspace:
         basis = torch.empty(n, rank, dtype=torch.float32, device=mean.device)
         for _ in range(2 if rank else 0):  # once more, against rounding
             square = torch.zeros(rank, rank, dtype=torch.float64, device=mean.device)
-            for part in _columns(sample):
-                across = (sample[:, part].double() - mean[part]).T @ turn
-                basis[part] = across.float()
+            for columns in _columns(sample):
+                across = (sample[:, columns].double() - mean[columns]).T @ turn
+                basis[columns] = across.float()
                 square += across.T @ across
             lengths, axes = torch.linalg.eigh(square)
             turn = turn @ (axes / lengths.sqrt()) @ axes.T

@@ -130,7 +130,9 @@ def drawn(k: int, count: int, generator: torch.Generator) -> Tensor:
     """``count`` different numbers below k in random order; memory follows count, not k."""
     if k < 4 * count or k < 2**20:
         return torch.randperm(k, generator=generator)[:count]
-    found = torch.randint(k, (2 * count,), generator=generator).unique()  # of k > 4 count, more than 1.5 count differ
+    found: Tensor = torch.randint(
+        k, (2 * count,), generator=generator
+    ).unique()  # of k > 4 count, more than 1.5 count differ
     return found[torch.randperm(len(found), generator=generator)[:count]]
 
 
@@ -196,7 +198,7 @@ def _opened(path: Path, what: str) -> Block:
     start, shape = 8 + length + tensor["data_offsets"][0], tuple(tensor["shape"])
     if 0 in shape or len(shape) < 2:
         return np.empty(shape, np.float32)
-    return kind(path, NUMPY_TYPES[tensor["dtype"]], "r", start, shape)  # type: ignore[no-any-return]
+    return kind(path, NUMPY_TYPES[tensor["dtype"]], "r", start, shape)
 
 
 def _spooled(batches: Iterable[ArrayLike], what: str) -> Block:
