@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from .checkpoint import Checkpoint, fingerprint
@@ -38,6 +38,8 @@ FEW, TRAINED_ON = 50, 50_000
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 1000
 MEASURED, MEASURED_VALUES = 300, 2**25
 """Codes whose images are measured; numbers in the codes that are."""
+SMALLEST = 1e-3
+"""The least singular value of a layer as a share of its greatest."""
 MOST_POINTS = 1_000_000
 """Of more codes, so many drawn at random travel with v as its points."""
 
@@ -154,9 +156,11 @@ def fit(
             try:
                 batches = Batches(x, frame, dim, generator)
                 train(v, batches, _framed(frame, rows, held_out), decoder, steps, image_steps, run)
+                _fill_ranks(v)
                 _turn(v, x)
                 if not run.interrupted:
                     close_the_cycle(v, batches, steps, run)
+                    _fill_ranks(v)
             except KeyboardInterrupt:
                 run.interrupted = True
     v.requires_grad_(False).eval()
@@ -197,6 +201,17 @@ def _framed(frame: Frame, rows: Rows, chosen: Tensor) -> Tensor:
     for part in places.split(max(1, AT_A_TIME // rows.n)):
         x[part.to(x.device)] = frame(rows.take(chosen[part]))
     return x
+
+
+@torch.no_grad()
+def _fill_ranks(v: VizAE) -> None:
+    """Raise singular values that training left near zero, as in about one layer of a hundred: no rank by luck alone."""
+    for layer in (*v.encoder, *v.decoder):
+        if isinstance(layer, nn.Linear):
+            left, values, right = torch.linalg.svd(layer.weight.double(), full_matrices=False)
+            floor = SMALLEST * values[0]
+            if values[-1] < floor:
+                layer.weight.copy_(left * values.clamp(min=floor) @ right)
 
 
 @torch.no_grad()

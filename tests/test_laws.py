@@ -68,7 +68,9 @@ def test_many_codes_are_learned_and_judged_on_held_out_ones(f_d):
     assert 0 < v.report.image_error_held_out < 0.06
     assert v.points.abs().max() <= 1
     assert v.points.amax(0).min() > 0.99
-    assert all(layer.full for layer in certify(v).linear_maps)
+    assert all(layer.full for layer in certify(v).linear_maps)  # seed 0: training left 1e-5 of the greatest in v_d.4
+    hidden = [layer.weight for layer in (*v.encoder, *v.decoder) if getattr(layer, "in_features", 0) == 128]
+    assert all(torch.linalg.cond(weight) < 1001 for weight in hidden)
 
 
 def test_one_code_spans_the_directions_in_which_the_decoder_changes_most():
