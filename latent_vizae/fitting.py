@@ -205,7 +205,7 @@ def _framed(frame: Frame, rows: Rows, chosen: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _fill_ranks(v: VizAE) -> None:
-    """Raise singular values that training left near zero, as in about one layer of a hundred: no rank by luck alone."""
+    """Raise singular values that training left near zero, in about one layer of a hundred: no rank by luck alone."""
     for layer in (*v.encoder, *v.decoder):
         if isinstance(layer, nn.Linear):
             left, values, right = torch.linalg.svd(layer.weight.double(), full_matrices=False)

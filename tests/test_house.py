@@ -22,7 +22,10 @@ else:
 
 ROOT = Path(__file__).resolve().parents[1]
 FOREIGN = ["diffusers", "gradio", "matplotlib", "imageio", "typer", "accelerate", "sklearn", "latent_vizae.adapters"]
-EXTRAS = set("accelerate anyio diffusers gradio imageio imageio_ffmpeg matplotlib sklearn starlette".split())
+EXTRAS = {"accelerate", "anyio", "diffusers", "gradio", "imageio", "imageio_ffmpeg", "matplotlib"} | {
+    "sklearn",
+    "starlette",
+}
 
 IMPORT = """
 import json, logging, os, random, signal, sys
