@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .certificate import certify
     from .decoder import load_decoder
+    from .directions import Directions
+    from .discovery import discover_directions
     from .encoding import encode_images
     from .fitting import fit
     from .latent_map import LatentMap
@@ -24,9 +26,11 @@ if TYPE_CHECKING:
 
 __version__ = version("latent-vizae")
 __all__ = [
+    "Directions",
     "LatentMap",
     "VizAE",
     "certify",
+    "discover_directions",
     "encode_images",
     "fit",
     "load_decoder",
@@ -35,6 +39,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Directions": "directions", "discover_directions": "discovery",
     "LatentMap": "latent_map", "VizAE": "model", "certify": "certificate", "encode_images": "encoding",
     "fit": "fitting", "load_decoder": "decoder", "place_codes": "placing", "sample_codes": "placing",
 }  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 from .certificate import Certificate
 from .hub import parse_reference
 
-__all__ = ["write_card"]
+__all__ = ["base_model", "write_card"]
 
 METRICS = {
     "fvu_held_out": "fraction of variance unexplained, held-out codes",
@@ -45,7 +45,7 @@ def write_card(
     data = ModelCardData(
         library_name="latent-vizae",
         license=licence,
-        base_model=_base_model(source),
+        base_model=base_model(source),
         tags=["latent-vizae", "latent-space", "visualization", "dimension-reduction"],
         model_name=name.split("/")[-1],
         eval_results=[
@@ -81,7 +81,7 @@ def write_card(
     return "\n\n".join(parts) + "\n"
 
 
-def _base_model(source: str | None) -> str | None:
+def base_model(source: str | None) -> str | None:
     """The repository behind a decoder's name, where there is one."""
     try:
         return parse_reference((source or "").partition(":")[2]).repo

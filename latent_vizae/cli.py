@@ -30,6 +30,7 @@ from typer.core import TyperGroup
 
 from . import pictures
 from .certificate import Certificate, certify
+from .cli_directions import directions
 from .cli_files import (
     DEFAULT_COUNT,
     REPORT_FILE,
@@ -79,6 +80,7 @@ app = typer.Typer(
 )
 app.command()(encode)
 app.command()(place)
+app.command()(directions)
 
 
 class _Curve(str, Enum):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .arrows import Arrows, chosen_directions, find_arrows
 from .codes import ArrayLike, as_codes, as_points, as_tensor, as_whole
 from .decoder import decode_images, evaluating, load_decoder, require_decoder
+from .directions import REACH, Direction, Directions
 from .geometry import resample, stretch
 from .model import VizAE
 from .paths import constant_pace, shortest_curve
@@ -262,6 +264,69 @@ class LatentMap:
             f"The ends of a path are all points of shape ({dim},) or all codes of shape {shape}, got "
             f"{', '.join(map(str, sorted(shapes)))}."
         )
+
+    @torch.no_grad()
+    def traverse(self, code: ArrayLike, direction: Direction, steps: int = 13, reach: float = REACH) -> Samples:
+        """Move one code along a direction: from negative to positive, the middle one unchanged.
+
+        Args:
+            code: (*latent_shape).
+            direction: one of `Directions`, ``directions.pick(0)``; a step of each changes images by as much.
+            steps: how many samples, an odd number of at least 3.
+            reach: how far to both sides, in steps of the direction.
+
+        Returns:
+            Samples in a row: the moved codes, their images, and where they go on the map, v_e(code).
+
+        Raises:
+            TypeError: not one direction.
+            ValueError: a code or direction of another shape, an even number of steps, a reach that is not above 0.
+        """
+        if not isinstance(direction, Direction):
+            raise TypeError(
+                f"traverse takes one direction, such as directions.pick(0), got {type(direction).__name__}."
+            )
+        (one,) = chosen_directions(direction, None, self.v.latent_shape)
+        codes = one.along(code, steps, reach).to(self.v.device)
+        images, middle = decode_images(self.decoder, codes), steps // 2
+        images[middle] = decode_images(self.decoder, codes[middle : middle + 1])[0]  # alone, so to the last bit
+        return Samples(self.v.encode(codes), codes, images, rows=1)
+
+    @torch.no_grad()
+    def arrows(
+        self,
+        directions: Directions | Direction | Sequence[Direction],
+        shape: int | tuple[int, ...] | None = None,
+        *,
+        label: int | None = None,
+        box: tuple[ArrayLike, ArrayLike] | None = None,
+        step: float = 1.0,
+    ) -> Arrows:
+        """Where directions lead on the map: ``v_e(z + s d) - v_e(z)`` at the codes z of a grid of points.
+
+        Args:
+            directions: `Directions`, of which the global set or that of ``label`` is meant; or some, as ``pick`` and
+                ``of`` give them.
+            shape: number of rows, of columns (and of layers) of points, or one number for all; by default 10 each.
+            label: of a class.
+            box: two corners (d,), the lower one first; by default the whole map.
+            step: s, in steps of each direction.
+
+        Returns:
+            Points (P, d), moves (D, P, d), and how far each arrow may be trusted. `direction_pictures.arrow_picture`
+            draws them.
+
+        Raises:
+            TypeError: no directions.
+            ValueError: no such class, directions of another latent space, a wrong box or shape.
+        """
+        chosen = chosen_directions(directions, label, self.v.latent_shape)
+        dim = self.v.dim
+        corners = ((-1.0,) * dim, (1.0,) * dim) if box is None else box
+        counts = (shape,) * dim if isinstance(shape, int) else shape
+        points = grid_points(box_region(corners, dim), counts, dim)[0].to(self.v.device)
+        support = self.support(points) if len(self.v.points) else points.new_ones(len(points))
+        return find_arrows(self.v, points, chosen, step, support)
 
     @torch.no_grad()
     def place(self, images: ArrayLike) -> Tensor:

@@ -19,7 +19,18 @@ from .regions import Region, box_region, grid_points
 from .samples import to_uint8
 from .saving import atomic_file
 
-__all__ = ["layer_picture", "map_picture", "need_plot"]
+__all__ = [
+    "caption",
+    "checked",
+    "layer_picture",
+    "map_picture",
+    "mosaic",
+    "need_plot",
+    "new_figure",
+    "plain_axes",
+    "save_figure",
+    "small",
+]
 
 INK, QUIET, FRAME, ACCENT, MARK = "#222222", "#767676", "#c4c4c4", "#2f6db3", "#e8590c"
 PALETTE = (
@@ -80,7 +91,7 @@ def map_picture(
         >>> map_picture(m, "map.png", grid_shape=(4, 4)).name
         'map.png'
     """
-    target, dim = _checked(path), latent_map.v.dim
+    target, dim = checked(path), latent_map.v.dim
     rows, columns = grid_shape
     if min(rows, columns) < 2:
         raise ValueError(f"grid_shape is rows and columns, at least 2 each, got {grid_shape!r}.")
@@ -94,31 +105,31 @@ def map_picture(
     panels = 2 if thumbnails else 1
     if dim == 1:
         heights = [0.3 + 0.2 * max(1, len(names)), 0.75][:panels]
-        figure, cells = _figure(12, 0.85 + sum(heights), panels, 1, title, heights)
+        figure, cells = new_figure(12, 0.85 + sum(heights), panels, 1, title, heights)
         _rug(cells[0], points, colours, names)
-        _caption(cells[0], f"{counted} as points, and the images that the points decode to" if thumbnails else counted)
+        caption(cells[0], f"{counted} as points, and the images that the points decode to" if thumbnails else counted)
         if thumbnails:
-            _mosaic(cells[1], latent_map, (1, columns))
+            mosaic(cells[1], latent_map, (1, columns))
     elif dim == 2:
-        figure, cells = _figure(6 * panels, 6.3, 1, panels, title)
+        figure, cells = new_figure(6 * panels, 6.3, 1, panels, title)
         _scatter(cells[0], points, colours)
-        _caption(cells[0], f"{counted} as points")
+        caption(cells[0], f"{counted} as points")
         if thumbnails:
-            _mosaic(cells[1], latent_map, (rows, columns))
-            _caption(cells[1], "the images that the points decode to")
+            mosaic(cells[1], latent_map, (rows, columns))
+            caption(cells[1], "the images that the points decode to")
         if corners is not None:
             _outline(cells, corners)
         _legend(cells[0], names)
     else:
-        figure, cells = _figure(12, 0.45 + 3.95 * panels, panels, 3, title)
+        figure, cells = new_figure(12, 0.45 + 3.95 * panels, panels, 3, title)
         for cell, (across, up) in zip(cells, ((0, 1), (0, 2), (1, 2)), strict=False):
             _scatter(cell, points[:, [across, up]], colours)
-            _caption(cell, f"{counted}, coordinates {across + 1} and {up + 1}")
+            caption(cell, f"{counted}, coordinates {across + 1} and {up + 1}")
         for cell, height in zip(cells[3:], (-2 / 3, 0.0, 2 / 3), strict=False):
-            _mosaic(cell, latent_map, (max(2, rows // 2), max(2, columns // 2)), height)
-            _caption(cell, f"images at coordinate 3 = {height:.2g}")
+            mosaic(cell, latent_map, (max(2, rows // 2), max(2, columns // 2)), height)
+            caption(cell, f"images at coordinate 3 = {height:.2g}")
         _legend(figure, names)
-    return _save(figure, target)
+    return save_figure(figure, target)
 
 
 def layer_picture(certificate: Certificate, path: str | Path, *, points: Tensor | None = None) -> Path:
@@ -140,31 +151,31 @@ def layer_picture(certificate: Certificate, path: str | Path, *, points: Tensor 
         ImportError: without the extra ``plot``.
         ValueError: a certificate made without a decoder, another ending, a folder that cannot be written.
     """
-    target, dim = _checked(path), certificate.dim
+    target, dim = checked(path), certificate.dim
     if certificate.stretch_layer is None:
         raise ValueError("This certificate has no stretch layer: it was made without a decoder. certify(v, decoder).")
     layer = certificate.stretch_layer.clamp(min=max(1e-9, certificate.stretch_layer.max().item() * 1e-6))
     known = certificate.grid[:0] if points is None else points.detach().cpu()
     if dim == 1:
-        figure, (cell,) = _figure(12, 3.4)
+        figure, (cell,) = new_figure(12, 3.4)
         cell.plot(certificate.grid[:, 0], layer[:, 0], color=ACCENT, linewidth=1.6)
         ticks = {"color": QUIET, "alpha": 0.5, "transform": cell.get_xaxis_transform()}
         cell.plot(known[:, 0], torch.full((len(known),), 0.03), "|", **ticks)
-        _axes(cell, equal=False)
+        plain_axes(cell, equal=False)
         cell.set(yscale="log", xlim=(-1.01, 1.01))
         _plain_numbers(cell.yaxis)
-        _caption(cell, f"how fast images change along the map: {UNIT}")
-        return _save(figure, target)
+        caption(cell, f"how fast images change along the map: {UNIT}")
+        return save_figure(figure, target)
     side = round(len(layer) ** (1 / dim))
-    figure, cells = _figure(12, 5.3, 1, 2)
+    figure, cells = new_figure(12, 5.3, 1, 2)
     known = known[known[:, 2].abs() <= 1 / (side - 1)] if dim == 3 else known
     for cell, values, name in zip(cells, layer.T, ("slowest", "fastest"), strict=True):
         heat = values.reshape((side,) * dim)
         _heat(cell, heat[:, :, side // 2] if dim == 3 else heat)
         shown = _few(known)
         cell.scatter(*known[shown].T[:2], s=9, color="white", alpha=_alpha(len(shown)), linewidths=0)
-        _caption(cell, f"change in the {name} direction" + (", slice at coordinate 3 = 0" if dim == 3 else ""))
-    return _save(figure, target)
+        caption(cell, f"change in the {name} direction" + (", slice at coordinate 3 = 0" if dim == 3 else ""))
+    return save_figure(figure, target)
 
 
 def _heat(cell: Any, heat: Tensor) -> None:
@@ -177,7 +188,7 @@ def _heat(cell: Any, heat: Tensor) -> None:
         logs[0, 0].exp().clamp(low, high).numpy(), norm=LogNorm(low, max(high, 1.01 * low)), cmap="magma",
         origin="lower", extent=(-1, 1, -1, 1), interpolation="bilinear",
     )  # fmt: skip
-    _axes(cell)
+    plain_axes(cell)
     cell.set(xlim=(-1, 1), ylim=(-1, 1))
     bar = cell.figure.colorbar(picture, ax=cell, fraction=0.05, pad=0.03, aspect=26)
     bar.outline.set_visible(False)
@@ -195,7 +206,7 @@ def _plain_numbers(axis: Any) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _checked(path: str | Path) -> Path:
+def checked(path: str | Path) -> Path:
     """The path, once it is clear that a picture can be drawn and has the right ending."""
     if Path(path).suffix.lower() != ".png":
         raise ValueError(f"Pictures are saved as .png; asked for {Path(path).name!r}.")
@@ -203,7 +214,7 @@ def _checked(path: str | Path) -> Path:
     return Path(path)
 
 
-def _figure(
+def new_figure(
     width: float, height: float, rows: int = 1, columns: int = 1, title: str | None = None,
     heights: list[float] | None = None,
 ) -> tuple[Any, list[Any]]:  # fmt: skip
@@ -219,13 +230,14 @@ def _figure(
     return figure, list(figure.subplots(rows, columns, squeeze=False, height_ratios=heights).flat)
 
 
-def _save(figure: Any, path: Path) -> Path:
+def save_figure(figure: Any, path: Path) -> Path:
+    """Write a figure, whole or not at all."""
     with atomic_file(path) as partial:
         figure.savefig(partial, metadata={"Software": None})
     return path
 
 
-def _axes(cell: Any, equal: bool = True) -> None:
+def plain_axes(cell: Any, equal: bool = True) -> None:
     """A quiet frame around [-1, 1], numbers only at its ends and middle."""
     cell.set(xlim=(-1.03, 1.03), xticks=(-1, 0, 1))
     if equal:
@@ -235,7 +247,8 @@ def _axes(cell: Any, equal: bool = True) -> None:
         side.set(color=FRAME, linewidth=0.8)
 
 
-def _caption(cell: Any, text: str) -> None:
+def caption(cell: Any, text: str) -> None:
+    """A line over a panel."""
     cell.set_title(text, loc="left", color=INK, fontsize=11, pad=7)
 
 
@@ -264,7 +277,7 @@ def _scatter(cell: Any, points: Tensor, colours: np.ndarray) -> None:
     shown = _few(points)
     size = float(np.clip(4000 / max(len(shown), 1), 7, 70))
     cell.scatter(*points[shown].T, s=size, c=colours[shown], alpha=_alpha(len(shown)), linewidths=0)
-    _axes(cell)
+    plain_axes(cell)
 
 
 def _rug(cell: Any, points: Tensor, colours: np.ndarray, names: dict[str, str]) -> None:
@@ -274,7 +287,7 @@ def _rug(cell: Any, points: Tensor, colours: np.ndarray, names: dict[str, str]) 
     at = np.array([row.get(colour, 0) for colour in colours[shown]])
     style = {"colors": colours[shown], "alpha": _alpha(4 * len(shown)), "linewidth": 1.1}
     cell.vlines(points[shown, 0], at - 0.36, at + 0.36, **style)
-    _axes(cell, equal=False)
+    plain_axes(cell, equal=False)
     cell.set(yticks=list(row.values()), yticklabels=list(names), xlim=(-1, 1), xticks=())
     cell.set_ylim(min(row.values(), default=0) - 0.5, 0.5)
     cell.tick_params(length=0)
@@ -309,12 +322,12 @@ def _outline(cells: list[Any], corners: Region) -> None:
         cell.add_patch(Rectangle((left, low), width, height, fill=False, color=colour, linewidth=thickness))
 
 
-def _mosaic(cell: Any, latent_map: LatentMap, shape: tuple[int, int], height: float | None = None) -> None:
+def mosaic(cell: Any, latent_map: LatentMap, shape: tuple[int, int], height: float | None = None) -> None:
     """Images in their places on [-1, 1]^d, fading into their own background where the map has no support."""
     rows, columns = shape
     points = _places(latent_map, shape, height)
     pixels = max(16, round(900 / columns))
-    tiles = np.concatenate([_small(latent_map.render(batch), pixels) for batch in points.split(columns)])
+    tiles = np.concatenate([small(latent_map.render(batch), pixels) for batch in points.split(columns)])
     tall, wide = tiles.shape[1:3]
     sheet = tiles.reshape(rows, columns, tall, wide, 3).swapaxes(1, 2).reshape(rows * tall, columns * wide, 3)
     fine = (4 * rows if latent_map.v.dim > 1 else 1, 4 * columns)
@@ -327,7 +340,7 @@ def _mosaic(cell: Any, latent_map: LatentMap, shape: tuple[int, int], height: fl
     faded = ground + (sheet - ground) * (FAINTEST + (1 - FAINTEST) * full)[..., None]
     reach = tall / wide / columns if latent_map.v.dim == 1 else 1.0
     cell.imshow(faded.round().astype(np.uint8), extent=(-1, 1, -reach, reach), interpolation="lanczos")
-    _axes(cell)
+    plain_axes(cell)
     cell.set_facecolor(ground / 255)
     if latent_map.v.dim == 1:
         cell.set(xlim=(-1, 1), ylim=(-reach, reach), yticks=())
@@ -341,7 +354,7 @@ def _places(latent_map: LatentMap, shape: tuple[int, int], height: float | None)
     return points if height is None else torch.cat([points, torch.full((len(points), 1), height)], 1)
 
 
-def _small(images: Tensor, pixels: int) -> np.ndarray:
+def small(images: Tensor, pixels: int) -> np.ndarray:
     """Bytes (k, h, w, 3) of images, averaged down to at most so many pixels."""
     shrink = max(images.shape[2:]) / pixels
     if shrink > 1:

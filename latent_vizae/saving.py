@@ -28,6 +28,8 @@ __all__ = ["CONFIG_FILE", "MODEL_FILE", "atomic_file", "checksum", "read_folder"
 MODEL_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.json", "README.md"
 FORMAT = 1
 MAX_CONFIG_BYTES = 2**20
+KINDS = {"v": "a v", "directions": "a set of directions"}
+"""What a folder may hold, as its configuration's ``kind`` says; a v's says nothing."""
 PARTIAL = re.compile(r"\.[^/]+-[0-9a-f]{12}\.\w+")
 """Names of files being written; a killed save leaves them."""
 
@@ -55,25 +57,27 @@ def atomic_file(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def write_folder(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor], text: str) -> None:
-    """Write a v into a folder, see `VizAE.save_pretrained`."""
+def write_folder(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor], text: str, kind: str = "v") -> None:
+    """Write a v (or what else ``kind`` says) into a folder, see `VizAE.save_pretrained`."""
+    what = KINDS[kind]
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"A v is saved as a folder; {folder} is a file.")
+        raise ValueError(f"{what.capitalize()} is saved as a folder; {folder} is a file.")
     holds = [] if not folder.is_dir() else [path for path in folder.iterdir() if not PARTIAL.fullmatch(path.name)]
     if holds and not (folder / MODEL_FILE).exists():
-        raise ValueError(f"{folder} holds something that is not a v. Choose a new folder, or empty this one.")
+        raise ValueError(f"{folder} holds something that is not {what}. Choose a new folder, or empty this one.")
     if (folder / MODEL_FILE).exists():
         try:
-            _read_config(folder)
+            _read_config(folder, kind)
         except (ValueError, FileNotFoundError) as error:
             raise ValueError(
-                f"{folder} holds a {MODEL_FILE} that is not a v's; it is left as it is. ({error})"
+                f"{folder} holds a {MODEL_FILE} that is not {what}'s; it is left as it is. ({error})"
             ) from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"Cannot make the folder {folder}: {error.strerror or error}.") from error
-    full = {"format": FORMAT, "latent_vizae": version("latent-vizae"), **config}
+    marked = {} if kind == "v" else {"kind": kind}
+    full = {"format": FORMAT, "latent_vizae": version("latent-vizae"), **marked, **config}
     described_as = json.dumps(full, sort_keys=True)
     header = {"format": "pt", "config": described_as, "sha256": checksum(described_as, tensors)}
     with (
@@ -110,16 +114,22 @@ def checksum(config: str, tensors: dict[str, Tensor]) -> str:
     return total.hexdigest()
 
 
-def _checked(text: str, where: str) -> dict[str, Any]:
+def _checked(text: str, where: str, kind: str) -> dict[str, Any]:
     """Parse a configuration and check that it is one of ours."""
     if len(text) > MAX_CONFIG_BYTES:
-        raise ValueError(f"{where} has {len(text)} characters; a v's has at most {MAX_CONFIG_BYTES}.")
+        raise ValueError(f"{where} has {len(text)} characters; {KINDS[kind]}'s has at most {MAX_CONFIG_BYTES}.")
     try:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{where} is not JSON: {error}") from error
     if not isinstance(config, dict) or type(config.get("format")) is not int or "latent_vizae" not in config:
-        raise ValueError(f"{where} is not the configuration of a v (its 'format' and 'latent_vizae' are missing).")
+        raise ValueError(
+            f"{where} is not the configuration of {KINDS[kind]} (its 'format' and 'latent_vizae' are missing)."
+        )
+    if config.get("kind", "v") != kind:
+        raise ValueError(
+            f"{where} is not the configuration of {KINDS[kind]}: its kind is {config.get('kind', 'v')!r}."
+        )
     if config["format"] < 1:
         raise ValueError(f"{where} is of format {config['format']}, which never was.")
     if config["format"] > FORMAT:
@@ -138,39 +148,45 @@ def _open(folder: Path) -> Any:
         raise ValueError(f"{path} is damaged, truncated or not a safetensors file: {error}") from error
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def _read_config(folder: Path, kind: str) -> dict[str, Any]:
     """The configuration in the header of the weights."""
     path = folder / MODEL_FILE
     with _open(folder) as file:
         metadata = file.metadata() or {}
     if "config" not in metadata:
-        raise ValueError(f"{path} holds other weights than a v's: its header has no configuration.")
-    return _checked(metadata["config"], f"the header of {path}")
+        raise ValueError(f"{path} holds other weights than {KINDS[kind]}'s: its header has no configuration.")
+    return _checked(metadata["config"], f"the header of {path}", kind)
 
 
-def read_folder(folder: Path) -> tuple[dict[str, Any], Callable[[dict[str, tuple[Any, str]]], dict[str, Tensor]]]:
-    """The configuration of a saved v, and a function that reads its tensors once their shapes are known.
+def read_folder(
+    folder: Path, kind: str = "v"
+) -> tuple[dict[str, Any], Callable[[dict[str, tuple[Any, str]]], dict[str, Tensor]]]:
+    """The configuration of a saved v (or of another ``kind``), and a function that reads tensors of known shapes.
 
     Raises:
         FileNotFoundError: no such folder, or a file of it is missing.
         ValueError: a file is damaged, foreign, too large or of a newer version.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder {folder}. A v is a folder with {MODEL_FILE} and {CONFIG_FILE}.")
+        raise FileNotFoundError(
+            f"There is no folder {folder}. {KINDS[kind].capitalize()} is a folder with {MODEL_FILE} and {CONFIG_FILE}."
+        )
     for name in (MODEL_FILE, CONFIG_FILE):
         if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder} is not a saved v: {name} is missing.")
+            raise FileNotFoundError(f"{folder} is not a saved {KINDS[kind].removeprefix('a ')}: {name} is missing.")
     described = folder / CONFIG_FILE
     if described.stat().st_size > MAX_CONFIG_BYTES:
-        raise ValueError(f"{described} has {described.stat().st_size} bytes; a v's has at most {MAX_CONFIG_BYTES}.")
+        raise ValueError(
+            f"{described} has {described.stat().st_size} bytes; {KINDS[kind]}'s has at most {MAX_CONFIG_BYTES}."
+        )
     try:
-        outer = _checked(described.read_text(encoding="utf-8"), str(described))
+        outer = _checked(described.read_text(encoding="utf-8"), str(described), kind)
     except UnicodeDecodeError as error:
         raise ValueError(f"{described} is not text: {error}") from error
-    config = _read_config(folder)
+    config = _read_config(folder, kind)
     if outer != config:
         warnings.warn(f"{described} does not describe {MODEL_FILE} beside it; the latter is used.", stacklevel=3)
-    config = {key: value for key, value in config.items() if key not in ("format", "latent_vizae")}
+    config = {key: value for key, value in config.items() if key not in ("format", "latent_vizae", "kind")}
 
     def read(shapes: dict[str, tuple[Any, str]]) -> dict[str, Tensor]:
         with _open(folder) as file:

@@ -69,3 +69,21 @@ def taef2(shared: Path, size: int = 64):
         image_shape=(3, size, size),
         encoder=encoder,
     )
+
+
+def lenet(shared: Path):
+    """LeNet-5 on MNIST: images (B, 1, 28, 28) in [0, 1] -> logits (B, 10)."""
+    weights = _weights(shared / "models" / "mnist-lenet" / "lenet.pth")
+    c1, c3, c5, f6, f7 = (
+        [weights[f"{name}.{kind}"] for kind in ("weight", "bias")]
+        for name in ("convnet.c1", "convnet.c3", "convnet.c5", "fc.f6", "fc.f7")
+    )
+
+    def classifier(images: torch.Tensor) -> torch.Tensor:
+        x = torch.nn.functional.pad(images, (2, 2, 2, 2))
+        for layer in (c1, c3):
+            x = torch.nn.functional.max_pool2d(torch.conv2d(x, *layer).relu(), 2)
+        x = torch.conv2d(x, *c5).relu().flatten(1)
+        return torch.nn.functional.linear(torch.nn.functional.linear(x, *f6).relu(), *f7)
+
+    return classifier
