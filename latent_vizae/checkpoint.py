@@ -11,7 +11,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .saving import atomic_file, safetensors_bytes
+from .saving import atomic_file, checksum, safetensors_bytes
 
 __all__ = ["Checkpoint", "fingerprint"]
 
@@ -19,7 +19,7 @@ SECONDS = 10.0
 
 
 def fingerprint(settings: list[Any], tensors: list[Tensor]) -> str:
-    """What tells one fit from another: its settings and its codes."""
+    """What tells one training from another: its settings and its data."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for tensor in tensors:
         digest.update(repr(tuple(tensor.shape)).encode())
@@ -57,14 +57,17 @@ class Checkpoint:
             return
         try:
             with safe_open(self.path, "pt") as file:
-                facts = json.loads((file.metadata() or {})["facts"])
+                header = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if checksum(header["facts"], tensors) != header["sha256"]:
+                raise ValueError("its checksum is not that of its contents")
+            facts = json.loads(header["facts"])
         except (SafetensorError, OSError, KeyError, ValueError) as error:
-            raise ValueError(f"{self.path} is no checkpoint of a fit: {error}. Choose another name.") from error
+            raise ValueError(f"{self.path} is no checkpoint, or damaged: {error}. Choose another name.") from error
         if facts.get("mark") != mark:
             raise ValueError(
-                f"{self.path} belongs to a fit of other codes or with other settings. Call fit as it was called, "
-                "or choose another name."
+                f"{self.path} belongs to a training on other codes or with other settings. Ask for what was asked "
+                "for then, or choose another name."
             )
         self.facts, self.tensors = facts, tensors
 
@@ -74,7 +77,9 @@ class Checkpoint:
 
     def write(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Replace the file."""
-        content = safetensors_bytes(tensors, {"facts": json.dumps({**facts, "mark": self.mark})})
+        text = json.dumps({**facts, "mark": self.mark})
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        content = safetensors_bytes(tensors, {"facts": text, "sha256": checksum(text, tensors)})
         with atomic_file(self.path) as partial:
             partial.write_bytes(content)
         self._due = time.monotonic() + SECONDS

@@ -8,10 +8,8 @@ and how far. Directions that it can tell apart are what it is for. With the glob
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, l1_loss
 from tqdm import tqdm
 
-from .direction_checkpoint import read_checkpoint, write_checkpoint
+from .checkpoint import Checkpoint
 from .direction_pool import Pool
 from .shift_predictors import ShiftPredictors
 
@@ -29,7 +27,7 @@ GLOBAL_BATCH, CLASS_BATCH, FEWEST_EACH = 32, 32, 2
 LEAST_SHIFT = 0.1
 """Shifts are at least a tenth of the largest: nobody can see a smaller one."""
 RATE, DEFORMATOR_RATE, SHIFT_WEIGHT = 2e-3, 1.5e-3, 2.0
-CHECK_EVERY, SAVE_SECONDS = 50, 10.0
+CHECK_EVERY = 50
 JUDGED = 96
 
 
@@ -190,17 +188,11 @@ class Search:
 
     # All steps.
 
-    def run(
-        self,
-        progress: bool | Callable[[int, int, str], object],
-        checkpoint: Path | None = None,
-        settings: dict[str, object] | None = None,
-    ) -> None:
+    def run(self, progress: bool | Callable[[int, int, str], object], checkpoint: Checkpoint | None = None) -> None:
         """Go on to the last step; Ctrl-C stops, and the best of held-out codes so far stays."""
-        settings = settings or {}
-        if checkpoint is not None and checkpoint.exists():
-            self._restore(read_checkpoint(checkpoint, settings))
-        clean, saved = True, time.monotonic()
+        if checkpoint is not None and checkpoint.facts is not None:
+            self._restore(checkpoint.facts, checkpoint.tensors)
+        clean = True
         bar = tqdm(total=self.steps, initial=self.step, desc="directions", disable=progress is not True, leave=False)
         try:
             while self.step < self.steps:
@@ -214,16 +206,14 @@ class Search:
                         self.best, self.kept = score, [tensor.detach().clone() for tensor in self.parameters]
                 clean = True
                 bar.update()
-                due = self.step % CHECK_EVERY == 0 or time.monotonic() - saved > SAVE_SECONDS
-                if checkpoint is not None and (due or self.step == self.steps):
-                    write_checkpoint(checkpoint, settings, self._state())
-                    saved = time.monotonic()
+                if checkpoint is not None and (checkpoint.due() or self.step == self.steps):
+                    self._save(checkpoint)
                 if callable(progress):
                     progress(self.step, self.steps, "directions")
         except KeyboardInterrupt:
             self.interrupted = True
             if checkpoint is not None and clean:
-                write_checkpoint(checkpoint, settings, self._state())
+                self._save(checkpoint)
         finally:
             bar.close()
         if self.best < math.inf:
@@ -233,22 +223,21 @@ class Search:
         for tensor in self.parameters:
             tensor.requires_grad_(False).grad = None
 
-    def _state(self) -> dict[str, Tensor]:
-        """All that the next step depends on."""
-        tensors = {"generator": self.generator.get_state(), "step": torch.tensor(self.step)}
-        tensors["best"] = torch.tensor(self.best, dtype=torch.float64)
+    def _save(self, checkpoint: Checkpoint) -> None:
+        """Write all that the next step depends on."""
+        tensors = {"generator": self.generator.get_state()}
         for at, (tensor, kept) in enumerate(zip(self.parameters, self.kept, strict=True)):
             moments = self.optimiser.state[tensor]
             tensors |= {f"now.{at}": tensor, f"kept.{at}": kept}
             if moments:
                 tensors |= {f"first.{at}": moments["exp_avg"], f"second.{at}": moments["exp_avg_sq"]}
-        contiguous = torch.contiguous_format
-        return {name: tensor.detach().cpu().clone(memory_format=contiguous) for name, tensor in tensors.items()}
+        best = None if self.best == math.inf else self.best
+        checkpoint.write({"step": self.step, "best": best}, tensors)
 
     @torch.no_grad()
-    def _restore(self, tensors: dict[str, Tensor]) -> None:
+    def _restore(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         self.generator.set_state(tensors["generator"])
-        self.step, self.best = int(tensors["step"]), float(tensors["best"])
+        self.step, self.best = facts["step"], math.inf if facts["best"] is None else facts["best"]
         for at, tensor in enumerate(self.parameters):
             tensor.copy_(tensors[f"now.{at}"])
             self.kept[at].copy_(tensors[f"kept.{at}"])

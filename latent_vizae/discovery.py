@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .checkpoint import Checkpoint, fingerprint
 from .classifying import Classifier, require_classifier
 from .closed_form import METHODS, Features, closed_form, has_gradients
 from .codes import ArrayLike, as_device, as_whole
@@ -117,7 +117,7 @@ def discover_directions(
         raise TypeError(f"shift is a length in code units, got {shift!r}.")
     if shift is not None and not 0 < shift < math.inf:
         raise ValueError(f"shift is a length in code units, above 0, got {shift}.")
-    kept = None if checkpoint is None else _checkpoint_path(checkpoint)
+    kept = None if checkpoint is None else Checkpoint(checkpoint)
     if not callable(decoder):
         require_decoder(decoder, ())
     if n_directions is not None:
@@ -137,7 +137,10 @@ def discover_directions(
     judge = Judge(pool, classifier, measured, seed)
     shift = judge.shift_for(shared.T, FAR * wanted) if shift is None else float(shift)
     search = Search(pool, Deformators(shared, own), shift, steps, seed, learn=method == "trained")
-    search.run(progress, kept, _settings(pool, method, size, shift, steps, seed))
+    if kept is not None:
+        settings = [method, size, pool.labels.tolist(), round(shift, 6), steps, seed]
+        kept.open(fingerprint(settings, [pool.codes, pool.images, pool.classes]))
+    search.run(progress, kept)
     shared, own = (columns.transpose(-1, -2) for columns in search.deformators.columns(precise=True))
     found = judge.measure(shared.float(), own.float(), shift, wanted, _told(search))
     report = DirectionsReport(
@@ -156,7 +159,7 @@ def discover_directions(
         **found.numbers,
     )
     if kept is not None and not search.interrupted:
-        kept.unlink(missing_ok=True)
+        kept.remove()
     named = getattr(decoder, "source", None)
     source = named if isinstance(named, str) else None
     return Directions(
@@ -185,24 +188,6 @@ def _check_size(size: int | None, latent_shape: Any, by_class: bool) -> int:
         )
         raise ValueError(f"n_directions={size} does not fit: codes of shape {tuple(latent_shape)} have n={n}; {why}.")
     return size
-
-
-def _checkpoint_path(checkpoint: str | Path) -> Path:
-    path = Path(checkpoint)
-    if path.suffix != ".safetensors" or not path.absolute().parent.is_dir():
-        raise ValueError(f"checkpoint is a .safetensors file in a folder that is there, got {checkpoint}.")
-    return path
-
-
-def _settings(pool: Pool, method: str, size: int, shift: float, steps: int, seed: int) -> dict[str, object]:
-    """What tells one search from another."""
-    digest = hashlib.sha256()
-    for tensor in (pool.codes, pool.images, pool.classes):
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return {
-        "method": method, "n_directions": size, "classes": pool.labels.tolist(), "shift": round(shift, 6),
-        "steps": steps, "seed": seed, "codes, images and classes": digest.hexdigest()[:16],
-    }  # fmt: skip
 
 
 def _told(search: Search) -> dict[str, Any]:

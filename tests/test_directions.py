@@ -303,10 +303,10 @@ def test_a_checkpoint_of_another_search_is_refused_and_left(tmp_path):
     file = tmp_path / "c.safetensors"
     discover_directions(known, draw, n_directions=2, steps=9, checkpoint=file, progress=stop)
     before = file.read_bytes()
-    for other, word in (({"n_directions": 1}, "n_directions=2"), ({"seed": 1}, "seed=0"), ({"steps": 8}, "steps=9")):
-        with pytest.raises(ValueError, match=word):
+    for other in ({"n_directions": 1}, {"seed": 1}, {"steps": 8}):
+        with pytest.raises(ValueError, match="other codes or with other settings"):
             discover_directions(known, draw, **{"n_directions": 2, "steps": 9, **other}, checkpoint=file)
-    with pytest.raises(ValueError, match="codes, images and classes"):
+    with pytest.raises(ValueError, match="other codes"):
         discover_directions(lambda z: known(1.1 * z), draw, n_directions=2, steps=9, shift=1.0, checkpoint=file)
     assert file.read_bytes() == before
     file.write_bytes(before[:-7])

@@ -186,8 +186,11 @@ def test_a_checkpoint_of_another_fit_is_refused_and_kept(tmp_path):
     with pytest.raises(ValueError, match="other codes"):
         fit(Z + 1, steps=60, checkpoint=kept)
     assert kept.read_bytes() == content
-    kept.write_bytes(content[:100])
-    with pytest.raises(ValueError, match="no checkpoint of a fit"):
-        fit(Z, steps=60, checkpoint=kept)
+    flipped = bytearray(content)
+    flipped[-9] ^= 1
+    for damaged in (content[:100], bytes(flipped)):
+        kept.write_bytes(damaged)
+        with pytest.raises(ValueError, match="no checkpoint, or damaged"):
+            fit(Z, steps=60, checkpoint=kept)
     with pytest.raises(ValueError, match="in a folder that is there"):
         fit(Z, checkpoint=tmp_path / "none" / "fit.safetensors")
