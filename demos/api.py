@@ -13,8 +13,10 @@ import gradio as gr
 from huggingface_hub.utils import httpx
 
 from latent_vizae import certify as measure_trust
+from latent_vizae.demos.finding import find_directions
 from latent_vizae.demos.jobs import Decoders, fit_map, gather_codes, open_picture, place_picture
 from latent_vizae.demos.maps import Maps
+from latent_vizae.demos.steering import Steering
 from latent_vizae.samples import Samples
 
 __all__ = ["MENDABLE", "add_endpoints", "in_words", "kindly"]
@@ -49,8 +51,8 @@ def in_words(error: BaseException) -> str:
     return html.escape(str(error).strip(), quote=False)
 
 
-def add_endpoints(maps: Maps, decoders: Decoders) -> None:
-    """Add /fit, /render, /grid, /path, /place and /certify to the page being built."""
+def add_endpoints(maps: Maps, decoders: Decoders, steering: Steering) -> None:
+    """Add /fit, /render, /grid, /path, /place, /certify, /directions and /traverse to the page being built."""
 
     def known(map_id: str) -> str:
         return map_id or maps.start.id
@@ -150,9 +152,59 @@ def add_endpoints(maps: Maps, decoders: Decoders) -> None:
         said = [{"verdict": verdict, "text": text} for verdict, text in found.statements()]
         return {"statements": said, "round_trip_rms": found.round_trip_rms, "round_trip_max": found.round_trip_max}
 
+    def directions(
+        method: str = "metric",
+        n_directions: int = 3,
+        by_class: bool = False,
+        steps: int = 1000,
+        seed: int = 0,
+        map_id: str = "",
+    ) -> dict[str, Any]:
+        """Find semantic directions of the latent space that a map shows.
+
+        Args:
+            method: metric (along which images change most), codes (along which codes vary most), or trained.
+            n_directions: in each set.
+            by_class: whether each label of the codes gets a set of its own.
+            steps: of training, 1 to 3000; for trained alone.
+            seed: of everything random.
+            map_id: id from /fit; by default the map of the first page.
+
+        Returns:
+            directions: the id that /traverse takes; names of all of them; report: what was measured.
+        """
+        fitted = maps.get(known(map_id))
+        found = find_directions(fitted, method, n_directions, by_class, steps, seed, lambda *_: None)
+        steering.add(found)
+        return {"directions": found.id, "names": found.names(), "report": found.directions.report.to_dict()}
+
+    def traverse(
+        directions_id: str,
+        number: int = 0,
+        label: int | None = None,
+        point: list[float] | None = None,
+        map_id: str = "",
+    ) -> dict[str, Any]:
+        """Move a sample along one direction: 13 images from 3 steps back to 3 steps on, the 7th unchanged.
+
+        Args:
+            directions_id: id from /directions.
+            number: of the direction in its set, from 0 on.
+            label: of the class whose set it is; none for the global set.
+            point: of the map, where the sample lies; by default its middle.
+            map_id: id from /fit; by default the map of the first page.
+
+        Returns:
+            points, where the moved codes lie on the map, and sheet: the images side by side, as a PNG data URL.
+        """
+        middle = [0.0] * maps.get(known(map_id)).latent_map.v.dim
+        start = {"point": middle if point is None else point}
+        samples = steering.traverse_samples(known(map_id), directions_id, label, number, start)
+        return {"points": samples.points.tolist(), "sheet": _png(samples)}
+
     limits: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "fit"}
     for function, name, options in (
         (fit, "fit", limits), (render, "render", {}), (grid, "grid", {}), (path, "path", {}), (place, "place", {}),
-        (certify, "certify", limits),
+        (certify, "certify", limits), (directions, "directions", limits), (traverse, "traverse", {}),
     ):  # fmt: skip
         gr.api(kindly(function), api_name=name, **options)

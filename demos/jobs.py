@@ -18,14 +18,17 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from latent_vizae import LatentMap, VizAE, certify, encode_images, fit, load_decoder
+from latent_vizae import Directions, LatentMap, VizAE, certify, encode_images, fit, load_decoder
 from latent_vizae.certificate import Certificate
 from latent_vizae.cli_files import read_codes
 from latent_vizae.demos.maps import FittedMap, Maps, images_for_page, quality
 from latent_vizae.hub import fetch_folder, is_repo_id, parse_reference
 from latent_vizae.saving import CONFIG_FILE, MODEL_FILE
 
-__all__ = ["Decoders", "as_digit", "fit_map", "gather_codes", "load_map", "open_picture", "pack", "place_picture"]
+__all__ = [
+    "Decoders", "as_digit", "fetch_named", "fit_map", "gather_codes", "load_map", "open_picture", "pack",
+    "place_picture",
+]  # fmt: skip
 
 START = Path(__file__).parent / "start"
 MOST_CODES, MOST_VALUES = 20_000, 2**26
@@ -196,16 +199,25 @@ def load_map(decoders: Decoders, name: Any, token: str | bool = False) -> Fitted
     Raises:
         ValueError: ``name`` is no id of a repository, or what is there is no map with a decoder of the Hub.
     """
-    text = name.strip() if isinstance(name, str) else ""
-    if not is_repo_id(text):
-        raise ValueError(f"A map of the Hub is called user/name, got {text[:80]!r}.")
-    folder, _ = fetch_folder(text, [MODEL_FILE, CONFIG_FILE], token=token)
+    text, folder = fetch_named(name, "A map of the Hub is", token)
     v = VizAE.from_pretrained(folder)
     if v.source is None:
         raise ValueError(f"The map {text} names no decoder, so it has no images.")
     f_d = decoders.get(v.source, **v.source_options)
     codes = v.decode(v.points)
     return FittedMap(text, LatentMap(v, f_d), codes, v.labels, quality(v) + " Its codes are as the map keeps them.")
+
+
+def fetch_named(name: Any, what: str, token: str | bool) -> tuple[str, Path]:
+    """What a visitor calls by name on the Hub, never a path of this machine: the name, and the folder of its files.
+
+    Raises:
+        ValueError: ``name`` is no id of a repository.
+    """
+    text = name.strip() if isinstance(name, str) else ""
+    if not is_repo_id(text):
+        raise ValueError(f"{what} called user/name, got {text[:80]!r}.")
+    return text, fetch_folder(text, [MODEL_FILE, CONFIG_FILE], token=token)[0]
 
 
 def start_map(f_d: Any) -> FittedMap:
@@ -226,15 +238,12 @@ def certified(fitted: FittedMap) -> str:
     return plain_words(certify(fitted.latent_map.v, fitted.latent_map.decoder, fitted.codes[:1]))
 
 
-def pack(fitted: FittedMap, selection: dict[str, Any], maps: Any) -> list[str]:
-    """Files of a map and of what is selected on it: v, pictures, animation, codes."""
+def pack(fitted: FittedMap, selection: dict[str, Any], maps: Any, directions: Directions | None = None) -> list[str]:
+    """Files of a map and of what is selected on it: v, pictures, animation, codes; and of directions."""
     place = Path(tempfile.mkdtemp(prefix="latent-vizae-"))
-    fitted.latent_map.v.save_pretrained(place / "v")
-    archive = place / "v.zip"
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
-        for path in sorted((place / "v").iterdir()):
-            file.write(path, f"v/{path.name}")
-    made = [archive]
+    made = [_zipped(fitted.latent_map.v.save_pretrained, place, "v")]
+    if directions is not None:
+        made.append(_zipped(directions.save_pretrained, place, "directions"))
     if selection.get("box"):
         samples = maps.grid_samples(fitted.id, {"box": selection["box"]})
         made += [samples.save(place / "grid.png"), samples.save(place / "grid-codes.safetensors")]
@@ -242,3 +251,13 @@ def pack(fitted: FittedMap, selection: dict[str, Any], maps: Any) -> list[str]:
         samples = maps.path_samples(fitted.id, selection["corners"])
         made += [samples.save(place / "path.gif"), samples.save(place / "path-codes.safetensors")]
     return [str(path) for path in made]
+
+
+def _zipped(save: Callable[[Path], object], place: Path, name: str) -> Path:
+    """The zip ``place/name.zip`` of a folder that ``save`` fills."""
+    save(place / name)
+    archive = place / f"{name}.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
+        for path in sorted((place / name).iterdir()):
+            file.write(path, f"{name}/{path.name}")
+    return archive

@@ -12,7 +12,8 @@ import anyio.to_thread
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from latent_vizae.demos.maps import Maps, encoded_images
+from latent_vizae.demos.maps import encoded_images
+from latent_vizae.demos.steering import Steering
 
 __all__ = ["ADDRESS", "live_route"]
 
@@ -23,25 +24,33 @@ MOST_AT_ONCE = 4
 """Pictures decoded at a time, of all visitors: slow decoders leave the page's own threads alone, memory is bounded."""
 
 
-def answer(maps: Maps, question: str | None) -> bytes:
-    """What lies at one point of a map.
+def answer(steering: Steering, question: str | None) -> bytes:
+    """What lies at one point of a map, or what a sample becomes that moves along directions.
 
     Args:
-        maps: of this page.
-        question: JSON, ``[map id, point, pin or null]``; None where it was no text.
+        steering: of this page.
+        question: JSON, ``[map id, point, pin or null]``, or ``[map id, directions id, label or null, start, steps]``
+            as `Steering.moved` takes them; None where it was no text.
 
     Returns:
         Length of the header (4 bytes, little endian), the header as JSON (``support, height, width, channels`` and
-        ``kind``, "raw" or "jpeg"; or ``error``), the picture.
+        ``kind``, "raw" or "jpeg", of a moved sample also its ``point``; or ``error``), the picture.
     """
     try:
         asked = json.loads(question) if question is not None else None
-        if not isinstance(asked, list) or len(asked) != 3:
-            raise ValueError("A question is a map, a point and a pin, as JSON.")
-        _, support, images = maps.images_at(asked[0], [asked[1]], asked[2])
+        if not isinstance(asked, list) or len(asked) not in (3, 5):
+            raise ValueError(
+                "A question is a map, a point and a pin, or a map, directions, a set, a start and steps: JSON."
+            )
+        place = {}
+        if len(asked) == 3:
+            _, support, images = steering.maps.images_at(asked[0], [asked[1]], asked[2])
+        else:
+            where, support, images = steering.moved_at(*asked)
+            place = {"point": where[0].tolist()}
         kind, (picture,) = encoded_images(images)
         shape = dict(zip(("channels", "height", "width"), images.shape[1:], strict=True))
-        return _message({**shape, "kind": kind, "support": support[0].item()}, picture)
+        return _message({**shape, "kind": kind, "support": support[0].item(), **place}, picture)
     except (json.JSONDecodeError, RecursionError) as error:
         return _message({"error": f"A question is JSON: {error}."})
     except (ValueError, TypeError) as error:
@@ -58,7 +67,7 @@ async def _refuse(socket: WebSocket, code: int, words: str) -> None:
     await socket.close(code, words)
 
 
-def live_route(maps: Maps, most: int = MOST_VISITORS) -> WebSocketRoute:
+def live_route(steering: Steering, most: int = MOST_VISITORS) -> WebSocketRoute:
     """The route that answers each visitor one question at a time; without it, the page asks as Gradio does."""
     visitors = 0
     decoding = anyio.CapacityLimiter(MOST_AT_ONCE)
@@ -77,7 +86,7 @@ def live_route(maps: Maps, most: int = MOST_VISITORS) -> WebSocketRoute:
                 question = message.get("text")
                 if len(question or "") > MOST_CHARACTERS:
                     return await _refuse(socket, 1009, f"A question has at most {MOST_CHARACTERS} characters.")
-                await socket.send_bytes(await anyio.to_thread.run_sync(answer, maps, question, limiter=decoding))
+                await socket.send_bytes(await anyio.to_thread.run_sync(answer, steering, question, limiter=decoding))
         except asyncio.TimeoutError:
             await socket.close(1000, "Silent for long; ask again on a new socket.")
         except (WebSocketDisconnect, RuntimeError):

@@ -13,7 +13,6 @@ import math
 import secrets
 import threading
 import time
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,13 +23,18 @@ from torch import Tensor
 
 from latent_vizae import LatentMap, VizAE
 from latent_vizae.decoder import decode_images
+from latent_vizae.demos.kept import Kept
 from latent_vizae.samples import Samples, to_uint8
 
-__all__ = ["FittedMap", "Maps", "Pin", "encoded_images", "images_for_page", "quality"]
+__all__ = [
+    "FittedMap", "Maps", "Pin", "as_base64", "checked_points", "encoded_images", "images_for_page", "is_finite",
+    "packed_images", "quality", "whole_number",
+]  # fmt: skip
 
 MOST_MAPS, MOST_PINS = 64, 2000
 MOST_POINTS, MOST_DRAWN = 64, 20_000
 MOST_FRAMES, MOST_CORNERS, MOST_SIDE = 64, 32, 20
+NO_PIN = "This pin is no longer on the map. Place the picture again."
 SMALL = 64 * 64
 """Pictures of at most so many pixels go as bytes, larger ones as JPEG."""
 MOST_AT_ONCE = 4
@@ -58,6 +62,7 @@ class FittedMap:
     text: str
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     layers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    classifier: Any = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -76,18 +81,13 @@ class Maps:
 
     def __init__(self, start: FittedMap) -> None:
         self.start = start
-        self._maps: OrderedDict[str, FittedMap] = OrderedDict()
-        self._pins: OrderedDict[str, Pin] = OrderedDict()
-        self._lock = threading.Lock()
+        self._maps: Kept[FittedMap] = Kept(MOST_MAPS, "This map is no longer here. Fit it again, or reload the page.")
+        self._pins: Kept[Pin] = Kept(MOST_PINS, NO_PIN)
         self._many = threading.BoundedSemaphore(MOST_AT_ONCE)
 
     def add(self, fitted: FittedMap) -> str:
         """Keep a map; its id."""
-        with self._lock:
-            self._maps[fitted.id] = fitted
-            while len(self._maps) > MOST_MAPS:
-                self._maps.popitem(last=False)
-        return fitted.id
+        return self._maps.add(fitted.id, fitted)
 
     def get(self, map_id: Any) -> FittedMap:
         """The map of that id.
@@ -95,33 +95,36 @@ class Maps:
         Raises:
             ValueError: there is none.
         """
-        if map_id == self.start.id:
-            return self.start
-        with self._lock:
-            if not isinstance(map_id, str) or map_id not in self._maps:
-                raise ValueError("This map is no longer here. Fit it again, or reload the page.")
-            self._maps.move_to_end(map_id)
-            return self._maps[map_id]
+        return self.start if map_id == self.start.id else self._maps.get(map_id)
 
     def pin(self, map_id: str, code: Tensor) -> Pin:
         """Pin a code (1, *latent_shape) on a map."""
         fitted = self.get(map_id)
         pin = Pin(fitted.id, code.cpu(), fitted.latent_map.v.encode(code)[0].tolist())
-        with self._lock:
-            self._pins[pin.id] = pin
-            while len(self._pins) > MOST_PINS:
-                self._pins.popitem(last=False)
+        self._pins.add(pin.id, pin)
         return pin
 
     def _code_of(self, fitted: FittedMap, pin_id: Any) -> Tensor | None:
         """The code whose residual is kept, or None."""
         if pin_id is None:
             return None
-        with self._lock:
-            pin = self._pins.get(pin_id) if isinstance(pin_id, str) else None
-        if pin is None or pin.map_id != fitted.id:
-            raise ValueError("This pin is no longer on the map. Place the picture again.")
+        pin = self._pins.get(pin_id)
+        if pin.map_id != fitted.id:
+            raise ValueError(NO_PIN)
         return pin.code
+
+    def code_at(self, map_id: Any, start: Any) -> Tensor:
+        """A code (1, *latent_shape): of a ``{"point"}``, of a ``{"pin"}``, or the one in a ``{"row"}`` of the map."""
+        fitted = self.get(map_id)
+        ((kind, value),) = start.items() if isinstance(start, dict) and len(start) == 1 else [(None, None)]
+        if kind == "pin" and value is not None:
+            return self._code_of(fitted, value)
+        if kind == "row":
+            shown = shown_rows(len(fitted.codes))
+            return fitted.codes[shown[[whole_number(value, "number of a code", 0, len(shown) - 1)]]]
+        if kind != "point":
+            raise ValueError("A move starts at a point, a pin or a row.")
+        return fitted.latent_map.v.decode(checked_points([value], fitted.latent_map.v.dim, 1, 1))
 
     # What the page asks for.
 
@@ -138,7 +141,7 @@ class Maps:
             "text": fitted.text,
             "dim": v.dim,
             "k": len(v.points),
-            "points": _base64(v.points[rows].float().cpu().numpy().astype("<f4")),
+            "points": as_base64(v.points[rows].float().cpu().numpy().astype("<f4")),
             "labels": labels,
             "names": {str(label): str(label) for label in sorted(set(labels or []))},
             "image": dict(zip(("channels", "height", "width"), image, strict=True)),
@@ -148,12 +151,12 @@ class Maps:
     def render(self, map_id: Any, points: Any, pin: Any = None) -> dict[str, Any]:
         """Images and support of at most 64 points."""
         where, support, images = self.images_at(map_id, points, pin)
-        return {"points": where.tolist(), "support": support.tolist(), "images": _images(images)}
+        return {"points": where.tolist(), "support": support.tolist(), "images": packed_images(images)}
 
     def images_at(self, map_id: Any, points: Any, pin: Any = None) -> tuple[Tensor, Tensor, Tensor]:
         """At most 64 points (P, d) brought within reach, their support (P,) and images (P, C, H, W)."""
         fitted = self.get(map_id)
-        where = _points(points, fitted.latent_map.v.dim, 1, MOST_POINTS)
+        where = checked_points(points, fitted.latent_map.v.dim, 1, MOST_POINTS)
         images = fitted.latent_map.render(where, self._code_of(fitted, pin))
         return where, fitted.latent_map.support(where), images
 
@@ -161,7 +164,7 @@ class Maps:
         """A box as a grid, or a polygon evenly covered; of large pictures fewer."""
         fitted = self.get(map_id)
         m, dim = fitted.latent_map, fitted.latent_map.v.dim
-        rows, columns = _number(rows, "rows", 1, MOST_SIDE), _number(columns, "columns", 1, MOST_SIDE)
+        rows, columns = whole_number(rows, "rows", 1, MOST_SIDE), whole_number(columns, "columns", 1, MOST_SIDE)
         most = max(2, math.isqrt(max(4, 2**22 // math.prod(_picture_of(fitted)))))
         rows, columns = min(rows, most), min(columns, most)
         code = self._code_of(fitted, pin)
@@ -170,10 +173,10 @@ class Maps:
         if "polygon" in region:
             if dim != 2:
                 raise ValueError("Polygons are for maps of two dimensions; draw a box.")
-            corners = _points(region["polygon"], 2, 3, MOST_CORNERS)
+            corners = checked_points(region["polygon"], 2, 3, MOST_CORNERS)
             samples = m.region(polygon=corners, count=rows * columns, residual_of=code)
             return Samples(samples.points, samples.codes, samples.images, rows=rows)
-        low, high = _points(region["box"], dim, 2, 2)
+        low, high = checked_points(region["box"], dim, 2, 2)
         low, high = torch.minimum(low, high), torch.maximum(low, high)
         if not (high - low > 1e-6).any():
             raise ValueError("This box is a single point: drag a larger one.")
@@ -197,14 +200,14 @@ class Maps:
             "rows": count,
             "cols": len(samples) // count,
             "points": samples.points.tolist(),
-            "images": _images(samples.images),
+            "images": packed_images(samples.images),
         }
 
     def path_samples(self, map_id: Any, corners: Any, frames: Any = 24, pin: Any = None) -> Samples:
         """A transformation along a polyline, at constant pace."""
         fitted = self.get(map_id)
-        where = _points(corners, fitted.latent_map.v.dim, 2, MOST_CORNERS)
-        frames = _number(frames, "frames", 2, MOST_FRAMES)
+        where = checked_points(corners, fitted.latent_map.v.dim, 2, MOST_CORNERS)
+        frames = whole_number(frames, "frames", 2, MOST_FRAMES)
         code = self._code_of(fitted, pin)
         samples = fitted.latent_map.path(where, frames=frames)
         if code is None:
@@ -216,7 +219,7 @@ class Maps:
         """A transformation: `path_samples` for the page."""
         with self._many:
             samples = self.path_samples(map_id, corners, frames, pin)
-        return {"points": samples.points.tolist(), "images": _images(samples.images)}
+        return {"points": samples.points.tolist(), "images": packed_images(samples.images)}
 
     def layer(self, map_id: Any, name: Any) -> dict[str, Any]:
         """A heat map of a 2-D map; computed once."""
@@ -236,8 +239,8 @@ class Maps:
         shown = shown_rows(len(fitted.codes))
         if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_POINTS:
             raise ValueError(f"Between 1 and {MOST_POINTS} codes are asked for at a time.")
-        chosen = [_number(row, "number of a code", 0, len(shown) - 1) for row in rows]
-        return {"images": _images(decode_images(fitted.latent_map.decoder, fitted.codes[shown[chosen]]))}
+        chosen = [whole_number(row, "number of a code", 0, len(shown) - 1) for row in rows]
+        return {"images": packed_images(decode_images(fitted.latent_map.decoder, fitted.codes[shown[chosen]]))}
 
     def drawing(self, map_id: Any, drawing: Any) -> Image.Image:
         """A picture drawn by hand: ``{"width", "height", "pixels": base64 of grey bytes}``."""
@@ -268,7 +271,7 @@ def _picture_of(fitted: FittedMap) -> tuple[int, int, int]:
 
 def images_for_page(decoder: Any, codes: Tensor) -> dict[str, Any]:
     """Images of codes, as the page takes them."""
-    return _images(decode_images(decoder, codes))
+    return packed_images(decode_images(decoder, codes))
 
 
 def _affordable(fitted: FittedMap, most: int) -> int:
@@ -298,36 +301,36 @@ def _layer(fitted: FittedMap, name: str) -> dict[str, Any]:
     low, high = values.min().item(), values.max().item()
     scaled = (255 * (values - low) / max(high - low, 1e-12)).round().byte().numpy()
     shown = (10**low, 10**high) if name == "stretch" else (low, high)
-    return {"side": side, "values": _base64(scaled), "low": shown[0], "high": shown[1], "text": LAYERS[name]}
+    return {"side": side, "values": as_base64(scaled), "low": shown[0], "high": shown[1], "text": LAYERS[name]}
 
 
-def _points(values: Any, dim: int, least: int, most: int) -> Tensor:
+def checked_points(values: Any, dim: int, least: int, most: int) -> Tensor:
     """Points (P, dim) from a stranger, within reach of the map."""
     if not isinstance(values, list) or not least <= len(values) <= most:
         count = len(values) if isinstance(values, list) else type(values).__name__
         raise ValueError(f"Between {least} and {most} points are taken, got {count}.")
     rows = [value if isinstance(value, list) else [value] for value in values]
     for row in rows:
-        plain = all(_is_finite(number) for number in row)
+        plain = all(is_finite(number) for number in row)
         if len(row) != dim or not plain:
             raise ValueError(f"A point of this map is {dim} finite numbers.")
     return torch.tensor(rows, dtype=torch.float64).clamp(-REACH, REACH).float()
 
 
-def _is_finite(value: Any) -> bool:
+def is_finite(value: Any) -> bool:
     """A number that a float holds; a bool is none, and integers may have thousands of digits."""
     return type(value) in (int, float) and -1e300 < value < 1e300
 
 
-def _number(value: Any, what: str, least: int, most: int) -> int:
-    if not _is_finite(value) or value != int(value):
+def whole_number(value: Any, what: str, least: int, most: int) -> int:
+    if not is_finite(value) or value != int(value):
         raise ValueError(f"The {what} is a whole number, got {str(value)[:40]!r}.")
     if not least <= value <= most:
         raise ValueError(f"The {what} is between {least} and {most}, got {int(value)}.")
     return int(value)
 
 
-def _base64(values: np.ndarray[Any, Any]) -> str:
+def as_base64(values: np.ndarray[Any, Any]) -> str:
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()
 
 
@@ -344,7 +347,7 @@ def encoded_images(images: Tensor) -> tuple[str, list[bytes]]:
     return "jpeg", encoded
 
 
-def _images(images: Tensor) -> dict[str, Any]:
+def packed_images(images: Tensor) -> dict[str, Any]:
     """Images as the page takes them: all bytes in one, or JPEG one by one."""
     count, channels, height, width = images.shape
     shape = {"count": count, "height": height, "width": width, "channels": channels}

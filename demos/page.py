@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from collections.abc import Callable, Iterator
 from inspect import signature
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 
 from latent_vizae import load_decoder
 from latent_vizae.demos.api import MENDABLE, add_endpoints, in_words, kindly
+from latent_vizae.demos.directions_tab import add_directions_tab
 from latent_vizae.demos.jobs import (
     Decoders,
     certified,
@@ -28,13 +28,15 @@ from latent_vizae.demos.jobs import (
 )
 from latent_vizae.demos.live import live_route
 from latent_vizae.demos.maps import Maps
+from latent_vizae.demos.steering import Steering
+from latent_vizae.demos.stops import Stops
 
 __all__ = ["build", "launch"]
 
 HERE = Path(__file__).parent / "map"
 SCRIPTS = (
-    "core", "pictures", "geometry", "drawing", "live", "samples", "layers", "pins", "tools", "pointer", "keyboard",
-    "start",
+    "core", "pictures", "geometry", "drawing", "live", "samples", "layers", "arrows", "directions", "pins", "tools",
+    "pointer", "keyboard", "start",
 )  # fmt: skip
 """The map's own JavaScript: one function body, in this order."""
 TITLE = "latent_vizae: a map one can touch"
@@ -69,7 +71,7 @@ def build() -> gr.Blocks:
     """The page; the first map is there at once."""
     f_d = load_decoder("mnist")
     maps, decoders = Maps(start_map(f_d)), Decoders({"mnist": f_d})
-    stops: dict[str, threading.Event] = {}
+    steering, stops = Steering(maps), Stops()
     start = maps.start
 
     def drawn(map_id: Any, drawing: Any) -> dict[str, Any]:
@@ -77,6 +79,7 @@ def build() -> gr.Blocks:
 
     names = ("describe", "render", "grid", "path", "layer", "thumbs")
     calls = [*(plainly(getattr(maps, name), name) for name in names), plainly(drawn, "drawn")]
+    calls += [plainly(getattr(steering, name), name) for name in ("directions", "arrows", "moved", "traverse")]
 
     def fit_(
         decoder: str,
@@ -90,40 +93,26 @@ def build() -> gr.Blocks:
         request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio's own way to hand it in)
     ) -> Iterator[tuple[Any, ...]]:
-        stop = stops[request.session_hash or ""] = threading.Event()
-
-        def told(step: int, steps: int, title: str) -> None:
-            if stop.is_set():
-                raise KeyboardInterrupt
-            if step % 10 == 0 or step == steps:
-                progress((step, steps), desc=title)
-
         try:
-            progress(0, desc="load the decoder")
-            sized = decoder.strip().startswith("diffusers:") and image_size
-            options = {"image_size": int(image_size)} if sized else {}
-            f_d = decoders.get(decoder, **options)
-            progress(0, desc="gather codes")
-            codes, known = gather_codes(
-                f_d, source, labels=[int(label) for label in labels], count=int(count), seed=int(seed), files=files
-            )
-            fitted = fit_map(
-                f_d, codes, known, int(dim), int(seed), told, f"{len(codes):,} codes of {decoder.strip()}"
-            )
+            with stops.told(request, progress) as told:
+                progress(0, desc="load the decoder")
+                sized = decoder.strip().startswith("diffusers:") and image_size
+                options = {"image_size": int(image_size)} if sized else {}
+                f_d = decoders.get(decoder, **options)
+                progress(0, desc="gather codes")
+                codes, known = gather_codes(
+                    f_d, source, labels=[int(label) for label in labels], count=int(count), seed=int(seed), files=files
+                )
+                fitted = fit_map(
+                    f_d, codes, known, int(dim), int(seed), told, f"{len(codes):,} codes of {decoder.strip()}"
+                )
         except MENDABLE as error:
             raise gr.Error(in_words(error), duration=8, print_exception=False) from error
-        finally:
-            stops.pop(request.session_hash or "", None)
         maps.add(fitted)
         report = f"**{fitted.title}**\n\n{fitted.latent_map.v.report}"
         value = {"id": fitted.id, "pin": None}
         yield value, fitted.id, report, "*Measuring how far to trust it ...*"
         yield value, fitted.id, report, certified(fitted)
-
-    def stop_(request: gr.Request) -> None:
-        stop = stops.get(request.session_hash or "")
-        if stop is not None:
-            stop.set()
 
     @kindly
     def place_(map_id: str, file: Any) -> dict[str, Any]:
@@ -138,8 +127,9 @@ def build() -> gr.Blocks:
         return {"id": fitted.id, "pin": None}, fitted.id, f"**{fitted.title}**\n\n{fitted.text}", certified(fitted)
 
     @kindly
-    def pack_(map_id: str, selection: dict[str, Any]) -> list[str]:
-        return pack(maps.get(map_id), selection or {}, maps)
+    def pack_(map_id: str, selection: dict[str, Any], found_id: str) -> list[str]:
+        directions = steering.kept(found_id).directions if found_id else None
+        return pack(maps.get(map_id), selection or {}, maps, directions)
 
     @kindly
     def push_(map_id: str, repo: str, private: bool, token: str, login: gr.OAuthToken | None) -> tuple[str, str]:
@@ -229,12 +219,16 @@ def build() -> gr.Blocks:
                     concurrency_id="fit",
                     api_visibility="private",
                 )
-                cancel.click(stop_, queue=False, api_visibility="private")
+                cancel.click(stops.stop, queue=False, api_visibility="private")
+            with gr.Tab("Directions"):
+                found_id = add_directions_tab(steering, touched, map_id)
             with gr.Tab("Keep"):
-                gr.Markdown("The map v as a folder, and pictures, animation and codes of what is selected on it.")
+                gr.Markdown(
+                    "The map v as a folder, pictures, animation and codes of what is selected on it, and directions."
+                )
                 prepare = gr.Button("Prepare files", elem_id="lv-prepare")
                 kept = gr.File(label="Files", file_count="multiple", interactive=False, height=150, elem_id="lv-files")
-                prepare.click(pack_, [map_id, selection], kept, api_visibility="private")
+                prepare.click(pack_, [map_id, selection, found_id], kept, api_visibility="private")
                 with gr.Row():
                     name = gr.Textbox(label="Load a map of the Hub", placeholder="user/name", elem_id="lv-name")
                     load = gr.Button("Load", elem_id="lv-load")
@@ -250,9 +244,9 @@ def build() -> gr.Blocks:
                         gr.LoginButton(elem_id="lv-login")
                 pushed = gr.Markdown(elem_id="lv-pushed")
                 push.click(push_, [map_id, repo, private, token], [pushed, token], api_visibility="private")
-        add_endpoints(maps, decoders)
+        add_endpoints(maps, decoders, steering)
     demo.queue(max_size=32, default_concurrency_limit=4)
-    demo.live_route = live_route(maps)
+    demo.live_route = live_route(steering)
     return demo
 
 

@@ -31,7 +31,7 @@ def test_axe_finds_nothing_on_any_tab_in_both_themes(browser, address, scheme):
     Axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe
     axe = Axe()
     with visiting(browser, f"{address}?__theme={scheme}", color_scheme=scheme) as page:
-        for tab in ("Trust", "Own picture", "Fit a map", "Keep"):
+        for tab in ("Trust", "Own picture", "Fit a map", "Directions", "Keep"):
             page.get_by_role("tab", name=tab).click()
             page.locator(".lv-tool-region").click()
             assert violations(axe, page, GRADIOS) == []
@@ -120,7 +120,7 @@ def test_focus_is_seen(browser, address, scheme):
 def test_nothing_is_wider_than_a_telephone_and_all_targets_are_large_enough(browser, address):
     options = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
     with visiting(browser, address, **options) as page:
-        for tab in ("Trust", "Own picture", "Fit a map", "Keep"):
+        for tab in ("Trust", "Own picture", "Fit a map", "Directions", "Keep"):
             page.get_by_role("tab", name=tab).click()
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
         small = page.evaluate(

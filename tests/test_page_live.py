@@ -14,6 +14,7 @@ pytest.importorskip("playwright")
 from latent_vizae.demos import jobs
 from latent_vizae.demos.live import ADDRESS, MOST_CHARACTERS, live_route
 from latent_vizae.demos.maps import Maps, encoded_images
+from latent_vizae.demos.steering import Steering
 
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
 pytestmark = [
@@ -34,7 +35,7 @@ def client_of(maps, **options):
     from starlette.applications import Starlette
     from starlette.testclient import TestClient
 
-    return TestClient(Starlette(routes=[live_route(maps, **options)]))
+    return TestClient(Starlette(routes=[live_route(Steering(maps), **options)]))
 
 
 @pytest.fixture

@@ -32,7 +32,8 @@ def test_agents_find_the_endpoints_and_call_them():
     with serving(sys.executable, "-m", "latent_vizae.demos.app", "--mcp") as address:
         tools, told, refused = asyncio.run(tools_and_answers(address))
     names = {tool.name: tool for tool in tools}
-    assert {name.rsplit("_", 1)[-1] for name in names} == {"fit", "render", "grid", "path", "place", "certify"}
+    offered = {"fit", "render", "grid", "path", "place", "certify", "directions", "traverse"}
+    assert {name.rsplit("_", 1)[-1] for name in names} == offered
     for tool in tools:
         assert tool.description
     render = next(tool for name, tool in names.items() if name.endswith("render"))

@@ -41,6 +41,7 @@ function drawBase(ctx) {
   drawFrame(ctx, project);
   if (dim() === 1) drawRug(ctx, project); else drawPoints(ctx, project);
   drawThumbs(ctx, project);
+  drawArrows(ctx, project);
 }
 
 function drawHeat(ctx, project) {
@@ -140,6 +141,7 @@ function drawOver(ctx, project) {
   if (S.region) drawArea(ctx, project, S.region.corners);
   if (S.drag && S.drag.kind === "box") drawArea(ctx, project, [S.drag.from, S.drag.to]);
   if (S.film) { trace(ctx, project, S.film.points); haloed(ctx, 2.5, theme.accent); }
+  if (moving()) drawMove(ctx, project);
   if (S.draft.length) drawDraft(ctx, project);
   S.pins.forEach((pin, i) => drawPin(ctx, project(pin.point), i + 1, pin.key === S.chosen));
   if (S.film) drawDot(ctx, project(S.film.points[frame()]), 7);

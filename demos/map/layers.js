@@ -1,10 +1,11 @@
 // What lies beneath the codes or instead of them: layers, thumbnails, the line of pictures of a 1-D map.
 
 async function setLayer(name) {
-  S.layerName = name; S.layer = null; redraw(true); show(".lv-heat", false);
+  S.layerName = name; S.layer = S.arrows = null; redraw(true); show(".lv-heat", false); show(".lv-heat-scale", name !== "arrows");
   q(".lv-layer").value = name;
   if (q(".lv-status").dataset.kind === "wait") say("", "none");
   if (name === "none" || !S.map || dim() !== 2) return;
+  if (name === "arrows") return layArrows();
   const reply = await ask("layer", S.map.id, name);
   if (!reply || !reply.values || name !== S.layerName) return;
   const values = bytes(reply.values), shades = new Uint8Array(values.length * 3);

@@ -15,12 +15,16 @@ function connect() { // tried again at most every ten seconds
   socket.onclose = () => { if (wire === socket) wire = null; socket.onmessage?.(null); };
 }
 
-async function askWire(point) { // undefined: the socket is gone, null: no picture
+let told = Promise.resolve();
+const askWire = (question) => (told = told.catch(() => {}).then(() => tell(question))); // one question at a time
+
+async function tell(question) { // undefined: there is no socket, null: no picture
   const turn = S.turn, socket = wire;
+  if (socket?.readyState !== 1) return undefined;
   let patience = 0;
   const event = await new Promise((done) => {
     patience = setTimeout(() => { wire = null; socket.close(); done(null); }, 3e4);
-    socket.onmessage = done; socket.send(JSON.stringify([S.map.id, round(point), carried()]));
+    socket.onmessage = done; socket.send(JSON.stringify(question));
   });
   clearTimeout(patience); socket.onmessage = null;
   if (turn !== S.turn) return null;
@@ -30,13 +34,13 @@ async function askWire(point) { // undefined: the socket is gone, null: no pictu
   if (head.error) { say(head.error, "error"); return null; }
   if (q(".lv-status")?.dataset.kind === "error") say("", "none");
   const tile = head.kind === "raw" ? rawTile(data, 0, head.width, head.height, head.channels) : await createImageBitmap(new Blob([data], { type: "image/jpeg" }));
-  return { tile, support: head.support };
+  return { tile, support: head.support, point: head.point };
 }
 
 async function askPicture(point) {
   connect();
-  const told = wire?.readyState === 1 ? await askWire(point) : undefined;
-  if (told !== undefined) return told;
+  const answer = await askWire([S.map.id, round(point), carried()]);
+  if (answer !== undefined) return answer;
   const reply = await ask("render", S.map.id, [round(point)], carried());
   return reply && { tile: (await tiles(reply.images))[0], support: reply.support[0] };
 }
@@ -113,14 +117,17 @@ function nearestKnown(point) { // [picture, place]
   return best;
 }
 
+const LEVELS = { in: "among the codes", edge: "at the edge of the codes", far: "far from any code: the map extrapolates" };
+const levelOf = (support) => (support >= 0.5 ? "in" : support >= 0.1 ? "edge" : "far");
+const placeWords = (point) => point.map((x, i) => "xyz"[i] + " " + signed(x)).join("   ");
+
 function paintPreview(tile, point, support) {
   S.tile = tile; S.mark = point;
   paintTile(q(".lv-preview canvas"), tile);
-  text(".lv-at", point.map((x, i) => "xyz"[i] + " " + signed(x)).join("   "));
+  text(".lv-at", placeWords(point));
   if (support !== null && support !== undefined) {
-    const level = support >= 0.5 ? "in" : support >= 0.1 ? "edge" : "far";
-    text(".lv-support", { in: "among the codes", edge: "at the edge of the codes", far: "far from any code: the map extrapolates" }[level]);
-    q(".lv-support").dataset.level = level;
+    const level = levelOf(support);
+    text(".lv-support", LEVELS[level]); q(".lv-support").dataset.level = level;
   } else { text(".lv-support", ""); q(".lv-support").dataset.level = ""; }
   text(".lv-near", nearestWords(point));
   if (dim() === 1) q(".lv-position").value = point[0];

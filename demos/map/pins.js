@@ -11,7 +11,7 @@ function addPin(point, tile, id = null) {
   S.pins.push(pin);
   if (S.pins.length > 24) S.pins.shift();
   if (id) S.chosen = pin.key;
-  listPins(); redraw(); emit("pin", { point: pin.point });
+  listPins(); redraw(); emit("pin", { point: pin.point }); startAt(pin);
   return pin;
 }
 
@@ -49,6 +49,7 @@ function choosePin(key) {
   q('.lv-pin[data-key="' + key + '"] .lv-pin-go').focus();
   play(false); look(S.pins.find((pin) => pin.key === key).point);
   if (carried() !== before) again();
+  if (S.chosen === key) startAt(S.pins.find((pin) => pin.key === key));
 }
 
 function removePin(key) {

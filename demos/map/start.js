@@ -9,13 +9,13 @@ function setState(state, title = "", words = "") {
 
 function reset() {
   play(false); S.wanted = null; settle();
-  Object.assign(S, { map: null, seen: [], hidden: new Set(), view: { ...EMPTY_VIEW }, plane: { axis: 2, depth: 0 }, cursor: null, mark: null, tile: null, draft: [], drag: null, region: null, film: null, pins: [], chosen: null, layer: null, thumbs: new Map(), shownThumbs: [], line: null, order: [] });
+  Object.assign(S, { map: null, seen: [], hidden: new Set(), view: { ...EMPTY_VIEW }, plane: { axis: 2, depth: 0 }, cursor: null, mark: null, tile: null, draft: [], drag: null, region: null, film: null, pins: [], chosen: null, layer: null, thumbs: new Map(), shownThumbs: [], line: null, order: [], found: null, arrows: null });
   Object.assign(element.dataset, { decodes: "0", at: "", stage: "look" });
   stats.decodes = 0; stats.latencies.length = 0; fingers.clear();
   text(".lv-title", "Latent map"); text(".lv-text", ""); text(".lv-at", "no position yet"); text(".lv-near", "");
   for (const part of [".lv-heat", ".lv-draw", ".lv-line", ".lv-plane"]) show(part, false);
   if (q(".lv-preview canvas")) paintPreviewBlank(q(".lv-preview canvas"));
-  stage();
+  stage(); mountDirections();
 }
 
 async function load(value) {
@@ -32,6 +32,7 @@ async function load(value) {
   look(firstLook());
   setLayer(value.layer || "none"); refreshThumbs(); refreshLine();
   if (value.pin) placePin(value.pin);
+  if (value.directions) openDirections(value.directions);
 }
 
 function firstLook() { // the code nearest to the middle, so that the preview is never empty
@@ -52,27 +53,30 @@ function mount() {
     legend(); listPins();
     if (S.tile) paintTile(q(".lv-preview canvas"), S.tile);
   }
-  setTool(S.tool); paintGrid(); paintLine();
+  setTool(S.tool); paintGrid(); paintLine(); mountDirections();
   if (S.film) { q(".lv-scrub").max = S.film.tiles.length - 1; paintStrip(); }
-  if (S.layer) show(".lv-heat", true);
+  if (S.layer || S.arrows) show(".lv-heat", true);
   redraw(true);
 }
 
-const sizes = new ResizeObserver(() => { redraw(true); paintGrid(); paintLine(); if (S.film) paintStrip(); refreshThumbs(); refreshLine(); });
-function observe() { sizes.disconnect(); for (const s of [".lv-map", ".lv-result", ".lv-line"]) if (q(s)) sizes.observe(q(s)); }
+const sizes = new ResizeObserver(() => { redraw(true); paintGrid(); paintLine(); if (S.film) paintStrip(); paintWalk(); refreshThumbs(); refreshLine(); });
+function observe() { sizes.disconnect(); for (const s of [".lv-map", ".lv-result", ".lv-line", ".lv-walk"]) if (q(s)) sizes.observe(q(s)); }
 
 const LISTEN = { pointerdown: pointerDown, pointermove: pointerMove, pointerup: pointerUp, pointercancel: pointerUp, dblclick: doubleClick, keydown: keyDown, click, input, change };
 for (const [name, act] of Object.entries(LISTEN)) element.addEventListener(name, act);
 element.addEventListener("wheel", wheel, { passive: false });
+element.addEventListener("toggle", folded, true); // it does not bubble
 let mounted = mapCanvas();
 new MutationObserver(() => { if (mapCanvas() && mapCanvas() !== mounted) { mounted = mapCanvas(); mount(); } }).observe(element, { childList: true, subtree: true });
 new MutationObserver((_, self) => setTimeout(() => { if (!element.isConnected) return self.disconnect(); if (q(".lv-map")) { readTheme(); if (S.map) legend(); redraw(true); } }, 50)).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 watch("value", () => {
   mount();
   const { value } = props;
+  if (S.map && value?.directions && value.id !== S.map.id) return say("These directions are of the map before this one.");
   if (!S.map || !value || value.id !== S.map.id) return load(value);
   S.value = value;
   if (value.pin) placePin(value.pin);
+  if (value.directions && value.directions !== S.found?.id) openDirections(value.directions);
   if (value.layer && value.layer !== S.layerName) setLayer(value.layer);
 });
 mount(); load(props.value);

@@ -77,10 +77,12 @@ const CLICKS = {
   ".lv-legend button": toggleLabel, ".lv-pin-here": pinHere, ".lv-through": () => { setTool("path"); setPath(S.pins.map((pin) => pin.point)); },
   ".lv-pin-go": (b) => choosePin(Number(b.closest(".lv-pin").dataset.key)), ".lv-pin-remove": (b) => removePin(Number(b.closest(".lv-pin").dataset.key)),
   ".lv-play": () => play(!S.film.playing), ".lv-place": place, ".lv-wipe": wipe,
+  ".lv-choose": (b) => chooseDirection(Number(b.dataset.number)), ".lv-unmove": unmove,
 };
 
 function click(event) {
   if (event.target === q(".lv-grid canvas") && S.region?.tiles) { chooseCell(cellAt(event)); return pinCell(); }
+  if (event.target === q(".lv-walk canvas") && S.found?.walk) return stepTo(event);
   for (const [selector, act] of Object.entries(CLICKS)) { const hit = event.target.closest(selector); if (hit) return act(hit); }
 }
 
@@ -89,6 +91,7 @@ function input(event) {
   if (classList.contains("lv-scrub") && S.film) { play(false); seek(Number(value)); }
   if (classList.contains("lv-position") && S.map) { play(false); look([Number(value)]); follow(); }
   if (classList.contains("lv-depth")) setDepth(Number(value));
+  if (classList.contains("lv-steps") && S.found) slide(Number(event.target.dataset.number), Number(value));
 }
 
 function change(event) {
@@ -97,6 +100,8 @@ function change(event) {
   if (classList.contains("lv-axis")) { S.plane.axis = Number(value); setDepth(0); }
   if (classList.contains("lv-cells")) { event.target.value = cells(); if (S.region) setRegion(S.region.corners); }
   if (classList.contains("lv-carry")) again();
+  if (classList.contains("lv-set") && S.found) chooseSet(Number(value));
+  if (classList.contains("lv-snap")) startAt(S.found?.origin);
 }
 
 function setDepth(depth) {
