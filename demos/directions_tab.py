@@ -82,7 +82,7 @@ def add_directions_tab(steering: Steering, touched: gr.HTML, map_id: gr.State) -
     with gr.Row():
         go = gr.Button("Find directions", variant="primary", elem_id="lv-find")
         cancel = gr.Button("Cancel, keep the best so far", elem_id="lv-find-cancel")
-    words, found_id = gr.Markdown(elem_id="lv-found"), gr.State("")
+    words, found_id = gr.Markdown(min_height=64, elem_id="lv-found"), gr.State("")
     with gr.Row():
         name = gr.Textbox(label="Load directions of the Hub", placeholder="user/name", elem_id="lv-directions-name")
         load = gr.Button("Load", elem_id="lv-directions-load")
@@ -94,6 +94,7 @@ def add_directions_tab(steering: Steering, touched: gr.HTML, map_id: gr.State) -
         given,
         concurrency_limit=1,
         concurrency_id="fit",
+        show_progress_on=words,  # the map stays in use
         api_visibility="private",
     )
     cancel.click(stops.stop, queue=False, api_visibility="private")

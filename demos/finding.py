@@ -73,10 +73,9 @@ def classifier_of(fitted: FittedMap) -> Any:
     """
     if fitted.labels is None or len(fitted.labels.unique()) < 2:
         raise ValueError("Directions of each class need codes of at least two labels: find global ones only.")
-    with fitted.lock:
-        if fitted.classifier is None:
-            fitted.classifier = learn_classifier(fitted.latent_map.decoder, fitted.codes, fitted.labels)
-        return fitted.classifier
+    if fitted.classifier is None:  # searches come one after the other
+        fitted.classifier = learn_classifier(fitted.latent_map.decoder, fitted.codes, fitted.labels)
+    return fitted.classifier
 
 
 def load_directions(fitted: FittedMap, name: Any, token: str | bool = False) -> FoundDirections:

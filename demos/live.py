@@ -40,7 +40,7 @@ def answer(steering: Steering, question: str | None) -> bytes:
         asked = json.loads(question) if question is not None else None
         if not isinstance(asked, list) or len(asked) not in (3, 5):
             raise ValueError(
-                "A question is a map, a point and a pin, or a map, directions, a set, a start and steps: JSON."
+                "A question is, as JSON, a map, a point and a pin, or a map, directions, a set, a start and steps."
             )
         place = {}
         if len(asked) == 3:

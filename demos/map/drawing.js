@@ -40,8 +40,8 @@ function drawBase(ctx) {
   drawHeat(ctx, project);
   drawFrame(ctx, project);
   if (dim() === 1) drawRug(ctx, project); else drawPoints(ctx, project);
-  drawThumbs(ctx, project);
   drawArrows(ctx, project);
+  drawThumbs(ctx, project);
 }
 
 function drawHeat(ctx, project) {
