@@ -54,11 +54,11 @@ def calibrate(
     """
     grid = shift * torch.tensor(GRID, dtype=torch.float64)
 
-    def change(directions: Tensor, codes: Tensor, lengths: Tensor) -> Tensor:
+    def change(directions: Tensor, lengths: Tensor, codes: Tensor) -> Tensor:
         return change_of(decode, codes, directions * lengths.to(directions).unsqueeze(1)).double().cpu()
 
     tables = [
-        torch.stack([change(some, codes, length.expand(len(some))) for length in grid], 1) for some, codes in sets
+        torch.stack([change(some, length.expand(len(some)), codes) for length in grid], 1) for some, codes in sets
     ]
     reached = torch.cat([table.amax(1) for table in tables])
     moving = reached >= LEAST * wanted
@@ -68,31 +68,37 @@ def calibrate(
         live = table.amax(1) >= LEAST * wanted
         lengths = grid[-1].expand(len(directions)).clone()
         if amount and live.any():
-            solved = directions[live.to(directions.device)]
-            lengths[live] = _solve(partial(change, solved, codes), grid, table[live], amount)
+            lengths[live] = _solve(
+                partial(change, codes=codes), directions[live.to(directions.device)], grid, table[live], amount
+            )
         found.append(lengths.float())
     return found, amount, ~moving
 
 
-def _solve(change: Callable[[Tensor], Tensor], grid: Tensor, table: Tensor, amount: float) -> Tensor:
+def _solve(
+    change: Callable[[Tensor, Tensor], Tensor], directions: Tensor, grid: Tensor, table: Tensor, amount: float
+) -> Tensor:
     """Lengths (D,) at which ``change`` is ``amount``, from its values (D, points) on a grid: the Illinois method."""
     first = (table >= amount).long().argmax(1)  # the first point that goes far enough
     before = (first - 1).clamp(min=0)
     low = torch.where(first > 0, grid[before], 0.0)
     low_value = torch.where(first > 0, table.gather(1, before[:, None])[:, 0], 0.0) - amount
     high, high_value = grid[first], table.gather(1, first[:, None])[:, 0] - amount
-    best, error = high, high_value.abs()
+    best, error = high.clone(), high_value.abs()
     for _ in range(ROUNDS):
-        if (error <= EXACT * amount).all():
+        unsolved = (error > EXACT * amount).nonzero().squeeze(1)
+        if len(unsolved) == 0:
             break
-        middle = (low * high_value - high * low_value) / (high_value - low_value).clamp(min=1e-300)
-        value = change(middle) - amount
-        better = value.abs() < error
-        best, error = torch.where(better, middle, best), torch.where(better, value.abs(), error)
+        left, right, under, over = low[unsolved], high[unsolved], low_value[unsolved], high_value[unsolved]
+        middle = (left * over - right * under) / (over - under).clamp(min=1e-300)
+        value = change(directions[unsolved.to(directions.device)], middle) - amount
+        better = value.abs() < error[unsolved]
+        best[unsolved] = torch.where(better, middle, best[unsolved])
+        error[unsolved] = torch.where(better, value.abs(), error[unsolved])
         below = value < 0
-        high_value = torch.where(below, high_value / 2, value)  # the end that stays counts half
-        low_value = torch.where(below, value, low_value / 2)
-        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        high_value[unsolved] = torch.where(below, over / 2, value)  # the end that stays counts half
+        low_value[unsolved] = torch.where(below, value, under / 2)
+        low[unsolved], high[unsolved] = torch.where(below, middle, left), torch.where(below, right, middle)
     return best
 
 
