@@ -388,7 +388,11 @@ def test_every_part_has_a_name_and_axe_finds_nothing(page):
     ):  # fmt: skip
         assert line in tree, line
     Axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe
-    assert Axe().run(page, context="#lv").response["violations"] == []
+    for dark in (False, True):
+        page.evaluate("dark => document.body.classList.toggle('dark', dark)", dark)
+        page.locator(f'[data-theme="{"dark" if dark else "light"}"]').wait_for()
+        assert Axe().run(page, context="#lv").response["violations"] == []
+    page.evaluate("document.body.classList.remove('dark')")
 
 
 @in_browser

@@ -8,7 +8,7 @@ from loopback_hub import running_hub
 from PIL import Image
 from serving import CHROMIUM, READY, hover, pixels, serving, visiting
 
-from latent_vizae import VizAE
+from latent_vizae import VizAE, discover_directions
 
 pytest.importorskip("gradio")
 pytest.importorskip("playwright")
@@ -154,6 +154,28 @@ def test_what_is_no_map_is_told_in_words(browser, address, hub, name, private, f
 
 def folder_of(path):
     return {file.relative_to(path).as_posix(): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+
+def test_directions_of_the_hub_come_with_their_sliders_and_what_is_none_is_told_in_words(
+    browser, address, hub, f_d, tmp_path
+):
+    codes, _ = f_d.examples(count=40)
+    found = discover_directions(f_d, codes, method="codes", n_directions=2, measured=2)
+    found.save_pretrained(tmp_path / "found")
+    hub.add_repo("alice/directions", folder_of(tmp_path / "found"))
+    hub.add_repo("alice/no-directions", {"model.safetensors": b"words", "config.json": b"{}"})
+    with visiting(browser, address) as page:
+        page.get_by_role("tab", name="Directions").click()
+        for name, message in (("/etc/passwd", "user/name"), ("alice/no-directions", ".")):
+            field(page, "lv-directions-name").fill(name)
+            page.locator("#lv-directions-load").click()
+            page.locator(".toast-body", has_text=message).first.wait_for(timeout=60_000)
+            assert not page.locator(".lv-directions").is_visible()
+        field(page, "lv-directions-name").fill("alice/directions")
+        page.locator("#lv-directions-load").click()
+        page.locator(".lv-slider").nth(1).wait_for(timeout=60_000)
+        page.get_by_text("Where one step along global 0 leads").wait_for()
+        page.get_by_text("Directions of alice/directions").wait_for()
 
 
 def fill_in(page, decoder, source, size="16", count="12"):

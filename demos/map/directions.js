@@ -133,12 +133,12 @@ function paintWalk() {
   if (!width) return;
   const cell = width / WALK, height = walk ? cell * walk.tiles[0].height / walk.tiles[0].width : cell;
   canvas.style.height = height + "px";
+  canvas.setAttribute("aria-label", walk ? WALK + " pictures along " + directionName() + ", from " + MOST_STEPS + " steps back to " + MOST_STEPS + " steps on" : "Decoding the pictures along the direction");
   const ctx = fitCanvas(canvas, width, height);
   if (!walk) return;
   drawSheet(ctx, walk.tiles, 1, WALK, width, height);
   const here = (S.found.steps[S.found.number] / MOST_STEPS + 1) / 2 * (WALK - 1);
   ctx.beginPath(); ctx.rect(Math.round(here) * cell + 1.5, 1.5, cell - 3, height - 3); haloed(ctx, 2.5, theme.accent);
-  canvas.setAttribute("aria-label", WALK + " pictures along " + directionName() + ", from " + MOST_STEPS + " steps back to " + MOST_STEPS + " steps on");
 }
 
 function stepTo(event) { // a click on one of these pictures
