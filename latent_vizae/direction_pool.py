@@ -16,9 +16,11 @@ from .classifying import Classifier, classify
 from .codes import as_codes
 from .decoder import VALUES_PER_BATCH, decode_images, decoder_dtype_and_device, differentiable_images, require_decoder
 
-__all__ = ["Pool", "gather", "seen"]
+__all__ = ["ENOUGH_CODES", "MOST_CODES", "Pool", "gather", "seen"]
 
 MOST_CODES, ROUNDS = 4096, 4
+ENOUGH_CODES = 1024
+"""Codes of which a closed form without classes makes images."""
 FEWEST = 8
 """Codes of a class below which it has no directions: some to learn on, some to measure on."""
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.25, 1000
@@ -102,13 +104,14 @@ def gather(
     n_classes: int | None,
     seed: int,
     device: torch.device | None,
+    most: int = MOST_CODES,
 ) -> Pool:
     """Codes from an array, a sampler or the decoder itself, with their images, their classes and a split.
 
     Raises:
         TypeError, ValueError: see `latent_vizae.discover_directions`.
     """
-    draw = _source_of(decoder, codes, seed)
+    draw = _source_of(decoder, codes, seed, most)
     batch = draw(0)
     latent_shape = tuple(batch.shape[1:])
     require_decoder(decoder, latent_shape)
@@ -152,7 +155,7 @@ def gather(
     return Pool(decoder, batch.flatten(1), latent_shape, small, labels, classes, held_out, values)
 
 
-def _source_of(decoder: Callable[[Tensor], Tensor], codes: Any, seed: int) -> Callable[[int], Any]:
+def _source_of(decoder: Callable[[Tensor], Tensor], codes: Any, seed: int, most: int) -> Callable[[int], Any]:
     """A function: round 0, 1, ... -> codes; None where there are no more."""
     if not callable(decoder):
         require_decoder(decoder, ())
@@ -169,7 +172,7 @@ def _source_of(decoder: Callable[[Tensor], Tensor], codes: Any, seed: int) -> Ca
 
         def sampled(again: int) -> Tensor:
             try:
-                drawn = codes(MOST_CODES, seed + again)
+                drawn = codes(most, seed + again)
             except TypeError as error:
                 raise TypeError(
                     f"A sampler is a function (count, seed) -> codes (count, *latent_shape): {error}."
@@ -178,8 +181,8 @@ def _source_of(decoder: Callable[[Tensor], Tensor], codes: Any, seed: int) -> Ca
 
         return sampled
     given = as_codes(codes)
-    if len(given) > MOST_CODES:
-        order = torch.randperm(len(given), generator=torch.Generator().manual_seed(seed))[:MOST_CODES]
+    if len(given) > most:
+        order = torch.randperm(len(given), generator=torch.Generator().manual_seed(seed))[:most]
         parts = [given[order.to(given.device)]]
     else:
         parts = [given]

@@ -23,7 +23,7 @@ from .closed_form import METHODS, Features, closed_form, has_gradients
 from .codes import ArrayLike, as_device, as_whole
 from .decoder import as_source_options, require_decoder
 from .direction_judging import Judge, typical_change
-from .direction_pool import Pool, gather
+from .direction_pool import ENOUGH_CODES, MOST_CODES, Pool, gather
 from .direction_report import DirectionsReport
 from .direction_training import Deformators, Search
 from .directions import Directions
@@ -62,7 +62,7 @@ def discover_directions(
     Args:
         decoder: f_d, any callable codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
         codes: (k, *latent_shape), k >= 8, or a sampler, a function (count, seed) -> codes; by default the decoder's
-            own ``sample`` or ``examples``. At most 4096 are used.
+            own ``sample`` or ``examples``. At most 4096 are used, 1024 by a closed form without classes.
         classifier: any callable, images (B, C, H, W) in [0, 1] -> class ids (B,), or logits (B, N), of which the
             largest counts. Without one there is the global set alone.
         n_directions: K, directions in each set; at most n, and with a classifier n / 2. By default 5, or a third of n.
@@ -123,7 +123,9 @@ def discover_directions(
     if n_directions is not None:
         n_directions = as_whole(n_directions, "n_directions", 1)
         _check_size(n_directions, getattr(decoder, "latent_shape", None), classifier is not None)
-    pool = gather(decoder, codes, classifier, n_classes, seed, None if device is None else as_device(device))
+    place = None if device is None else as_device(device)
+    most = ENOUGH_CODES if method != "trained" and classifier is None else MOST_CODES
+    pool = gather(decoder, codes, classifier, n_classes, seed, place, most)
     size = _check_size(n_directions, pool.latent_shape, classifier is not None)
     wanted = typical_change(pool)
     if wanted == 0:
