@@ -32,7 +32,7 @@ function drawArrows(ctx, project) {
     let dx = moves[2 * j] * factor * u, dy = -moves[2 * j + 1] * factor * u;
     const length = Math.hypot(dx, dy), most = apart * u;
     if (length > most) { dx *= most / length; dy *= most / length; } // never into the next place
-    arrow(ctx, x, y, dx, dy, 0.16 + 0.84 * trust[j]);
+    arrow(ctx, x, y, dx, dy, 0.1 + 0.9 * trust[j]);
   }
 }
 
