@@ -278,6 +278,10 @@ def _placed(v: VizAE, rows: Rows, shown: Tensor, run: Run) -> Tensor:
     return ((torch.cat(found).double() - middle) / half).float()
 
 
+def _square_sum(rows: Tensor) -> float:
+    return float(torch.linalg.vector_norm(rows).double().square())
+
+
 def _measure(
     v: VizAE,
     rows: Rows,
@@ -299,11 +303,9 @@ def _measure(
         error = variance = size = 0.0
         for part in chosen[: max(MEASURED, MEASURED_VALUES // rows.n)].split(max(1, AT_A_TIME // rows.n)):
             codes = rows.take(part)
-            error += (
-                (v(codes.unflatten(1, v.latent_shape)).flatten(1) - codes).square().sum(dtype=torch.float64).item()
-            )
-            variance += (codes - v.mean).square().sum(dtype=torch.float64).item()
-            size += codes.square().sum(dtype=torch.float64).item()
+            size += _square_sum(codes)
+            error += _square_sum(v(codes.unflatten(1, v.latent_shape)).flatten(1).sub_(codes))
+            variance += _square_sum(codes.sub_(v.mean))
         rounding = 1e-12 * size  # codes without variance come back, or do not
         unexplained = error / variance if variance > rounding else 0.0 if error <= rounding else float("inf")
         if decoder is None:

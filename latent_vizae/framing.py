@@ -63,6 +63,10 @@ class Subspace:
     lost: float
 
 
+WELL = 1e-7
+"""Directions with at least so much of the greatest variance come out of a Gram matrix orthonormal to float32."""
+
+
 def _columns(codes: Tensor) -> list[slice]:
     """Columns to work on at a time: few enough for a processor's cache."""
     size = 2**18 // len(codes) + 1
@@ -76,14 +80,17 @@ def subspace(rows: Rows, generator: torch.Generator) -> Subspace:
     """
     k, n = len(rows), rows.n
     mean = torch.zeros(n, dtype=torch.float64, device=rows[:1].device)
-    for part in rows.parts():
-        mean += part.sum(0, dtype=torch.float64)
-    mean /= k
     sample = None
-    if min(k, n) > MAX_EXACT:
-        sample = rows.take(drawn(k, MAX_EXACT, generator))
-    elif n > k:
+    if min(k, n) <= MAX_EXACT and n > k:
         sample = rows[0:k].flatten(1)
+        for columns in _columns(sample):
+            mean[columns] = sample[:, columns].double().mean(0)
+    else:
+        for part in rows.parts():
+            mean += part.sum(0, dtype=torch.float64)
+        mean /= k
+        if min(k, n) > MAX_EXACT:
+            sample = rows.take(drawn(k, MAX_EXACT, generator))
     if sample is None:  # covariance
         second = torch.zeros(n, n, dtype=torch.float64, device=mean.device)
         for batch in rows.parts():
@@ -106,14 +113,20 @@ def subspace(rows: Rows, generator: torch.Generator) -> Subspace:
     if sample is not None:
         turn = basis / values.sqrt()
         basis = torch.empty(n, rank, dtype=torch.float32, device=mean.device)
-        for _ in range(2 if rank else 0):  # once more, against rounding
+
+        def across(columns: slice) -> Tensor:
+            part: Tensor = (sample[:, columns].double() - mean[columns]).T @ turn
+            return part
+
+        if rank and values[-1] < WELL * values[0]:  # rounding shows: make them orthonormal once more
             square = torch.zeros(rank, rank, dtype=torch.float64, device=mean.device)
             for columns in _columns(sample):
-                across = (sample[:, columns].double() - mean[columns]).T @ turn
-                basis[columns] = across.float()
-                square += across.T @ across
+                part = across(columns)
+                square += part.T @ part
             lengths, axes = torch.linalg.eigh(square)
             turn = turn @ (axes / lengths.sqrt()) @ axes.T
+        for columns in _columns(sample):
+            basis[columns] = across(columns).float()
     lost = 1 - (values.sum() / total).item() if total > 0 else 0.0
     return Subspace(mean, basis.float(), values / count, max(0.0, lost))
 

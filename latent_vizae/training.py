@@ -27,8 +27,8 @@ PLACED = 4000
 """So many codes get a place from their neighbours first; further ones follow those."""
 JUDGED = 300
 """Held-out codes whose images judge the steps through the decoder."""
-BATCH, SMALL_BATCH, IMAGE_BATCH = 384, 192, 64
-"""Codes a step; the small one below a thousand codes, for which it costs one percent of error and saves a third."""
+BATCH, SMALL_BATCH, IMAGE_BATCH = 384, 128, 64
+"""Codes a step; the small one below a thousand codes, for which it is as good and saves half."""
 CYCLE_STEPS = 150
 MIXED, NOISE, PLACE_WEIGHT = 5, 0.25, 0.1
 """Neighbours to mix with; noise, where the frame's numbers have variance 1; weight of the neighbours' layout."""

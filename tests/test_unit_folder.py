@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -223,17 +222,31 @@ def test_a_world_of_the_wrong_size_is_refused(tmp_path, monkeypatch):
     assert not (tmp_path / "codes").exists()
 
 
+STRUCK = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from latent_vizae.cli import main
+
+number, out = int(sys.argv.pop(1)), Path(sys.argv.pop(1))
+
+def strike():  # from inside, so that on a busy machine it does not come too late
+    while len(list(out.glob("[!.]*.safetensors"))) < 3:
+        time.sleep(0.001)
+    os.kill(os.getpid(), number)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+threading.Thread(target=strike, daemon=True).start()
+main()
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_is_resumed(tmp_path, f_d, number):
     images = np.zeros((3000, 1, 28, 28), np.uint8)
     np.save(tmp_path / "images.npy", images)
     out = tmp_path / "codes"
-    encode = ("-m", "latent_vizae.cli", "encode")
-    asked = (*encode, "--images", tmp_path / "images.npy", "--out", out, "--unit-size", 20)
-    with subprocess.Popen(started(asked), stderr=subprocess.DEVNULL) as begun:
-        while begun.poll() is None and len(shards(out)) < 3:
-            time.sleep(0.01)
-        begun.send_signal(number)
+    asked = ("encode", "--images", tmp_path / "images.npy", "--out", out, "--unit-size", 20)
+    begun = run(["-c", STRUCK, int(number), out, *asked])
     assert begun.returncode == (-number if number == signal.SIGKILL else 130)
     before = {path.name: path.stat().st_mtime_ns for path in shards(out)[:3]}
     assert len(shards(out)) < 150
