@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy, interpolate, leaky_relu
 
 from .codes import ArrayLike, as_codes, as_labels, as_whole
 from .decoder import VALUES_PER_BATCH, decode_images, decoder_dtype_and_device, evaluating, require_decoder
+from .steps import Adam
 
 __all__ = ["Classifier", "classify", "learn_classifier", "require_classifier"]
 
@@ -136,16 +137,19 @@ def learn_classifier(
             x = leaky_relu(torch.nn.functional.conv2d(x - 0.25, weight, bias, stride=2, padding=padding), 0.1)
         return torch.nn.functional.linear(x.flatten(1), weights[2], biases[2])
 
-    optimiser = torch.optim.Adam([*weights, *biases], 2e-3)
+    parameters = [*weights, *biases]
+    optimiser = Adam(parameters, 2e-3, 0.999)
     steps = as_whole(steps, "steps", 1)
     with torch.enable_grad():
         for step in range(steps):
             rows = torch.randint(len(images), (BATCH,), generator=generator)
-            optimiser.param_groups[0]["lr"] = 2e-3 * 0.5 * (1 + math.cos(math.pi * step / steps))
-            optimiser.zero_grad()
-            cross_entropy(logits_of(images[rows.to(images.device)]), targets[rows].to(images.device)).backward()
-            optimiser.step()
-    for tensor in (*weights, *biases):
+            loss = cross_entropy(logits_of(images[rows.to(images.device)]), targets[rows].to(images.device))
+            for tensor, slope in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+                assert tensor.grad is not None  # the optimiser made it
+                tensor.grad.copy_(slope)
+            optimiser.step(0.5 * (1 + math.cos(math.pi * step / steps)))
+    optimiser.release()
+    for tensor in parameters:
         tensor.requires_grad_(False)
     size = tuple(images.shape[1:])
 

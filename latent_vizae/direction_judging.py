@@ -11,6 +11,7 @@ from torch import Tensor
 from .classifying import Classifier, classify
 from .direction_measures import calibrate, change_of, explained, largest_cosine, moved, random_sets, sameness
 from .direction_pool import Pool
+from .progress import Progress
 
 __all__ = ["Found", "Judge", "typical_change"]
 
@@ -43,10 +44,14 @@ class Judge:
         classifier: that the pool was gathered with.
         measured: codes per direction; twice as many for the global set.
         seed: of the choice of codes and of random directions.
+
+    Attributes:
+        told: is told of every move that is looked at; by default it says nothing.
     """
 
     def __init__(self, pool: Pool, classifier: Classifier | None, measured: int, seed: int) -> None:
         self.pool, self.classifier = pool, classifier
+        self.told, self.done = Progress(False, "measure"), 0
         self.generator = torch.Generator().manual_seed(seed)
         self.first, self.second = [], []
         for kind in (None, *range(len(pool.labels))):
@@ -56,10 +61,15 @@ class Judge:
             self.first.append(pool.codes[rows[:count].to(pool.codes.device)])
             self.second.append(pool.codes[rows[-count:].to(pool.codes.device)])
 
+    def _decode(self, codes: Tensor) -> Tensor:
+        images = self.pool.decode(codes)
+        self.told(self.done, 3 + 5 * len(self.pool.labels))  # parts of what `measure` does, sets each
+        return images
+
     def shift_for(self, directions: Tensor, change: float) -> float:
         """A move, in code units, after which images have changed by so much: the median over directions (D, n)."""
         typical = 1.5 * self.pool.codes.var(0).mean().sqrt().item()
-        found, _, _ = calibrate(self.pool.decode, [(directions, self.first[0])], change, max(typical, 1e-6))
+        found, _, _ = calibrate(self._decode, [(directions, self.first[0])], change, max(typical, 1e-6))
         return float(found[0].median())
 
     def measure(self, shared: Tensor, own: Tensor, shift: float, typical: float, told: dict[str, Any]) -> Found:
@@ -82,8 +92,11 @@ class Judge:
         interrupted = False
         try:
             at_codes = list(zip(sets, self.first, strict=True))
-            effects = [change_of(self.pool.decode, codes, shift * some).cpu() for some, codes in at_codes]
-            lengths, amount, unmoved = calibrate(self.pool.decode, at_codes, STEP * typical, shift)
+            for row, (some, codes) in enumerate(at_codes):
+                effects[row] = change_of(self._decode, codes, shift * some).cpu()
+                self.done += 1
+            lengths, amount, unmoved = calibrate(self._decode, at_codes, STEP * typical, shift)
+            self.done += len(sets)
             numbers["step_change"] = amount
             numbers["unmoved"] = [name for name, still in zip(names, unmoved.tolist(), strict=True) if still]
             self._compare(sets, lengths, amount, shift, numbers, ~unmoved)
@@ -91,6 +104,8 @@ class Judge:
                 self._explain(shared, own, numbers)
         except KeyboardInterrupt:
             interrupted = True
+        finally:
+            self.told.close()
         none = torch.zeros(0, len(shared))
         tensors = {
             "global_directions": shared.cpu(),
@@ -115,6 +130,7 @@ class Judge:
         sizes, same, kept = [], [], []
         for at, (directions, length, codes) in enumerate(zip(sets, lengths, self.second, strict=True)):
             size, alike, stays = self._steps(directions, length, codes, at - 1)
+            self.done += 1
             sizes.append(size)
             same.append(alike)
             kept.append(stays)
@@ -128,24 +144,25 @@ class Judge:
         at_random = random_sets(sets[0], len(sets) - 1, self.generator)[:, :RANDOM]
         same, kept = [], []
         for row, directions in enumerate(at_random):
-            found, _, _ = calibrate(self.pool.decode, [(directions, self.first[row + 1])], amount, shift)
+            found, _, _ = calibrate(self._decode, [(directions, self.first[row + 1])], amount, shift)
             _, alike, stays = self._steps(directions, found[0], self.second[row + 1], row)
+            self.done += 1
             same.append(alike)
             kept.append(stays)
         numbers["agreement_random"], numbers["kept_random"] = sum(same) / len(same), sum(kept) / len(kept)
 
     def _steps(self, directions: Tensor, lengths: Tensor, codes: Tensor, kind: int) -> tuple[Tensor, float, float]:
         """Change (D,) of a step, mean agreement of its effect, and how often the class stays at two steps."""
-        before, sizes, alike, stays = self.pool.decode(codes), [], [], []
+        before, sizes, alike, stays = self._decode(codes), [], [], []
         for move in directions * lengths.to(directions).unsqueeze(1):
-            ahead, behind = moved(self.pool.decode, codes, move)
+            ahead, behind = moved(self._decode, codes, move)
             sizes.append(
                 torch.stack([(side - before).flatten(1).square().mean(1).sqrt() for side in (ahead, behind)]).mean()
             )
             alike.append(sameness(ahead - behind))
             if self.classifier is not None:
                 was = classify(self.classifier, before)
-                both = (classify(self.classifier, side) for side in moved(self.pool.decode, codes, CLASS_STEPS * move))
+                both = (classify(self.classifier, side) for side in moved(self._decode, codes, CLASS_STEPS * move))
                 stays += [(now == was).float().mean().item() for now in both]
         return torch.stack(sizes).cpu(), sum(alike) / len(alike), sum(stays) / max(1, len(stays))
 
@@ -160,8 +177,9 @@ class Judge:
             half = len(codes) // 2
             others = [own[(row + further) % count] for further in range(1, 1 + min(OTHERS, count - 1))]
             by_shared, further = explained(
-                self.pool.decode, codes[:half], codes[half : 2 * half], shared, [own[row], at_random[row], *others]
+                self._decode, codes[:half], codes[half : 2 * half], shared, [own[row], at_random[row], *others]
             )
+            self.done += 1
             columns["global"].append(by_shared)
             columns["own"].append(further[0])
             columns["random"].append(further[1])

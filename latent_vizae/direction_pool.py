@@ -15,10 +15,11 @@ from torch.utils.checkpoint import checkpoint
 from .classifying import Classifier, classify
 from .codes import as_codes
 from .decoder import VALUES_PER_BATCH, decode_images, decoder_dtype_and_device, differentiable_images, require_decoder
+from .progress import Progress
 
 __all__ = ["ENOUGH_CODES", "MOST_CODES", "Pool", "gather", "seen"]
 
-MOST_CODES, ROUNDS = 4096, 4
+MOST_CODES, ROUNDS, AT_A_TIME = 4096, 4, 256
 ENOUGH_CODES = 1024
 """Codes of which a closed form without classes makes images."""
 FEWEST = 8
@@ -105,6 +106,7 @@ def gather(
     seed: int,
     device: torch.device | None,
     most: int = MOST_CODES,
+    progress: bool | Callable[[int, int, str], object] = False,
 ) -> Pool:
     """Codes from an array, a sampler or the decoder itself, with their images, their classes and a split.
 
@@ -122,12 +124,16 @@ def gather(
     def looked_at(some: Tensor) -> tuple[Tensor, Tensor, int]:
         """Class ids and small images of codes, and numbers in one image."""
         first = decode_images(decoder, some[:1])
-        ids, small = [], []
-        for part in some.split(max(1, VALUES_PER_BATCH // first.numel())):
+        ids, small, done = [], [], 0
+        told = Progress(progress, "images")
+        for part in some.split(max(1, min(AT_A_TIME, VALUES_PER_BATCH // first.numel()))):
             images = decode_images(decoder, part)
             small.append(seen(images))
             nothing = torch.zeros(len(part), dtype=torch.int64)
             ids.append(nothing if classifier is None else classify(classifier, images, n_classes))
+            done += len(part)
+            told(done, len(some))
+        told.close()
         return torch.cat(ids), torch.cat(small), first.numel()
 
     batch = batch.to(place)

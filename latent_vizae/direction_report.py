@@ -115,14 +115,16 @@ class DirectionsReport:
             if known:
                 found.append((name, ", ".join(f"{key} {_mean(value):.3g}" for key, value in known.items())))
 
-        add("direction told", chance=self.chance, globally=self.accuracy_global, by_class=self.accuracy_class)
-        add("shift error", guess=0.55, globally=self.shift_error_global, by_class=self.shift_error_class)
+        if self.accuracy_global is not None:
+            add("direction told", chance=self.chance, globally=self.accuracy_global, by_class=self.accuracy_class)
+            add("shift error", guess=0.55, globally=self.shift_error_global, by_class=self.shift_error_class)
         add("largest cosine", global_to_class=self.cosine_global_class if self.classes else None,
             within_a_set=self.cosine_within)  # fmt: skip
         add("image change of a step", calibrated=self.step_change, least=self.step_change_least,
             most=self.step_change_most)  # fmt: skip
         add("class kept at 2 steps", globally=self.kept_global, by_class=self.kept_class, random=self.kept_random)
-        add("agreement", globally=self.agreement_global, by_class=self.agreement_class, random=self.agreement_random)
+        add("agreement at any two codes", globally=self.agreement_global)
+        add("agreement at two codes of a class", own=self.agreement_class, random=self.agreement_random)
         add("change within a class, explained by the global set", share=self.explained_global)
         add("of the rest, explained by a set of K", own=self.explained_own, other_class=self.explained_other,
             random=self.explained_random)  # fmt: skip

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from .checkpoint import Checkpoint
 from .direction_pool import Pool
 from .shift_predictors import ShiftPredictors
+from .steps import Adam
 
 __all__ = ["Deformators", "Search", "Told"]
 
@@ -112,9 +113,7 @@ class Search:
         judges = [*self.shared.parameters, *(self.own.parameters if self.own else [])]
         moving = [matrix.requires_grad_() for matrix in deformators.parameters] if learn else []
         self.parameters: list[Tensor] = [*judges, *moving]
-        self.rates = [RATE, DEFORMATOR_RATE][: 2 if learn else 1]
-        groups: list[dict[str, Any]] = [{"params": some} for some in ([judges, moving] if learn else [judges])]
-        self.optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99))
+        self.optimisers = [Adam(judges, RATE, 0.99)] + ([Adam(moving, DEFORMATOR_RATE, 0.99)] if learn else [])
         self.kept = [tensor.detach().clone() for tensor in self.parameters]
         each = max(FEWEST_EACH, -(-CLASS_BATCH // count)) if count else 0
         self.each = each
@@ -168,15 +167,15 @@ class Search:
         """One step of Adam, under a rate that warms up and falls like a cosine."""
         warm = min(1.0, (self.step + 1) / max(1.0, 0.05 * self.steps))
         factor = warm * 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
-        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
-            group["lr"] = rate * factor
         batch = self._batch(self.rows, GLOBAL_BATCH, self.each, self.generator)
         with torch.enable_grad():
             loss, _ = self._tell(batch, GLOBAL_BATCH, self.each, differentiable=self.learn)
             slopes = torch.autograd.grad(loss, self.parameters)  # a decoder's own weights keep theirs
         for tensor, slope in zip(self.parameters, slopes, strict=True):
-            tensor.grad = slope
-        self.optimiser.step()
+            assert tensor.grad is not None  # the optimisers made it
+            tensor.grad.copy_(slope)
+        for optimiser in self.optimisers:
+            optimiser.step(factor)
         self.step += 1
 
     @torch.no_grad()
@@ -220,17 +219,18 @@ class Search:
             with torch.no_grad():
                 for tensor, kept in zip(self.parameters, self.kept, strict=True):
                     tensor.copy_(kept)
+        for optimiser in self.optimisers:
+            optimiser.release()
         for tensor in self.parameters:
-            tensor.requires_grad_(False).grad = None
+            tensor.requires_grad_(False)
 
     def _save(self, checkpoint: Checkpoint) -> None:
         """Write all that the next step depends on."""
         tensors = {"generator": self.generator.get_state()}
         for at, (tensor, kept) in enumerate(zip(self.parameters, self.kept, strict=True)):
-            moments = self.optimiser.state[tensor]
             tensors |= {f"now.{at}": tensor, f"kept.{at}": kept}
-            if moments:
-                tensors |= {f"first.{at}": moments["exp_avg"], f"second.{at}": moments["exp_avg_sq"]}
+        for at, optimiser in enumerate(self.optimisers):
+            tensors |= dict(zip((f"first.{at}", f"second.{at}"), optimiser.moments, strict=True))
         best = None if self.best == math.inf else self.best
         checkpoint.write({"step": self.step, "best": best}, tensors)
 
@@ -241,9 +241,7 @@ class Search:
         for at, tensor in enumerate(self.parameters):
             tensor.copy_(tensors[f"now.{at}"])
             self.kept[at].copy_(tensors[f"kept.{at}"])
-            if self.step:
-                self.optimiser.state[tensor] = {
-                    "step": torch.tensor(float(self.step)),
-                    "exp_avg": tensors[f"first.{at}"].to(tensor),
-                    "exp_avg_sq": tensors[f"second.{at}"].to(tensor),
-                }
+        for at, optimiser in enumerate(self.optimisers):
+            optimiser.steps = self.step
+            for mine, saved in zip(optimiser.moments, (f"first.{at}", f"second.{at}"), strict=True):
+                mine.copy_(tensors[saved])

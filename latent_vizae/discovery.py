@@ -27,6 +27,7 @@ from .direction_pool import ENOUGH_CODES, MOST_CODES, Pool, gather
 from .direction_report import DirectionsReport
 from .direction_training import Deformators, Search
 from .directions import Directions
+from .progress import Progress
 
 __all__ = ["discover_directions"]
 
@@ -79,12 +80,12 @@ def discover_directions(
         device: where to compute with a decoder that has no weights; by default where the codes are.
         checkpoint: a .safetensors file to go on from after a break, with the same result as without one. It is
             written as training goes on, and removed when all is done.
-        progress: True for a bar on stderr, or a function ``(step, steps, title)`` that is called after every step; one
-            that raises KeyboardInterrupt stops like Ctrl-C.
+        progress: True for bars on stderr, or a function ``(step, steps, title)`` that is called after every step and
+            every few images; one that raises KeyboardInterrupt stops like Ctrl-C.
 
     Returns:
-        Directions, on the CPU, with what was measured in ``report``. Interrupted by Ctrl-C while training, the best so
-        far, and the report says so.
+        Directions, on the CPU, with what was measured in ``report``. Interrupted by Ctrl-C in training or measuring,
+        the best so far, and the report says so; before that, KeyboardInterrupt is raised.
 
     Raises:
         TypeError: a decoder or classifier that cannot be called, codes that are not real numbers.
@@ -125,7 +126,7 @@ def discover_directions(
         _check_size(n_directions, getattr(decoder, "latent_shape", None), classifier is not None)
     place = None if device is None else as_device(device)
     most = ENOUGH_CODES if method != "trained" and classifier is None else MOST_CODES
-    pool = gather(decoder, codes, classifier, n_classes, seed, place, most)
+    pool = gather(decoder, codes, classifier, n_classes, seed, place, most, progress)
     size = _check_size(n_directions, pool.latent_shape, classifier is not None)
     wanted = typical_change(pool)
     if wanted == 0:
@@ -144,6 +145,8 @@ def discover_directions(
         kept.open(fingerprint(settings, [pool.codes, pool.images, pool.classes]))
     search.run(progress, kept)
     shared, own = (columns.transpose(-1, -2) for columns in search.deformators.columns(precise=True))
+    if not search.interrupted:  # else what there is is measured, whatever the function goes on to raise
+        judge.told = Progress(progress, "measure")
     found = judge.measure(shared.float(), own.float(), shift, wanted, _told(search))
     report = DirectionsReport(
         method=method,
@@ -160,7 +163,7 @@ def discover_directions(
         interrupted=search.interrupted or found.interrupted,
         **found.numbers,
     )
-    if kept is not None and not search.interrupted:
+    if kept is not None and not report.interrupted:
         kept.remove()
     named = getattr(decoder, "source", None)
     source = named if isinstance(named, str) else None

@@ -6,7 +6,7 @@ takes half the time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -65,15 +65,16 @@ class Adam:
     """Adam (Kingma & Ba 2015) over one buffer that holds all weights.
 
     Args:
-        networks: the halves to train. Their parameters are views of the buffer until `release`.
+        parameters: to train. They are views of the buffer until `release`.
         rate: the step size.
+        slow: how much of the running mean of squares stays at a step.
     """
 
-    def __init__(self, networks: Sequence[nn.Module], rate: float) -> None:
-        self._parameters = [weight for network in networks for weight in network.parameters()]
+    def __init__(self, parameters: Iterable[Tensor], rate: float, slow: float = 0.98) -> None:
+        self._parameters = list(parameters)
         self._weights = torch.cat([weight.detach().flatten() for weight in self._parameters])
         self._gradient, self._first, self._second = (torch.zeros_like(self._weights) for _ in range(3))
-        self._rate, self.steps, start = rate, 0, 0
+        self._rate, self._slow, self.steps, start = rate, slow, 0, 0
         for weight in self._parameters:
             part = slice(start, start + weight.numel())
             weight.data = self._weights[part].view(weight.shape)
@@ -88,7 +89,7 @@ class Adam:
     def step(self, share: float = 1.0) -> None:
         """Change the weights by their ``.grad``; ``share`` scales the step size."""
         self.steps += 1
-        fast, slow = 0.9, 0.98
+        fast, slow = 0.9, self._slow
         self._first.lerp_(self._gradient, 1 - fast)
         self._second.mul_(slow).addcmul_(self._gradient, self._gradient, value=1 - slow)
         spread = (self._second / (1 - slow**self.steps)).sqrt_().add_(1e-8)

@@ -250,7 +250,7 @@ def _minimise(
     generator: torch.Generator,
 ) -> None:
     """Adam under a one-cycle rate; every 50 steps the score decides whether these are the best weights."""
-    optimiser = Adam(networks, rate)
+    optimiser = Adam((weight for network in networks for weight in network.parameters()), rate)
     done, stale = run.resume(v, optimiser, generator)
     bar = tqdm(total=steps, initial=done, desc=title, disable=run.progress is not True, leave=False)
     drawn = generator.get_state()

@@ -278,9 +278,10 @@ def test_a_resumed_search_ends_where_an_uninterrupted_one_does(tmp_path):
     seen, file = [], tmp_path / "search.safetensors"
 
     def stop(step, steps, title):
-        seen.append((step, steps, title))
-        if step in (20, 60):
-            raise KeyboardInterrupt
+        if title == "directions":
+            seen.append((step, steps, title))
+            if step in (20, 60):
+                raise KeyboardInterrupt
 
     for done in (20, 60):
         part = discover_directions(known, draw, halves, **asked, checkpoint=file, progress=stop)
@@ -295,9 +296,35 @@ def test_a_resumed_search_ends_where_an_uninterrupted_one_does(tmp_path):
     assert list(tmp_path.iterdir()) == []  # all done, and nothing left
 
 
+@pytest.mark.parametrize("method", ["metric", "trained"])
+def test_every_part_tells_how_far_it_is_and_can_be_stopped(method, tmp_path):
+    asked = {"n_directions": 2, "method": method, "steps": 6, "seed": 1}
+    seen = []
+    whole = discover_directions(known, draw, halves, **asked, progress=lambda *now: seen.append(now))
+    for title in dict.fromkeys(title for _, _, title in seen):
+        steps = [(step, total) for step, total, name in seen if name == title]
+        assert steps == sorted(steps)
+        assert all(step <= total for step, total in steps)
+    assert list(dict.fromkeys(title for _, _, title in seen)) == ["images", "directions", "measure"]
+
+    def stop(step, steps, title):
+        if title == "measure" and step > steps // 2:
+            raise KeyboardInterrupt
+
+    file = tmp_path / "c.safetensors"
+    part = discover_directions(known, draw, halves, **asked, progress=stop, checkpoint=file)
+    assert part.report.interrupted
+    assert part.report.step_change == whole.report.step_change
+    assert part.report.explained_own is None
+    assert file.exists()  # to measure the rest
+    assert discover_directions(known, draw, halves, **asked, checkpoint=file).report.explained_own is not None
+    with pytest.raises(KeyboardInterrupt):
+        discover_directions(known, draw, halves, **asked, progress=lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+
+
 def test_a_checkpoint_of_another_search_is_refused_and_left(tmp_path):
     def stop(step, steps, title):
-        if step == 3:
+        if title == "directions" and step == 3:
             raise KeyboardInterrupt
 
     file = tmp_path / "c.safetensors"
@@ -590,7 +617,12 @@ CODES = normal(64, 4)
 )  # fmt: skip
 def test_bad_input_is_refused_before_any_training(options, error, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    asked = {"decoder": images_in, "codes": CODES, "progress": lambda *_: pytest.fail("trained"), **options}
+    asked = {
+        "decoder": images_in,
+        "codes": CODES,
+        "progress": lambda step, steps, title: title == "images" or pytest.fail("trained"),
+        **options,
+    }
     with pytest.raises(error, match=words):
         discover_directions(**asked)
     assert list(tmp_path.iterdir()) == []

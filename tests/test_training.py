@@ -33,7 +33,7 @@ def network(*sizes, seed=0):
 def test_steps_by_hand_have_the_slopes_of_autograd(sizes):
     made, x, slope = network(*sizes), normal(9, sizes[0], seed=50).requires_grad_(), normal(9, sizes[-1], seed=51)
     expected = torch.autograd.grad((made(x) * slope).sum(), [x, *made.parameters()])
-    Adam([made], 0.1)
+    Adam(made.parameters(), 0.1)
     half = Half(made)
     with torch.no_grad():
         assert torch.allclose(half.forward(x), made(x), atol=1e-6)
@@ -53,7 +53,7 @@ def test_adam_steps_as_torchs_does_and_gives_the_weights_back():
     ours, theirs = [network(4, 6, 3, seed=9) for _ in range(2)]
     x, wanted = normal(20, 4, seed=60), normal(20, 3, seed=61)
     reference = torch.optim.Adam(theirs.parameters(), 0.01, betas=(0.9, 0.98))
-    optimiser, half = Adam([ours], 0.01), Half(ours)
+    optimiser, half = Adam(ours.parameters(), 0.01), Half(ours)
     for share in (1.0, 0.5, 0.25):
         reference.param_groups[0]["lr"] = 0.01 * share
         reference.zero_grad()
