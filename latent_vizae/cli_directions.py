@@ -146,4 +146,5 @@ def _draw(folder: Path, found: Directions, f_d: Any, latent_map: LatentMap | Non
         direction_picture(found, f_d, folder / f"{name}.png", label=label)
         if latent_map is not None:
             name = "arrows" if label is None else f"arrows-{label}"
-            arrow_picture(latent_map, latent_map.arrows(found, label=label), folder / f"{name}.png")
+            side = None if label is None or latent_map.v.dim > 2 else 16  # a class has a small part of the map
+            arrow_picture(latent_map, latent_map.arrows(found, side, label=label), folder / f"{name}.png")
