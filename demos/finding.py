@@ -39,11 +39,11 @@ def find_directions(
         by_class: whether each label of the codes gets a set of its own.
         steps: of training.
         seed: of everything random.
-        told: is told how far training is; raises KeyboardInterrupt to stop it, and the best so far comes.
+        told: is told how far it is; raises KeyboardInterrupt to stop it, and the best so far comes.
 
     Raises:
         ValueError: no such method, a count that does not fit the codes, no labels, a decoder without gradients for
-            "trained".
+            "trained", stopped before there were any directions.
     """
     if method not in dict(METHODS).values():
         raise ValueError(f"Methods are {', '.join(kind for _, kind in METHODS)}, got {str(method)[:40]!r}.")
@@ -51,17 +51,20 @@ def find_directions(
     steps = whole_number(steps, "number of steps", 1, MOST_STEPS) if method == "trained" else None
     seed = whole_number(seed, "seed", 0, 2**31)
     decoder = fitted.latent_map.decoder
-    found = discover_directions(
-        decoder,
-        fitted.codes,
-        classifier_of(fitted) if by_class else None,
-        n_directions=count,
-        method=method,
-        steps=steps,
-        measured=MEASURED,
-        seed=seed,
-        progress=told,
-    )
+    try:
+        found = discover_directions(
+            decoder,
+            fitted.codes,
+            classifier_of(fitted) if by_class else None,
+            n_directions=count,
+            method=method,
+            steps=steps,
+            measured=MEASURED,
+            seed=seed,
+            progress=told,
+        )
+    except KeyboardInterrupt:
+        raise ValueError("Cancelled before there were any directions.") from None
     return FoundDirections(found, decoder, fitted.title)
 
 
