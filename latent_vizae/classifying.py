@@ -144,10 +144,7 @@ def learn_classifier(
         for step in range(steps):
             rows = torch.randint(len(images), (BATCH,), generator=generator)
             loss = cross_entropy(logits_of(images[rows.to(images.device)]), targets[rows].to(images.device))
-            for tensor, slope in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-                assert tensor.grad is not None  # the optimiser made it
-                tensor.grad.copy_(slope)
-            optimiser.step(0.5 * (1 + math.cos(math.pi * step / steps)))
+            optimiser.descend(loss, 0.5 * (1 + math.cos(math.pi * step / steps)))
     optimiser.release()
     for tensor in parameters:
         tensor.requires_grad_(False)

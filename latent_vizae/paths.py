@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .geometry import pull_back_metric, resample
+from .steps import Adam
 
 __all__ = ["constant_pace", "image_steps", "shortest_curve"]
 
@@ -127,11 +128,9 @@ def _relax(field: Tensor, line: Tensor, steps: int, size: int = 33) -> Tensor:
     with torch.inference_mode(False):  # a caller's no_grad or inference_mode does not reach in here
         field, start = field.clone(), start.clone()
         inner = start[1:-1].clone().requires_grad_()
-        optimiser = torch.optim.Adam([inner], 5e-3)
+        optimiser = Adam([inner], 5e-3, 0.999)
         for _ in range(steps):
-            optimiser.zero_grad()
-            (_energies(field, torch.cat([start[:1], inner, start[-1:]])).sum() * size).backward()
-            optimiser.step()
+            optimiser.descend(_energies(field, torch.cat([start[:1], inner, start[-1:]])).sum() * size)
     return torch.cat([start[:1], inner.detach(), start[-1:]])
 
 

@@ -57,7 +57,7 @@ class Half:
 
 def _gradient(weight: Tensor) -> Tensor:
     if weight.grad is None:
-        raise RuntimeError("Half.backward needs weights with gradients: make an Adam of them first.")
+        raise RuntimeError("These weights need gradients: make an Adam of them first.")
     return weight.grad
 
 
@@ -94,6 +94,12 @@ class Adam:
         self._second.mul_(slow).addcmul_(self._gradient, self._gradient, value=1 - slow)
         spread = (self._second / (1 - slow**self.steps)).sqrt_().add_(1e-8)
         self._weights.addcdiv_(self._first, spread, value=-self._rate * share / (1 - fast**self.steps))
+
+    def descend(self, loss: Tensor, share: float = 1.0) -> None:
+        """A step down the slope of a loss, by autograd."""
+        for weight, slope in zip(self._parameters, torch.autograd.grad(loss, self._parameters), strict=True):
+            _gradient(weight).copy_(slope)
+        self.step(share)
 
     def release(self) -> None:
         """Give every parameter a tensor of its own again."""
