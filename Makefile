@@ -1,5 +1,5 @@
 # One word per job, run in an environment with the extra `dev` (README.md, "tests").
-.PHONY: style check test bench bench-quick bench-page fuzz demo
+.PHONY: style check test bench bench-quick bench-page bench-sizes fuzz demo
 
 style:
 	ruff format .
@@ -27,6 +27,10 @@ bench-quick:
 # How the page feels; needs Debian's chromium.
 bench-page:
 	python tests/benchmarks/page.py
+
+# What fit costs as codes grow in number and length.
+bench-sizes:
+	python tests/benchmarks/sizes.py --large
 
 # Damaged folders by the thousand, minutes; the tests run a few hundred.
 fuzz:
