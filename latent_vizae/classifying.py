@@ -14,7 +14,7 @@ from .codes import ArrayLike, as_codes, as_labels, as_whole
 from .decoder import VALUES_PER_BATCH, decode_images, decoder_dtype_and_device, evaluating, require_decoder
 from .steps import Adam
 
-__all__ = ["Classifier", "classify", "learn_classifier", "require_classifier"]
+__all__ = ["Classifier", "classify", "learn_classifier", "require_classifier", "shrunk"]
 
 Classifier = Callable[[Tensor], Any]
 """Images (B, C, H, W) in [0, 1] -> class ids (B,), whole numbers; or logits (B, N), of which the largest counts."""
@@ -121,7 +121,7 @@ def learn_classifier(
     if len(kinds) < 2 or int(kinds[0]) < 0:
         raise ValueError(f"A classifier needs labels of at least 2 classes, from 0 on; got {kinds.tolist()[:9]}.")
     generator = torch.Generator().manual_seed(as_whole(seed, "seed"))
-    images = _shrunk(decode_images(decoder, batch))
+    images = shrunk(decode_images(decoder, batch), SIDE)
     channels = images.shape[1]
     reached = math.ceil(math.ceil(images.shape[2] / 2) / 2) * math.ceil(math.ceil(images.shape[3] / 2) / 2)
     sizes = [(16, channels, 5, 5), (32, 16, 3, 3), (len(kinds), 32 * reached)]
@@ -152,7 +152,7 @@ def learn_classifier(
 
     @torch.no_grad()
     def classifier(x: Tensor) -> Tensor:
-        small = _shrunk(x.to(images.device))
+        small = shrunk(x.to(images.device), SIDE)
         if tuple(small.shape[1:]) != size:
             raise ValueError(f"This classifier learned images of shape {size}, got {tuple(x.shape[1:])}.")
         ids: Tensor = kinds.to(images.device)[logits_of(small).argmax(1)]
@@ -161,10 +161,10 @@ def learn_classifier(
     return classifier
 
 
-def _shrunk(images: Tensor) -> Tensor:
-    """Images of at most 28 pixels a side."""
-    scale = SIDE / max(images.shape[2:])
+def shrunk(images: Tensor, side: int) -> Tensor:
+    """Images of at most so many pixels a side, by the mean of areas."""
+    scale = side / max(images.shape[2:])
     if scale >= 1:
         return images
-    height, width = (max(1, round(side * scale)) for side in images.shape[2:])
+    height, width = (max(1, round(length * scale)) for length in images.shape[2:])
     return interpolate(images, (height, width), mode="area")

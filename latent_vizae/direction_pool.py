@@ -9,15 +9,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 from torch.utils.checkpoint import checkpoint
 
-from .classifying import Classifier, classify
+from .classifying import Classifier, classify, shrunk
 from .codes import as_codes
 from .decoder import VALUES_PER_BATCH, decode_images, decoder_dtype_and_device, differentiable_images, require_decoder
 from .progress import Progress
 
-__all__ = ["ENOUGH_CODES", "MOST_CODES", "Pool", "gather", "seen"]
+__all__ = ["ENOUGH_CODES", "MOST_CODES", "Pool", "gather"]
 
 MOST_CODES, ROUNDS, AT_A_TIME = 4096, 4, 256
 ENOUGH_CODES = 1024
@@ -27,15 +26,6 @@ FEWEST = 8
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.25, 1000
 SIDE = 64
 """Shift predictors look at images of at most so many pixels a side."""
-
-
-def seen(images: Tensor) -> Tensor:
-    """Images as shift predictors see them, at most 64 pixels a side."""
-    scale = SIDE / max(images.shape[2:])
-    if scale >= 1:
-        return images
-    height, width = (max(1, round(side * scale)) for side in images.shape[2:])
-    return interpolate(images, (height, width), mode="area")
 
 
 @dataclass(frozen=True)
@@ -78,13 +68,13 @@ class Pool:
 
     def decode_seen(self, codes: Tensor) -> Tensor:
         """Small images of flat codes (B, n)."""
-        return torch.cat([seen(self.decode(part)) for part in codes.split(self.at_once)])
+        return torch.cat([shrunk(self.decode(part), SIDE) for part in codes.split(self.at_once)])
 
     def differentiable(self, codes: Tensor) -> Tensor:
         """Small images of flat codes (B, n) with gradients; of many large images, one batch's at a time is kept."""
 
         def images_of(part: Tensor) -> Tensor:
-            return seen(differentiable_images(self.decoder, part.unflatten(1, self.latent_shape)))
+            return shrunk(differentiable_images(self.decoder, part.unflatten(1, self.latent_shape)), SIDE)
 
         if len(codes) <= self.at_once:
             return images_of(codes)
@@ -128,7 +118,7 @@ def gather(
         told = Progress(progress, "images")
         for part in some.split(max(1, min(AT_A_TIME, VALUES_PER_BATCH // first.numel()))):
             images = decode_images(decoder, part)
-            small.append(seen(images))
+            small.append(shrunk(images, SIDE))
             nothing = torch.zeros(len(part), dtype=torch.int64)
             ids.append(nothing if classifier is None else classify(classifier, images, n_classes))
             done += len(part)

@@ -17,7 +17,7 @@ from torch import Tensor
 from .codes import ArrayLike, as_codes, as_whole
 from .decoder import as_source_options
 from .direction_report import DirectionsReport
-from .hub import fetch_folder, is_repo_id
+from .hub import folder_of
 from .saving import CONFIG_FILE, MODEL_FILE, read_folder, write_folder
 
 __all__ = ["Direction", "Directions"]
@@ -229,16 +229,7 @@ class Directions:
             ValueError: a file is truncated, damaged, too large, foreign or of a newer version.
             huggingface_hub.errors.HfHubHTTPError: no such repository or revision, or no access to it.
         """
-        folder = Path(name)
-        if isinstance(name, str) and not folder.exists() and is_repo_id(name):
-            folder, _ = fetch_folder(name, [MODEL_FILE, CONFIG_FILE], revision, token)
-            missing = [file for file in (MODEL_FILE, CONFIG_FILE) if not (folder / file).is_file()]
-            if missing:
-                raise FileNotFoundError(
-                    f"The repository {name} holds no directions: it has no {' and no '.join(missing)}."
-                )
-        elif revision is not None:
-            raise ValueError(f"revision={revision!r} is for repositories of the Hub, and {name} is a folder.")
+        folder = folder_of(name, [MODEL_FILE, CONFIG_FILE], "directions", revision, token)
         config, open_tensors = read_folder(folder, kind="directions")
         try:
             if set(config) != {"latent_shape", "directions", "classes", "source", "source_options", "report"}:

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Reference", "fetch_folder", "is_repo_id", "list_files", "parse_reference", "push_folder"]
+__all__ = ["Reference", "fetch_folder", "folder_of", "is_repo_id", "list_files", "parse_reference", "push_folder"]
 
 NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
 REPO_ID = re.compile(rf"{NAME}/{NAME}")
@@ -66,6 +66,34 @@ def fetch_folder(
 
     folder = Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, token=token))
     return folder, folder.name
+
+
+def folder_of(
+    name: str | Path, files: list[str], what: str, revision: str | None = None, token: str | bool | None = None
+) -> Path:
+    """The folder that holds something saved: a local one or, where there is none, a repository's.
+
+    Args:
+        name: path of a folder, or ``user/name``.
+        files: that a repository must have.
+        what: it holds, for errors.
+        revision: branch, tag or commit of a repository.
+        token: of a Hub user.
+
+    Raises:
+        FileNotFoundError: the repository lacks a file.
+        ValueError: a revision of a local folder.
+        huggingface_hub.errors.HfHubHTTPError: see `fetch_folder`.
+    """
+    folder = Path(name)
+    if isinstance(name, str) and not folder.exists() and is_repo_id(name):
+        folder, _ = fetch_folder(name, files, revision, token)
+        missing = [file for file in files if not (folder / file).is_file()]
+        if missing:
+            raise FileNotFoundError(f"The repository {name} holds no {what}: it has no {' and no '.join(missing)}.")
+    elif revision is not None:
+        raise ValueError(f"revision={revision!r} is for repositories of the Hub, and {name} is a folder.")
+    return folder
 
 
 def list_files(repo: str, revision: str | None = None, token: str | bool | None = None) -> list[str] | None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .activations import AbTanh
 from .codes import ArrayLike, as_codes, as_device, as_points, as_whole
 from .decoder import as_source_options
-from .hub import fetch_folder, is_repo_id
+from .hub import folder_of
 from .report import FitReport
 from .saving import CONFIG_FILE, MODEL_FILE, read_folder, write_folder
 
@@ -291,14 +291,7 @@ class VizAE(nn.Module):
                 (LocalEntryNotFoundError, a FileNotFoundError).
         """
         place = as_device(device)
-        folder = Path(name)
-        if isinstance(name, str) and not folder.exists() and is_repo_id(name):
-            folder, _ = fetch_folder(name, [MODEL_FILE, CONFIG_FILE], revision, token)
-            missing = [file for file in (MODEL_FILE, CONFIG_FILE) if not (folder / file).is_file()]
-            if missing:
-                raise FileNotFoundError(f"The repository {name} holds no v: it has no {' and no '.join(missing)}.")
-        elif revision is not None:
-            raise ValueError(f"revision={revision!r} is for repositories of the Hub, and {name} is a folder.")
+        folder = folder_of(name, [MODEL_FILE, CONFIG_FILE], "v", revision, token)
         config, open_tensors = read_folder(folder)
         try:
             sizes: dict[str, Any] = {key: config[key] for key in ("dim", "rank", "count", "labelled")}
