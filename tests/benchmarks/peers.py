@@ -3,7 +3,7 @@
 The first run makes an environment for the peers (build/bench/env) on top of the running one, which stays as it is.
 Every code set and method gets a process of its own (peer_cells.py); what it measures goes into peers.json after every
 cell, so that Ctrl-C keeps it and the next run goes on from there. The table (peers.md, which also says what its
-columns mean) and the plot (peers.png) are made from that file.
+columns mean) and the plot (peers.png) are made from that file; a short table goes into README.md.
 """
 
 from __future__ import annotations
@@ -60,8 +60,10 @@ COLUMNS = {  # key: (title, format, whether it is compared with ours)
     "fit_s": ("fit s", ".3g", True),
     "encode_rate": ("encoded / s", ",.0f", True),
     "decode_rate": ("decoded / s", ",.0f", True),
+    "fit_cpu_s": ("fit cpu s", ".3g", True),
     "peak_mib": ("peak MiB", ",.0f", True),
 }
+MARKS = "<!-- peers.py writes this -->", "<!-- to here -->"
 TITLE = "# Us and the peers on the same codes"
 TEXT = f"""\
 Medians over seeds; a seed draws the training codes and starts the method. In brackets: how many times ours. No method
@@ -77,8 +79,8 @@ saw the held-out codes ({{held}}).
   between training codes; ours at constant pace (`LatentMap.path`), the others' straight on their map.
 - Where codes have over {WIDE} values, umap-learn decodes slowly, so there are {JUDGED[1]} codes, {ROUND_TRIPS[1]}
   places and {PAIRS[1]} paths, for every method.
-- *fit s*: wall clock; packages are imported and numba has compiled before. *peak MiB*: of the process while fitting,
-  with Python, torch, the decoder and the codes in it.
+- *fit s*: wall clock, *fit cpu s*: processor seconds, all cores together; packages are imported and numba has compiled
+  before. *peak MiB*: of the process while fitting, with Python, torch, the decoder and the codes in it.
 - UMAP: umap-learn as it comes, without random_state, so that it uses all cores.
 - NNinv, RBF: of inverse-projections, on UMAP's map; their cost includes UMAP's. NNinv ends in a sigmoid, so its codes
   are scaled to [0, 1]. RBF solves a dense system of all codes and is left out above {MOST_FOR_RBF:,}.
@@ -185,6 +187,31 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def brief(rows: list[dict[str, Any]]) -> str:
+    """Held-out image error and processor seconds of the fit: a line per set and size, a column per method."""
+    methods = [method for method in (US, *PEERS) if any(row["method"] == method for row in rows)]
+    lines = [["set", "codes", *methods], ["---"] * 2 + ["---:"] * len(methods)]
+    for name, size in dict.fromkeys((row["set"], row["size"]) for row in rows):
+        found = {row["method"]: row for row in rows if (row["set"], row["size"]) == (name, size)}
+        best = min(row["image_error"] for row in found.values())
+        texts = []
+        for method in methods:
+            error = found[method]["image_error"] if method in found else None
+            mark = "**" if error == best else ""
+            texts.append("" if error is None else f"{mark}{error:.4f}{mark} ({found[method]['fit_cpu_s']:.2g} s)")
+        lines.append([name, f"{size:,}", *texts])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def into_readme(text: str) -> None:
+    """Put the table where README.md keeps it."""
+    before, _, rest = (ROOT / "README.md").read_text().partition(MARKS[0])
+    _, mark, after = rest.partition(MARKS[1])
+    if not mark:
+        raise SystemExit(f"README.md has no {MARKS[0]} ... {MARKS[1]} to put the table between.")
+    (ROOT / "README.md").write_text(f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{after}")
+
+
 def disturbance(cells: list[dict[str, Any]]) -> str:
     """What to say of timings that were taken beside other work."""
     cores, loads = os.cpu_count() or 1, [cell["load"] for cell in cells if "load" in cell]
@@ -223,7 +250,7 @@ def report(out: Path, about: dict[str, Any], cells: list[dict[str, Any]]) -> str
 
 
 def plot(file: Path, rows: list[dict[str, Any]]) -> None:
-    """Held-out image error against fit seconds, one panel per set; larger marks are more codes."""
+    """Held-out image error against processor seconds of the fit, one panel per set; larger marks are more codes."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -236,13 +263,13 @@ def plot(file: Path, rows: list[dict[str, Any]]) -> None:
     for panel, name in zip(panels[0], names, strict=True):
         for number, method in enumerate((US, *PEERS)):
             mine = [row for row in rows if row["set"] == name and row["method"] == method]
-            x, y = [row["fit_s"] for row in mine], [row["image_error"] for row in mine]
+            x, y = [row["fit_cpu_s"] for row in mine], [row["image_error"] for row in mine]
             sizes = [
                 12 + 12 * SETS[name][0].index(row["size"]) if row["size"] in SETS[name][0] else 12 for row in mine
             ]
             panel.plot(x, y, color=f"C{number}", linewidth=2 if method == US else 0.8)
             panel.scatter(x, y, s=sizes, color=f"C{number}", label=method, zorder=3)
-        panel.set(xscale="log", title=name, xlabel="fit, seconds")
+        panel.set(xscale="log", title=name, xlabel="fit, processor seconds")
     panels[0][0].set_ylabel("held-out image error")
     panels[0][-1].legend(fontsize=8)
     figure.savefig(file, dpi=110)
@@ -317,6 +344,8 @@ def main() -> None:
         (asked.out / "peers.md").write_text(page)
         plot(asked.out / "peers.png", medians(list(cells.values())))
         print("\n" + page)
+        if asked.out == RESULTS:
+            into_readme(brief(medians(list(cells.values()))))
 
 
 if __name__ == "__main__":
