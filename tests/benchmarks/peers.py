@@ -198,9 +198,13 @@ def brief(rows: list[dict[str, Any]]) -> str:
         for method in methods:
             error = found[method]["image_error"] if method in found else None
             mark = "**" if error == best else ""
-            texts.append("" if error is None else f"{mark}{error:.4f}{mark} ({found[method]['fit_cpu_s']:.2g} s)")
+            texts.append("" if error is None else f"{mark}{error:.4f}{mark} ({_brief(found[method]['fit_cpu_s'])} s)")
         lines.append([name, f"{size:,}", *texts])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _brief(seconds: float) -> str:
+    return f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.2g}"
 
 
 def into_readme(text: str) -> None:
