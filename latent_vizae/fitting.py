@@ -74,8 +74,9 @@ def fit(
         labels: (k,) whole numbers that travel with v, for colouring; they have no influence on it.
         hidden: units of v_e's hidden layers (v_d has them in reverse). By default (256, 256) below 50 codes, then
             (128, 128, 128). Codes that vary in at most ``dim`` directions get an affine v, without hidden layers.
-        steps: most steps of Adam in the frame, each on 384 codes (k >= 50); by default 700, and 1400 from 10,000 codes
-            on. Twice as many lower the held-out image error by two to five percent.
+        steps: most steps of Adam in the frame (k >= 50), each on 384 codes, or on 128 where fewer than 900 are trained
+            on; by default 700, and 1400 from 10,000 codes on. Twice as many lower the held-out image error by two to
+            five percent.
         image_steps: more steps, on the image error itself, through the decoder, each on 64 codes (k >= 50): two
             decodes and a backward pass each. 300 of them lower the held-out image error by 2 to 5 percent.
         seed: the same seed on the same machine gives the same v.
