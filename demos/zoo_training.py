@@ -118,11 +118,17 @@ class Reconstruction:
         return {"test": self.result.reconstruction(self.result.encode(images), images).item()}
 
 
+def r1_penalty(logits: Tensor, real: Tensor) -> Tensor:
+    """1/2 |gradient of each logit by its image|^2, mean over images (B, C, H, W) (Mescheder et al. 2018)."""
+    (slope,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+    return 0.5 * slope.square().sum((1, 2, 3)).mean()
+
+
 class Adversarial:
     """The game, with the loss that does not saturate (Goodfellow et al. 2014), and where asked for with R1.
 
-    D minimises softplus(-D(real)) + softplus(D(fake)) + r1/2 |gradient of D(real)|^2 (Mescheder et al. 2018; every
-    few steps, with more weight), G minimises softplus(-D(fake)). The result is a running average of G's weights.
+    D minimises softplus(-D(real)) + softplus(D(fake)) + r1 `r1_penalty` (every few steps, with more weight: Karras et
+    al. 2020), G minimises softplus(-D(fake)). The result is a running average of G's weights.
     """
 
     def __init__(self, model: AdversarialGenerator, plan: Plan) -> None:
@@ -152,8 +158,7 @@ class Adversarial:
         loss = softplus(-logits).mean() + softplus(opponent(fakes.detach())).mean()
         losses = {"discriminator": loss.detach()}
         if penalised:
-            (slope,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
-            loss = loss + plan.r1_every * plan.r1 / 2 * slope.square().sum((1, 2, 3)).mean()
+            loss = loss + plan.r1_every * plan.r1 * r1_penalty(logits, real)
         loss.backward()
         self.optimisers["adam_opponent"].step()
 

@@ -198,16 +198,18 @@ class StackedAutoencoder(Autoencoder):
         image_shape: Sequence[int] = (1, 28, 28),
     ) -> None:
         sizes = as_sizes([*hidden, latent_size], "hidden")
+        if not isinstance(tied, bool):
+            raise TypeError(f"tied is True or False, got {tied!r}.")
         super().__init__(
             hidden=sizes[:-1],
             latent_size=latent_size,
-            tied=bool(tied),
+            tied=tied,
             pretrain=as_share(pretrain, "pretrain"),
             image_shape=list(image_shape),
         )
         self.image_shape = as_image_shape(image_shape)
         self.latent_shape = (latent_size,)
-        self.tied, self.pretrain = bool(tied), float(pretrain)
+        self.tied, self.pretrain = tied, float(pretrain)
         sizes = [math.prod(self.image_shape), *sizes]
         self.encoder = nn.Sequential(nn.Flatten(), *dense(sizes))
         self.decoder = nn.Sequential(*dense(sizes[::-1]), nn.Unflatten(1, self.image_shape))

@@ -1,0 +1,79 @@
+"""Every architecture of the zoo: keeps the contract, comes back bit for bit, and refuses a damaged description."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from zoo_sizes import SMALL, built, pictures
+
+from latent_vizae import load_decoder
+from latent_vizae.adapters.zoo import ARCHITECTURES, AdversarialGenerator, Autoencoder, VariationalAutoencoder
+from latent_vizae.testing import check_decoder
+
+OURS = sorted(SMALL)
+ARGUMENTS = [(name, key) for name in OURS for key in ARCHITECTURES[name](**SMALL[name]).config]
+
+
+def test_these_tests_know_every_architecture():
+    assert set(OURS) == {name for name, kind in ARCHITECTURES.items() if kind.__module__.startswith("latent_vizae")}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_it_keeps_the_contract(name):
+    check_decoder(built(name))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_it_says_where_codes_come_from(name):
+    generator = built(name)
+    encodes, draws = hasattr(generator, "encode"), hasattr(generator, "sample")
+    assert encodes == (isinstance(generator, Autoencoder) or name == "Table1Autoencoder")
+    assert draws == isinstance(generator, AdversarialGenerator | VariationalAutoencoder)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_it_comes_back_bit_for_bit(name, tmp_path):
+    generator = built(name).requires_grad_(False)  # an LSTM takes other kernels where there are gradients
+    generator.save_pretrained(tmp_path / "saved")
+    again = load_decoder(f"hub:{tmp_path / 'saved'}")
+    assert type(again) is ARCHITECTURES[name]
+    assert again.config == generator.config
+    assert (again.latent_shape, again.image_shape) == (generator.latent_shape, generator.image_shape)
+    codes = pictures(3, generator.latent_shape)
+    with torch.no_grad():
+        assert torch.equal(again(codes), generator(codes))
+        if hasattr(generator, "encode"):
+            images = pictures(3, generator.image_shape)
+            assert torch.equal(again.encode(images), generator.encode(images))
+    if hasattr(generator, "sample"):
+        assert torch.equal(again.sample(3, 7), generator.sample(3, 7))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_its_defaults_are_saved_and_are_json(name):
+    with torch.device("meta"):
+        config = ARCHITECTURES[name]().config
+        assert ARCHITECTURES[name](**json.loads(json.dumps(config))).config == config
+
+
+@pytest.mark.parametrize("value", [None, "x", -1, 0.5j, [], [[]], [None], {}], ids=str)
+@pytest.mark.parametrize(("name", "key"), ARGUMENTS)
+def test_a_damaged_argument_is_refused(name, key, value, tmp_path):
+    folder = tmp_path / "saved"
+    built(name).save_pretrained(folder)
+    described = json.loads((folder / "config.json").read_text())
+    described["config"][key] = str(value) if isinstance(value, complex) else value
+    (folder / "config.json").write_text(json.dumps(described))
+    save_file(load_file(folder / "model.safetensors"), folder / "model.safetensors")  # carries no configuration now
+    with pytest.raises(ValueError, match=r"config\.json makes no|does not fit|short lists"):
+        load_decoder(f"hub:{folder}")
+
+
+@pytest.mark.parametrize("name", [name for name in OURS if issubclass(ARCHITECTURES[name], Autoencoder)])
+def test_images_of_another_shape_are_refused(name):
+    generator = built(name)
+    channels, height, width = generator.image_shape
+    for shape in [(channels, height, width), (2, channels + 1, height, width), (2, channels, width, height)]:
+        with pytest.raises(ValueError, match="takes images of shape"):
+            generator.encode(torch.zeros(shape))
