@@ -57,6 +57,17 @@ def test_its_defaults_are_saved_and_are_json(name):
         assert ARCHITECTURES[name](**json.loads(json.dumps(config))).config == config
 
 
+def test_no_architecture_draws_normal_numbers_without_memory(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("torch would import its compiler for this: 4 s for the first load")
+
+    monkeypatch.setattr(torch.Tensor, "normal_", refuse)
+    monkeypatch.setattr(torch, "randn", refuse)
+    for name in OURS:
+        with torch.device("meta"):
+            ARCHITECTURES[name](**SMALL[name])
+
+
 @pytest.mark.parametrize("value", [None, "x", -1, 0.5j, [], [[]], [None], {}], ids=str)
 @pytest.mark.parametrize(("name", "key"), ARGUMENTS)
 def test_a_damaged_argument_is_refused(name, key, value, tmp_path):

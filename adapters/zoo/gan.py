@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from latent_vizae.adapters.zoo.autoencoder import as_image_shape, as_sizes
 from latent_vizae.adapters.zoo.base import ZooGenerator, architecture, in_the_order_of_pixels
+from latent_vizae.adapters.zoo.layers import start_normal
 from latent_vizae.codes import as_whole
 
 __all__ = ["DCGAN", "AdversarialGenerator", "PlainGAN"]
@@ -159,7 +160,7 @@ def _start_dcgan(network: nn.Module) -> None:
     """Weights N(0, 0.02^2), factors of batch normalisation N(1, 0.02^2)."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(layer.weight, 0.0, 0.02)
+            start_normal(layer.weight, 0.0, 0.02)
         elif isinstance(layer, nn.BatchNorm2d):
-            nn.init.normal_(layer.weight, 1.0, 0.02)
+            start_normal(layer.weight, 1.0, 0.02)
     in_the_order_of_pixels(network)

@@ -17,8 +17,14 @@ __all__ = [
     "PixelNorm",
     "blend",
     "halve",
+    "start_normal",
     "twice",
 ]
+
+
+def start_normal(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    """Fill with draws from N(mean, std^2) and return it; a tensor without memory is left: torch takes 4 s for one."""
+    return tensor if tensor.is_meta else nn.init.normal_(tensor, mean, std)
 
 
 class EqualLinear(nn.Linear):
@@ -39,7 +45,7 @@ class EqualLinear(nn.Linear):
         self, inputs: int, outputs: int, gain: float = math.sqrt(2), bias: float = 0.0, rate: float = 1.0
     ) -> None:
         super().__init__(inputs, outputs)
-        nn.init.normal_(self.weight, std=1 / rate)
+        start_normal(self.weight, std=1 / rate)
         nn.init.constant_(self.bias, bias / rate)
         self.scale, self.rate = rate * gain / math.sqrt(inputs), rate
 
@@ -53,7 +59,7 @@ class EqualConv2d(nn.Conv2d):
 
     def __init__(self, inputs: int, outputs: int, size: int = 3, gain: float = math.sqrt(2)) -> None:
         super().__init__(inputs, outputs, size, padding=size // 2)
-        nn.init.normal_(self.weight)
+        start_normal(self.weight)
         nn.init.zeros_(self.bias)
         self.scale = gain / math.sqrt(inputs * size**2)
 
@@ -96,7 +102,7 @@ class Noise(nn.Module):
     def __init__(self, channels: int, size: int) -> None:
         super().__init__()
         self.amount = nn.Parameter(torch.zeros(channels, 1, 1))
-        self.register_buffer("fixed", torch.randn(1, 1, size, size))
+        self.register_buffer("fixed", start_normal(torch.empty(1, 1, size, size)))
 
     def forward(self, x: Tensor, random: torch.Generator | None = None) -> Tensor:
         """(B, C, size, size) -> the same; ``random`` is a generator on the CPU, or None for the fixed noise."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from latent_vizae.adapters.zoo.autoencoder import as_share, as_sizes
 from latent_vizae.adapters.zoo.base import architecture, in_the_order_of_pixels
 from latent_vizae.adapters.zoo.gan import AdversarialGenerator
-from latent_vizae.adapters.zoo.layers import AdaIN, EqualConv2d, EqualLinear, Noise, PixelNorm, twice
+from latent_vizae.adapters.zoo.layers import AdaIN, EqualConv2d, EqualLinear, Noise, PixelNorm, start_normal, twice
 from latent_vizae.adapters.zoo.progressive import MOST_LEVELS, SMALLEST, GrowingDiscriminator
 from latent_vizae.codes import as_whole
 
@@ -79,7 +79,7 @@ class StyleGAN(AdversarialGenerator):
         for _ in range(depth):
             mapping += [EqualLinear(latent_size, latent_size, rate=0.01), nn.LeakyReLU(0.2)]
         self.mapping = nn.Sequential(*mapping)
-        self.constant = nn.Parameter(torch.randn(1, self.channels[0], SMALLEST, SMALLEST))
+        self.constant = nn.Parameter(start_normal(torch.empty(1, self.channels[0], SMALLEST, SMALLEST)))
         layers, last = [], None
         for level, width in enumerate(self.channels):
             size = SMALLEST * 2**level
