@@ -91,7 +91,7 @@ def test_a_reconstruction_learns(tmp_path):
 
 
 def test_a_game_learns(tmp_path):
-    plan = Plan(80, batch_size=16, **GAME, average=0.9)
+    plan = Plan(80, batch_size=16, **GAME | {"rate": 5e-3}, average=0.9)
     model = build(ProgressiveGAN, {"channels": [6, 4], "latent_size": 4}, 0, "cpu")
     images = blobs(64, 8)
     real = images.float().mean().item() / 255

@@ -221,11 +221,11 @@ class StackedAutoencoder(Autoencoder):
 
     @property
     def _ups(self) -> list[nn.Linear]:
-        return [layer for layer in self.encoder if isinstance(layer, nn.Linear)]
+        return [layer for layer in self.encoder.children() if isinstance(layer, nn.Linear)]
 
     @property
     def _downs(self) -> list[nn.Linear]:
-        return [layer for layer in self.decoder if isinstance(layer, nn.Linear)]
+        return [layer for layer in self.decoder.children() if isinstance(layer, nn.Linear)]
 
     def _down(self, index: int, x: Tensor) -> Tensor:
         """Layer ``index`` of the decoder, counted from the code."""
@@ -240,7 +240,8 @@ class StackedAutoencoder(Autoencoder):
         x = codes
         for index in range(self._mirrors):
             x = self._down(index, x.relu() if index else x)
-        return x.unflatten(1, self.image_shape)
+        images: Tensor = x.unflatten(1, self.image_shape)
+        return images
 
     def losses(self, images: Tensor, random: torch.Generator, progress: float) -> dict[str, Tensor]:
         """The reconstruction; while pretraining, the squared error of one pair of layers (sum, mean over images)."""

@@ -60,7 +60,8 @@ class EqualConv2d(nn.Conv2d):
     def __init__(self, inputs: int, outputs: int, size: int = 3, gain: float = math.sqrt(2)) -> None:
         super().__init__(inputs, outputs, size, padding=size // 2)
         start_normal(self.weight)
-        nn.init.zeros_(self.bias)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
         self.scale = gain / math.sqrt(inputs * size**2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -127,7 +128,8 @@ class AdaIN(nn.Module):
         """(B, C, H, W) and (B, style_size) -> channels with deviation |scale(style)| and mean shift(style)."""
         centred = x - x.mean((2, 3), keepdim=True)
         normed = centred * (centred.square().mean((2, 3), keepdim=True) + 1e-8).rsqrt()
-        return normed * self.scale(style)[..., None, None] + self.shift(style)[..., None, None]
+        styled: Tensor = normed * self.scale(style)[..., None, None] + self.shift(style)[..., None, None]
+        return styled
 
 
 def twice(x: Tensor) -> Tensor:
