@@ -7,6 +7,7 @@ package ``datasets``).
 from __future__ import annotations
 
 import gzip
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,14 @@ def read_from_hub(repo: str) -> tuple[Tensor, Tensor]:
         raise ImportError(
             f"Reading {repo} from the Hub needs: pip install datasets. Or give --data a folder of idx files."
         ) from error
-    splits = [datasets.load_dataset(repo, split=split)["image"] for split in ("train", "test")]
+    silent = not sys.stderr.isatty() and not datasets.are_progress_bars_disabled()
+    if silent:
+        datasets.disable_progress_bars()
+    try:
+        splits = [datasets.load_dataset(repo, split=split)["image"] for split in ("train", "test")]
+    finally:
+        if silent:
+            datasets.enable_progress_bars()
     train, test = (torch.from_numpy(np.stack([np.asarray(image) for image in split]))[:, None] for split in splits)
     return train, test
 

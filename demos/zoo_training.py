@@ -277,7 +277,7 @@ def train(
     if state.facts is not None:
         done, rows, sums, seconds = (state.facts[key] for key in ("done", "rows", "sums", "seconds"))
         _restore(training, state.tensors)
-    test_input = as_input(test[:1000], device)
+    test_input = as_input(test[:500], device)
     every = max(1, plan.steps // ROWS)
     per_epoch = len(images) // plan.batch_size
     epoch, order = -1, torch.empty(0)
@@ -302,7 +302,7 @@ def train(
             rows.append({"step": done, "seconds": round(time.monotonic() - began, 1)} | means)
             rows[-1] |= {key: round(value, 5) for key, value in training.test(test_input).items()}
             sums = {}
-            if len(rows) % 10 in (0, 1) or done == plan.steps:
+            if len(rows) == 1 or len(rows) % 10 == 0:
                 say(json.dumps(rows[-1]))
         if state.due() and done < plan.steps:
             _keep(state, training, done, rows, sums, time.monotonic() - began)

@@ -6,7 +6,6 @@ import json
 import signal
 import struct
 import sys
-import types
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +25,7 @@ from latent_vizae.adapters.zoo import (
 )
 from latent_vizae.demos import zoo_data, zoo_training
 from latent_vizae.demos.train_zoo import RECIPES, main
-from latent_vizae.demos.zoo_data import as_input, framed, load_images, read_idx
+from latent_vizae.demos.zoo_data import as_input, framed, load_images, read_from_hub, read_idx
 from latent_vizae.demos.zoo_training import (
     Adversarial,
     Plan,
@@ -276,24 +275,36 @@ def test_a_folder_is_data_and_what_it_lacks_is_named(folder):
         load_images("no-such-data")
 
 
+def test_a_dataset_of_the_hubs_form_is_read(tmp_path, monkeypatch, capfd):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(num_classes=10)})
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    for split, count in (("train", 5), ("test", 3)):
+        columns = {"image": [Image.fromarray(x) for x in blobs(count)[:, 0].numpy()], "label": list(range(count))}
+        rows = datasets.Dataset.from_dict(columns, features=features)
+        rows.to_parquet(repo / f"{split}-00000-of-00001.parquet")
+    capfd.readouterr()
+    train_images, test_images = read_from_hub(str(repo))
+    assert torch.equal(train_images, blobs(5))
+    assert torch.equal(test_images, blobs(3))
+    assert capfd.readouterr().err == ""  # no bars
+    assert not datasets.are_progress_bars_disabled()
+
+
 def test_what_is_not_beside_the_checkout_comes_from_the_hub(tmp_path, monkeypatch):
     asked = []
-
-    def load_dataset(repo, split):
-        asked.append((repo, split))
-        return {"image": [Image.fromarray(image) for image in blobs(3 if split == "train" else 2)[:, 0].numpy()]}
-
-    monkeypatch.setitem(sys.modules, "datasets", types.SimpleNamespace(load_dataset=load_dataset))
     monkeypatch.setattr(zoo_data, "SHARED", tmp_path)
+    monkeypatch.setattr(zoo_data, "read_from_hub", lambda repo: asked.append(repo) or (blobs(3), blobs(2)))
     train_images, test_images = load_images("fashion-mnist")
-    assert asked == [("zalando-datasets/fashion_mnist", "train"), ("zalando-datasets/fashion_mnist", "test")]
-    assert torch.equal(train_images, blobs(3))
-    assert torch.equal(test_images, blobs(2))
+    assert (len(train_images), len(test_images)) == (3, 2)
     load_images("mnist")
-    assert asked[-1] == ("ylecun/mnist", "test")
+    assert asked == ["zalando-datasets/fashion_mnist", "ylecun/mnist"]
+    monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(ImportError, match="pip install datasets"):
-        load_images("mnist")
+        read_from_hub("ylecun/mnist")
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])

@@ -60,7 +60,7 @@ class DenoisingAutoencoder(Autoencoder):
         latent_size: n, codes are (B, n).
         hidden: size of the layer between image and code.
         noise: "gaussian" (added, of standard deviation ``amount``), or "dropout" (a share ``amount`` of the pixels,
-            drawn anew for each image, is set to 0).
+            drawn anew for each image, is set to 0, and the others are divided by what is left: the mean stays).
         amount: of the noise, in (0, 1).
         image_shape: (C, H, W).
     """
@@ -91,10 +91,11 @@ class DenoisingAutoencoder(Autoencoder):
         start_glorot(self)
 
     def damage(self, images: Tensor, random: torch.Generator) -> Tensor:
-        """Images (B, C, H, W) with noise; Gaussian noise leads out of [0, 1]."""
+        """Images (B, C, H, W) with noise, which may lead out of [0, 1]."""
         if self.noise == "gaussian":
             return images + self.amount * normal_like(images, random)
-        return images * (torch.rand(images.shape, generator=random) >= self.amount).to(images)
+        stays = (torch.rand(images.shape, generator=random) >= self.amount).to(images)
+        return images * stays / (1 - self.amount)
 
     def losses(self, images: Tensor, random: torch.Generator, progress: float) -> dict[str, Tensor]:
         """The reconstruction of the clean images from damaged ones."""
