@@ -22,6 +22,13 @@ from latent_vizae.adapters.zoo.layers import (
 from latent_vizae.adapters.zoo.progressive import growth_at, level_and_alpha
 
 
+@pytest.fixture(autouse=True)
+def _seeded():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
 def normal(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 

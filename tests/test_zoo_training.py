@@ -41,6 +41,13 @@ from latent_vizae.demos.zoo_training import (
 GAME = {"rate": 1e-3, "betas": (0.5, 0.99), "r1": 0.1, "r1_every": 3}
 
 
+@pytest.fixture(autouse=True)
+def _seeded():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
 def blobs(count=64, side=28, seed=0):
     """Bright squares on black, at random places: (count, 1, side, side) uint8."""
     random = np.random.default_rng(seed)
