@@ -338,13 +338,21 @@ def _restore(training: Training, tensors: dict[str, Tensor]) -> None:
 
 @torch.no_grad()
 def save_sheet(generator: ZooGenerator, test: Tensor, path: Path) -> None:
-    """A sheet of 16 columns: pairs of rows, an image and what becomes of it; and draws from the prior."""
+    """A sheet of 16 columns: pairs of rows, an image and what becomes of it; then draws from the prior, if it has one.
+
+    A latent space of two numbers is shown as it is: a grid over the middle 90 % of the codes along each of them.
+    """
     device = next(generator.parameters()).device
     codes, images, columns = [], [], 16
     if isinstance(generator, Autoencoder):
         for some in test[: 3 * columns].split(columns):
             codes += [generator.encode(some)] * 2
             images += [some, generator(codes[-1])]
+        if tuple(generator.latent_shape) == (2,):
+            low, high = generator.encode(test).cpu().quantile(torch.tensor([0.05, 0.95]), 0)
+            across, up = (torch.linspace(float(a), float(b), columns) for a, b in zip(low, high, strict=True))
+            codes.append(torch.cartesian_prod(up.flip(0), across).flip(1).to(device))
+            images.append(generator(codes[-1]))
     if hasattr(generator, "sample"):
         codes.append(generator.sample(6 * columns, 0).to(device))
         images.append(generator(codes[-1]))

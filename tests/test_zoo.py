@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from zoo_sizes import SMALL, built, pictures
 
-from latent_vizae import load_decoder
+from latent_vizae import LatentMap, fit, load_decoder
 from latent_vizae.adapters.zoo import ARCHITECTURES, AdversarialGenerator, Autoencoder, VariationalAutoencoder
 from latent_vizae.testing import check_decoder
 
@@ -23,6 +23,14 @@ def test_these_tests_know_every_architecture():
 @pytest.mark.parametrize("name", OURS)
 def test_it_keeps_the_contract(name):
     check_decoder(built(name))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_its_codes_can_be_mapped(name):
+    f_d = built(name).requires_grad_(False)
+    codes = f_d.sample(8, 0) if hasattr(f_d, "sample") else pictures(8, f_d.latent_shape)
+    m = LatentMap(fit(codes, decoder=f_d, dim=2), f_d)
+    assert m.grid(shape=(2, 2)).images.shape == (4, *f_d.image_shape)
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -33,6 +33,7 @@ from latent_vizae.demos.zoo_training import (
     build,
     one_cycle,
     r1_penalty,
+    save_sheet,
     stream,
     train,
     training_of,
@@ -256,6 +257,35 @@ def test_the_command_frames_images_for_those_that_grow(folder, tmp_path):
     assert load_decoder(f"hub:{tmp_path / 'out' / 'generator'}").image_shape == (1, 32, 32)
     with pytest.raises(SystemExit, match="takes images of 16x16"):
         main(["progressive", "--out", str(tmp_path / "b"), *asked, "--config", '{"channels": [3, 3, 2]}'])
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"), [("StackedAutoencoder", 6), ("VariationalAutoencoder", 12), ("PlainGAN", 6)]
+)
+def test_a_sheet_shows_what_there_is(name, rows, tmp_path):
+    model = built(name)
+    save_sheet(model, pictures(60, model.image_shape), tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (16 * 4 + 1, rows * 5 + 1)
+
+
+def test_the_sheet_of_two_numbers_is_a_map_of_them(tmp_path):
+    class Plane(ConvolutionalAutoencoder):  # the code is where the image is; the image is the code
+        def encode(self, images):
+            return images.flatten(1)[:, :2]
+
+        def decode(self, codes):
+            return codes.clamp(0, 1)[:, None, None, :].expand(-1, 1, 3, 2)
+
+    save_sheet(Plane([2], image_shape=(1, 3, 2)), pictures(500, (1, 3, 2)), tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (16 * 3 + 1, 22 * 4 + 1)
+        shown = np.asarray(sheet)[25::4, :, 0]
+    across, up = shown[:, 1::3], shown[:, 2::3]
+    assert (np.diff(across, axis=1) > 0).all()  # the first number grows to the right
+    assert (np.diff(up.astype(int), axis=0) < 0).all()  # the second upwards
+    assert (across == across[0]).all()
+    assert (up == up[:, :1]).all()
 
 
 # The data.
