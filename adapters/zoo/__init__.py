@@ -1,4 +1,10 @@
-"""Generators that we define and train ourselves; importing the package puts them on the allowlist."""
+"""Generators that we define and train ourselves; importing the package puts them on the allowlist.
+
+Autoencoders, with ``encode``: linear and stacked (`autoencoder`), convolutional and recurrent (`structured`),
+denoising, sparse and variational (`regularised`), and the paper's f (`table1`). Generators that learn against a
+discriminator, with a prior to ``sample`` from, as the variational autoencoder has one: plain GAN and DCGAN (`gan`),
+`progressive`, `stylegan`. ``python -m demos.train_zoo NAME`` trains any of them.
+"""
 
 from latent_vizae.adapters.zoo.autoencoder import Autoencoder, LinearAutoencoder, StackedAutoencoder
 from latent_vizae.adapters.zoo.base import ARCHITECTURES, ZooGenerator, architecture
