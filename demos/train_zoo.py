@@ -21,7 +21,8 @@ import torch
 
 from latent_vizae.adapters import zoo
 from latent_vizae.demos.zoo_data import framed, load_images
-from latent_vizae.demos.zoo_training import Plan, Stop, build, train
+from latent_vizae.demos.zoo_loop import Stop, train
+from latent_vizae.demos.zoo_training import Plan, build
 
 
 @dataclass(frozen=True)

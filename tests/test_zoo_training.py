@@ -23,21 +23,11 @@ from latent_vizae.adapters.zoo import (
     StyleGAN,
     VariationalAutoencoder,
 )
-from latent_vizae.demos import zoo_data, zoo_training
+from latent_vizae.demos import zoo_data, zoo_loop
 from latent_vizae.demos.train_zoo import RECIPES, main
 from latent_vizae.demos.zoo_data import as_input, framed, load_images, read_from_hub, read_idx
-from latent_vizae.demos.zoo_training import (
-    Adversarial,
-    Plan,
-    Stop,
-    build,
-    one_cycle,
-    r1_penalty,
-    save_sheet,
-    stream,
-    train,
-    training_of,
-)
+from latent_vizae.demos.zoo_loop import Stop, save_sheet, stream, train
+from latent_vizae.demos.zoo_training import Adversarial, Plan, build, one_cycle, r1_penalty, training_of
 
 GAME = {"rate": 1e-3, "betas": (0.5, 0.99), "r1": 0.1, "r1_every": 3}
 
@@ -121,7 +111,7 @@ SPECIMENS = {
 
 @pytest.mark.parametrize("name", SPECIMENS)
 def test_a_stopped_training_ends_in_the_same_bits(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(zoo_training, "ROWS", 3)  # a row every four steps: the stops are between rows
+    monkeypatch.setattr(zoo_loop, "ROWS", 3)  # a row every four steps: the stops are between rows
     architecture, config, options = SPECIMENS[name]
     plan, weights, losses = Plan(12, batch_size=8, **options), [], []
     for parts in ([12], [5, 2, 5]):
