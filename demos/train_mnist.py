@@ -14,12 +14,10 @@ command goes on from there. At the end ``OUT/table1.safetensors`` (f_e and f_d) 
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import math
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -28,23 +26,8 @@ from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_
 from tqdm import tqdm
 
 from latent_vizae.adapters.zoo.table1 import Table1Autoencoder
-
-
-def read_idx(path: Path) -> Tensor:
-    """Read one gzipped idx file of unsigned bytes (the format of MNIST) as a uint8 tensor."""
-    raw = gzip.decompress(path.read_bytes())
-    if raw[:3] != b"\x00\x00\x08":
-        raise ValueError(f"{path} is not an idx file of unsigned bytes: it starts with {raw[:4].hex()}.")
-    shape = np.frombuffer(raw, ">u4", count=raw[3], offset=4).tolist()
-    return torch.from_numpy(np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape).copy())
-
-
-def read_mnist(folder: Path, split: str) -> tuple[Tensor, Tensor]:
-    """Images (N, 1, 28, 28) and labels (N,), both uint8; split is "train" or "t10k"."""
-    return (
-        read_idx(folder / f"{split}-images-idx3-ubyte.gz").unsqueeze(1),
-        read_idx(folder / f"{split}-labels-idx1-ubyte.gz"),
-    )
+from latent_vizae.demos.zoo_data import as_input, read_mnist
+from latent_vizae.demos.zoo_training import load_optimiser, one_cycle, optimiser_tensors
 
 
 def save_atomically(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
@@ -111,35 +94,12 @@ class Optimisers:
 
     def tensors(self) -> dict[str, Tensor]:
         """The state of both, flat, for safetensors."""
-        return {
-            f"{name}.{index}.{key}": value
-            for name in ("muon", "adam")
-            for index, entries in getattr(self, name).state_dict()["state"].items()
-            for key, value in entries.items()
-        }
+        return optimiser_tensors("muon", self.muon) | optimiser_tensors("adam", self.adam)
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """The inverse of `tensors`."""
-        for name in ("muon", "adam"):
-            optimiser = getattr(self, name)
-            state: dict[int, dict[str, Tensor]] = {}
-            for key, value in tensors.items():
-                if key.startswith(f"{name}."):
-                    _, index, entry = key.split(".", 2)
-                    state.setdefault(int(index), {})[entry] = value
-            optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
-
-
-def one_cycle(fraction: float, warmup: float = 0.05) -> float:
-    """Learning rate at a fraction of the training, as a fraction of its maximum: up, then a cosine down."""
-    if fraction < warmup:
-        return fraction / warmup
-    return 0.5 * (1 + math.cos(math.pi * (fraction - warmup) / (1 - warmup)))
-
-
-def as_input(images: Tensor, device: str) -> Tensor:
-    """Bytes to floats in [0, 1], in the memory layout in which convolutions are fastest."""
-    return (images.to(device).float() / 255).contiguous(memory_format=torch.channels_last)
+        load_optimiser("muon", self.muon, tensors)
+        load_optimiser("adam", self.adam, tensors)
 
 
 @torch.no_grad()
@@ -186,7 +146,7 @@ def train(images: Tensor, test: Tensor, arguments: argparse.Namespace) -> Table1
     for epoch in range(done, arguments.epochs):
         order = torch.Generator().manual_seed(arguments.seed * 1_000_003 + epoch)
         batches = torch.randperm(len(images), generator=order).split(arguments.batch_size)
-        bar = tqdm(batches, desc=f"epoch {epoch + 1}/{arguments.epochs}", mininterval=5)
+        bar = tqdm(batches, desc=f"epoch {epoch + 1}/{arguments.epochs}", mininterval=5, disable=None)
         running = 0.0
         for step, batch in enumerate(bar):
             x = as_input(images[batch], arguments.device)

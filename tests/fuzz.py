@@ -23,6 +23,7 @@ import warnings
 from pathlib import Path
 
 import torch
+from zoo_sizes import SMALL, built
 
 from latent_vizae import VizAE, fit, load_decoder, saving
 
@@ -152,14 +153,18 @@ def check_v(folder: Path, files: dict[str, bytes]) -> None:
     assert v.decode(v.encode(codes)).shape == codes.shape
 
 
-def originals(kind: str, folder: Path) -> dict[str, bytes]:
+def originals(kind: str, folder: Path) -> list[dict[str, bytes]]:
+    """What gets damaged: a v; or the bundled generator and one of each architecture."""
     if kind == "v":
         codes = torch.randn(30, 3, 2, generator=torch.Generator().manual_seed(0))
-        fit(codes, labels=range(30), hidden=(8, 8)).save_pretrained(folder)
+        whole = [fit(codes, labels=range(30), hidden=(8, 8))]
     else:
-        load_decoder("mnist").autoencoder.save_pretrained(folder)
-    names = (saving.MODEL_FILE, saving.CONFIG_FILE)
-    return {name: (folder / name).read_bytes() for name in names}
+        whole = [load_decoder("mnist").autoencoder, *(built(name) for name in SMALL)]
+    found = []
+    for saved in whole:
+        saved.save_pretrained(folder)
+        found.append({name: (folder / name).read_bytes() for name in (saving.MODEL_FILE, saving.CONFIG_FILE)})
+    return found
 
 
 def check_zoo(folder: Path, files: dict[str, bytes]) -> None:
@@ -200,8 +205,9 @@ def run(kind: str, count: int, seed: int = 0, keep: Path | None = None) -> colle
     outcomes: collections.Counter = collections.Counter()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "folder"
-        files = originals(kind, folder)
+        whole = originals(kind, folder)
         for number in range(count):
+            files = rng.choice(whole)
             damaged = mutate(files, rng)
             for name in files:
                 (folder / name).unlink(missing_ok=True)

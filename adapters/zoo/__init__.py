@@ -1,6 +1,36 @@
-"""Generators that we define and train ourselves; importing the package puts them on the allowlist."""
+"""Generators that we define and train ourselves; importing the package puts them on the allowlist.
 
+Autoencoders, with ``encode``: linear and stacked (`autoencoder`), convolutional and recurrent (`structured`),
+denoising, sparse and variational (`regularised`), and the paper's f (`table1`). Generators that learn against a
+discriminator, with a prior to ``sample`` from, as the variational autoencoder has one: plain GAN and DCGAN (`gan`),
+`progressive`, `stylegan`. ``python -m demos.train_zoo NAME`` trains any of them.
+"""
+
+from latent_vizae.adapters.zoo.autoencoder import Autoencoder, LinearAutoencoder, StackedAutoencoder
 from latent_vizae.adapters.zoo.base import ARCHITECTURES, ZooGenerator, architecture
+from latent_vizae.adapters.zoo.gan import DCGAN, AdversarialGenerator, PlainGAN
+from latent_vizae.adapters.zoo.progressive import ProgressiveGAN
+from latent_vizae.adapters.zoo.regularised import DenoisingAutoencoder, SparseAutoencoder, VariationalAutoencoder
+from latent_vizae.adapters.zoo.structured import ConvolutionalAutoencoder, RecurrentAutoencoder
+from latent_vizae.adapters.zoo.stylegan import StyleGAN
 from latent_vizae.adapters.zoo.table1 import Table1Autoencoder
 
-__all__ = ["ARCHITECTURES", "Table1Autoencoder", "ZooGenerator", "architecture"]
+__all__ = [
+    "ARCHITECTURES",
+    "DCGAN",
+    "AdversarialGenerator",
+    "Autoencoder",
+    "ConvolutionalAutoencoder",
+    "DenoisingAutoencoder",
+    "LinearAutoencoder",
+    "PlainGAN",
+    "ProgressiveGAN",
+    "RecurrentAutoencoder",
+    "SparseAutoencoder",
+    "StackedAutoencoder",
+    "StyleGAN",
+    "Table1Autoencoder",
+    "VariationalAutoencoder",
+    "ZooGenerator",
+    "architecture",
+]

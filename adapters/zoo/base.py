@@ -20,6 +20,7 @@ A new generator is a class and one decorator:
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import tempfile
@@ -303,6 +304,7 @@ def _card(generator: ZooGenerator, source: str) -> str:
     """The README.md of a saved generator."""
     name = type(generator).__name__
     rows = "".join(f"| {key} | {value} |\n" for key, value in generator.config.items())
+    idea = inspect.cleandoc(type(generator).__doc__ or "").split("\nArgs:")[0].strip()
     arguments = f"\n| built with | |\n|---|---|\n{rows}" if rows else ""
     return f"""---
 library_name: latent-vizae
@@ -311,6 +313,8 @@ tags:
 - latent-vizae-generator
 ---
 # {name}
+
+{idea}
 
 A generator of `latent_vizae`: codes of shape {tuple(generator.latent_shape)} to images of shape
 {tuple(generator.image_shape)} in [0, 1].

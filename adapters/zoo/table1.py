@@ -13,13 +13,14 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from latent_vizae.activations import AbTanh
-from latent_vizae.adapters.zoo.base import ZooGenerator, architecture, in_the_order_of_pixels
+from latent_vizae.adapters.zoo.autoencoder import Autoencoder, start_glorot
+from latent_vizae.adapters.zoo.base import architecture, in_the_order_of_pixels
 
 __all__ = ["Table1Autoencoder"]
 
 
 @architecture
-class Table1Autoencoder(ZooGenerator):
+class Table1Autoencoder(Autoencoder):
     """The deep autoencoder f of Ko et al. 2023, Table 1: ``encoder`` is f_e, ``decoder`` is f_d.
 
     As a generator it takes codes (B, 10); images (B, 1, 28, 28) go through both halves, as in training.
@@ -58,19 +59,13 @@ class Table1Autoencoder(ZooGenerator):
             nn.ConvTranspose2d(64, 1, 3, padding=1),
             nn.Sigmoid(),
         )
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-                nn.init.xavier_uniform_(layer.weight)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        start_glorot(self)
         in_the_order_of_pixels(self)
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Images (B, 1, 28, 28) in [0, 1] to codes (B, 10), f_e."""
-        if images.dim() != 4 or tuple(images.shape[1:]) != self.image_shape:
-            raise ValueError(f"f takes images of shape (B, 1, 28, 28), got {tuple(images.shape)}.")
-        codes: Tensor = self.encoder(images)
-        return codes
+    def logits(self, codes: Tensor) -> Tensor:
+        """Codes (B, 10) to images (B, 1, 28, 28) before the sigmoid, which is the decoder's last layer."""
+        raw: Tensor = nn.Sequential(*list(self.decoder.children())[:-1])(codes)
+        return raw
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes (B, 10) to images (B, 1, 28, 28) in [0, 1], f_d."""

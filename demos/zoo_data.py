@@ -1,0 +1,100 @@
+"""MNIST and Fashion-MNIST, or a folder of idx files, as bytes: what the training scripts learn from.
+
+A name is looked for in ``shared/data`` beside the checkout first, then on the Hugging Face Hub (which needs the
+package ``datasets``).
+"""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+ON_THE_HUB = {"mnist": "ylecun/mnist", "fashion-mnist": "zalando-datasets/fashion_mnist"}
+
+
+def read_idx(path: Path) -> Tensor:
+    """Read one idx file of unsigned bytes (the format of MNIST), gzipped or not, as a uint8 tensor."""
+    raw = path.read_bytes()
+    raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+    if raw[:3] != b"\x00\x00\x08":
+        raise ValueError(f"{path} is not an idx file of unsigned bytes: it starts with {raw[:4].hex()}.")
+    shape = np.frombuffer(raw, ">u4", count=raw[3], offset=4).tolist()
+    return torch.from_numpy(np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape).copy())
+
+
+def read_mnist(folder: Path, split: str) -> tuple[Tensor, Tensor]:
+    """Images (N, 1, H, W) and labels (N,), both uint8; split is "train" or "t10k"."""
+
+    def read(kind: str) -> Tensor:
+        names = [f"{split}-{kind}-ubyte.gz", f"{split}-{kind}-ubyte"]
+        found = [folder / name for name in names if (folder / name).is_file()]
+        if not found:
+            raise FileNotFoundError(f"{folder} has no {names[0]}: --data is a folder with the four idx files.")
+        return read_idx(found[0])
+
+    return read("images-idx3").unsqueeze(1), read("labels-idx1")
+
+
+def read_from_hub(repo: str) -> tuple[Tensor, Tensor]:
+    """Training and test images (N, 1, 28, 28), uint8, of a dataset with a column ``image``."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise ImportError(
+            f"Reading {repo} from the Hub needs: pip install datasets. Or give --data a folder of idx files."
+        ) from error
+    silent = not sys.stderr.isatty() and not datasets.are_progress_bars_disabled()
+    if silent:
+        datasets.disable_progress_bars()
+    try:
+        splits = [datasets.load_dataset(repo, split=split)["image"] for split in ("train", "test")]
+    finally:
+        if silent:
+            datasets.enable_progress_bars()
+    train, test = (torch.from_numpy(np.stack([np.asarray(image) for image in split]))[:, None] for split in splits)
+    return train, test
+
+
+def load_images(data: str) -> tuple[Tensor, Tensor]:
+    """Training and test images (N, 1, H, W), uint8.
+
+    Args:
+        data: "mnist", "fashion-mnist", or a folder that holds idx files.
+
+    Raises:
+        ValueError: it is none of these, or a file of it is not what it says.
+        FileNotFoundError: the folder lacks a file.
+        ImportError: only the Hub has it, and ``datasets`` is not installed.
+    """
+    folder = Path(data) if Path(data).is_dir() else SHARED / data
+    if data and folder.is_dir():
+        return read_mnist(folder, "train")[0], read_mnist(folder, "t10k")[0]
+    if data not in ON_THE_HUB:
+        raise ValueError(f"--data is {', '.join(ON_THE_HUB)} or a folder of idx files; there is no {data!r}.")
+    return read_from_hub(ON_THE_HUB[data])
+
+
+def framed(images: Tensor, side: int) -> Tensor:
+    """Images (N, 1, H, W) with a black frame, to ``side`` pixels: 28 to 32.
+
+    Raises:
+        ValueError: they are larger, or not square.
+    """
+    height, width = images.shape[2:]
+    if height != width or height > side:
+        raise ValueError(f"This architecture takes images of {side}x{side} pixels, the data has {height}x{width}.")
+    before = (side - height) // 2
+    after = side - height - before
+    return pad(images, (before, after, before, after))
+
+
+def as_input(images: Tensor, device: str | torch.device) -> Tensor:
+    """Bytes to floats in [0, 1], in the memory layout in which convolutions are fastest."""
+    return (images.to(device).float() / 255).contiguous(memory_format=torch.channels_last)
