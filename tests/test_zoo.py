@@ -60,6 +60,53 @@ def test_it_comes_back_bit_for_bit(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", OURS)
+def test_half_precision_rounds_what_was_learned_and_nothing_else(name, tmp_path):
+    generator = built(name)
+    for buffer in generator.buffers():
+        buffer += 1 if buffer.dtype == torch.int64 else 1 / 3  # of more digits than a half has
+    generator.save_pretrained(tmp_path / "half", half=True)
+    again = load_decoder(f"hub:{tmp_path / 'half'}")
+    assert again.config == generator.config
+    learned = dict(generator.named_parameters())
+    for key, value in again.state_dict().items():
+        mine = generator.state_dict()[key]
+        assert value.dtype == mine.dtype
+        assert torch.equal(value, mine.half().float() if key in learned else mine)
+    again.save_pretrained(tmp_path / "again", half=True)
+    first, second = ((tmp_path / part / "model.safetensors").read_bytes() for part in ("half", "again"))
+    assert first == second
+    sizes = [
+        tensor.numel() * tensor.element_size() for tensor in load_file(tmp_path / "half/model.safetensors").values()
+    ]
+    assert sum(sizes) == sum(2 * x.numel() for x in learned.values()) + sum(
+        x.numel() * x.element_size() for x in generator.buffers()
+    )
+    assert "half precision" in (tmp_path / "half" / "README.md").read_text(encoding="utf-8")
+
+
+def test_half_precision_is_read_as_strictly(tmp_path):
+    generator = built("LinearAutoencoder")
+    generator.save_pretrained(tmp_path / "saved", half=True)
+    weights, config = tmp_path / "saved" / "model.safetensors", tmp_path / "saved" / "config.json"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(ValueError, match="checksum"):
+        load_decoder(f"hub:{tmp_path / 'saved'}")
+    save_file(load_file(weights), weights)  # nothing carried: config.json is what there is
+    described = json.loads(config.read_text())
+    assert described.pop("precision") == "float16"
+    for said, refusal in (({}, "float32, is .* float16"), ({"precision": "float8"}, "precision 'float8'")):
+        config.write_text(json.dumps(described | said))
+        with pytest.raises(ValueError, match=refusal):
+            load_decoder(f"hub:{tmp_path / 'saved'}")
+    with torch.no_grad():
+        next(generator.parameters()).fill_(1e5)
+    with pytest.raises(ValueError, match="65,504"):
+        generator.save_pretrained(tmp_path / "other", half=True)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("name", OURS)
 def test_its_card_says_what_it_is(name, tmp_path):
     built(name).save_pretrained(tmp_path / "saved")
     card = (tmp_path / "saved" / "README.md").read_text(encoding="utf-8")

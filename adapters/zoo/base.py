@@ -35,6 +35,7 @@ from torch import Tensor, nn
 
 from latent_vizae.adapters.zoo.files import (
     FORMAT,
+    HALF,
     carried_config,
     checked_config,
     differences,
@@ -111,7 +112,7 @@ class ZooGenerator(nn.Module):
         """Codes (B, *latent_shape) to images (B, C, H, W) in [0, 1]."""
         return self.decode(codes)
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, folder: str | Path, *, half: bool = False) -> None:
         """Write ``model.safetensors``, ``config.json`` and a card into a folder.
 
         The weights carry the configuration too and are replaced in one step, first: a save killed at any moment leaves
@@ -119,34 +120,39 @@ class ZooGenerator(nn.Module):
 
         Args:
             folder: a new or empty folder, or one that holds a generator of the zoo.
+            half: round what was learned (parameters, not buffers) to float16, for half the size; it loads as float32
+                with those values, and saving that again in half loses nothing more.
 
         Raises:
-            ValueError: the class is not on the allowlist, its ``config`` does not make it again, or the folder holds
-                something else or cannot be written.
+            ValueError: the class is not on the allowlist, its ``config`` does not make it again, a weight is too large
+                for half precision, or the folder holds something else or cannot be written.
         """
-        self._save(Path(folder), "hub:this-folder")
+        self._save(Path(folder), "hub:this-folder", half)
 
-    def _save(self, folder: Path, source: str) -> None:
+    def _save(self, folder: Path, source: str, half: bool = False) -> None:
         name = type(self).__name__
         if ARCHITECTURES.get(name) is not type(self):
             raise ValueError(f"{name} is not on the zoo's allowlist, so nobody could load it: @architecture adds it.")
         full = {"architecture": name, "config": self.config, "format": FORMAT, "latent_vizae": version("latent-vizae")}
+        full |= {"precision": HALF} if half else {}
         try:
             config = checked_config(json.loads(json.dumps(full)), f"{name}'s config")["config"]
         except TypeError as error:
             raise ValueError(f"The config of {name} is not JSON: {error}.") from error
-        wanted = _blank(type(self), config, f"{name}'s config").state_dict()
+        wanted = _stored(_blank(type(self), config, f"{name}'s config"), half)
         mine = {key: tensor.detach() for key, tensor in self.state_dict().items()}
         if wrong := differences(signature(mine, exact=False), signature(wanted, exact=False)):
             raise ValueError(f"{name}(**{config}) is not this network, so it cannot be saved: {wrong}.")
         tensors = {key: mine[key].to("cpu", wanted[key].dtype).clone().contiguous() for key in wanted}
+        if half and not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
+            raise ValueError(f"{name} has weights that half precision cannot hold (65,504 at most): half=False.")
         _check_folder(folder)
         with (
             atomic_file(folder / "README.md") as readme,
             atomic_file(folder / CONFIG_FILE) as described,
             atomic_file(folder / MODEL_FILE) as model,
         ):  # replaced in the reverse order, the model first
-            readme.write_text(_card(self, source), encoding="utf-8")
+            readme.write_text(_card(self, source, half), encoding="utf-8")
             described.write_text(json.dumps(full, indent=2, sort_keys=True) + "\n", encoding="utf-8")
             with model.open("wb") as file:
                 text = json.dumps(full, sort_keys=True)
@@ -248,7 +254,9 @@ class ZooGenerator(nn.Module):
         if not issubclass(found, cls):
             raise ValueError(f"{folder} holds a {name}, not a {cls.__name__}: ZooGenerator.from_pretrained takes any.")
         generator = _blank(found, config["config"], str(described))
-        generator.load_state_dict(read_weights(weights, generator.state_dict()), strict=True, assign=True)
+        tensors = read_weights(weights, _stored(generator, config["half"]))
+        whole = {key: tensors[key].to(tensor.dtype) for key, tensor in generator.state_dict().items()}
+        generator.load_state_dict(whole, strict=True, assign=True)
         if any(tensor.is_meta for tensor in (*generator.parameters(), *generator.buffers())):
             raise ValueError(f"{name} keeps tensors outside of its state dict: an architecture of the zoo must not.")
         in_the_order_of_pixels(generator)
@@ -281,6 +289,12 @@ def _blank(generator: type[Generator], config: Mapping[str, Any], where: str) ->
         raise ValueError(f"{where} makes no {generator.__name__}: {error}") from error
 
 
+def _stored(generator: ZooGenerator, half: bool) -> dict[str, Tensor]:
+    """The state dict as a file holds it: in half precision, the parameters are float16 and the buffers as they are."""
+    learned = dict(generator.named_parameters()) if half else {}
+    return {name: x.half() if name in learned else x for name, x in generator.state_dict().items()}
+
+
 def _check_folder(folder: Path) -> None:
     """Make the folder; refuse one that holds something else than a generator of the zoo."""
     if folder.exists() and not folder.is_dir():
@@ -300,7 +314,7 @@ def _check_folder(folder: Path) -> None:
         raise ValueError(f"Cannot make the folder {folder}: {error.strerror or error}.") from error
 
 
-def _card(generator: ZooGenerator, source: str) -> str:
+def _card(generator: ZooGenerator, source: str, half: bool) -> str:
     """The README.md of a saved generator."""
     name = type(generator).__name__
     rows = "".join(f"| {key} | {value} |\n" for key, value in generator.config.items())
@@ -317,7 +331,7 @@ tags:
 {idea}
 
 A generator of `latent_vizae`: codes of shape {tuple(generator.latent_shape)} to images of shape
-{tuple(generator.image_shape)} in [0, 1].
+{tuple(generator.image_shape)} in [0, 1].{" Its weights are stored in half precision." if half else ""}
 
 ```python
 from latent_vizae import load_decoder

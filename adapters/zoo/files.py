@@ -17,9 +17,20 @@ from torch import Tensor
 
 from latent_vizae.saving import checksum
 
-__all__ = ["FORMAT", "carried_config", "checked_config", "differences", "read_json", "read_weights", "signature"]
+__all__ = [
+    "FORMAT",
+    "HALF",
+    "carried_config",
+    "checked_config",
+    "differences",
+    "read_json",
+    "read_weights",
+    "signature",
+]
 
 FORMAT = 1
+HALF = "float16"
+"""What "precision" says in the configuration of a generator whose parameters are stored so."""
 MAX_CONFIG_BYTES = 2**20
 MAX_WEIGHT_BYTES = 2**34
 LARGEST_SIZE = 2**14
@@ -49,7 +60,7 @@ def _parsed(text: str | bytes, where: str) -> Any:
 
 
 def checked_config(config: Any, where: str) -> dict[str, Any]:
-    """The entries "architecture" (a name, not looked up yet) and "config" (its arguments, of sane sizes).
+    """The entries "architecture" (a name, not looked up yet), "config" (its arguments, of sane sizes) and "half".
 
     Raises:
         ValueError: it is not the configuration of a generator, is of a newer format, or asks for absurd sizes.
@@ -70,7 +81,11 @@ def checked_config(config: Any, where: str) -> dict[str, Any]:
                 f"{where} has {key[:60]}={str(value)[:60]}: arguments are numbers of at most {LARGEST_SIZE}, short "
                 "texts, or short lists of them."
             )
-    return {"architecture": name, "config": arguments}
+    if (precision := config.get("precision", HALF)) != HALF:
+        raise ValueError(
+            f"{where} has the precision {str(precision)[:60]!r}; there is {HALF!r}, or none said: float32."
+        )
+    return {"architecture": name, "config": arguments, "half": "precision" in config}
 
 
 def _is_sane(value: Any, depth: int = 0) -> bool:
