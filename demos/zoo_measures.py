@@ -1,0 +1,102 @@
+"""How good a generator of the zoo is, in numbers: pure functions of tensors, each with the source of its formula.
+
+Draws are judged through a classifier of real images: by the classes that it sees (`inception_score`, `classes_seen`),
+and by its features, the numbers before its last layer (`frechet_distance`, `precision_recall`).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+PART = 1000
+"""Rows that are compared with all others at once."""
+
+
+def inception_score(chances: Tensor) -> float:
+    """How sure a classifier is of each image, and how different the images are (Salimans et al. 2016).
+
+    exp of the mean over images of the KL divergence of p(class) from p(class | image), p(class) being its mean.
+
+    1 where all images look alike to the classifier, or none looks like anything; as large as there are classes where
+    each is one of them beyond doubt, and all are equally frequent.
+
+    Args:
+        chances: (k, classes), rows that sum to 1.
+    """
+    chances = chances.double()
+    mean = chances.mean(0)
+    terms = torch.xlogy(chances, chances) - torch.xlogy(chances, mean)
+    return terms.sum(1).mean().exp().item()
+
+
+def classes_seen(chances: Tensor) -> float:
+    """How many classes there seem to be: exp of the entropy of the most likely class's histogram.
+
+    1 where all images are of one class, as large as there are classes where all are equally frequent.
+
+    Args:
+        chances: (k, classes).
+    """
+    shares = torch.bincount(chances.argmax(1), minlength=chances.shape[1]).double() / len(chances)
+    return (-torch.xlogy(shares, shares).sum()).exp().item()
+
+
+def frechet_distance(first: Tensor, second: Tensor) -> float:
+    """Squared distance of two clouds of points, each seen as a normal distribution (Heusel et al. 2017).
+
+    |m1 - m2|^2 + trace(C1 + C2 - 2 (C1 C2)^(1/2)), m being means and C covariances; 0 for the same cloud, |s|^2 for
+    one that is shifted by s. Theirs is of an Inception network's features; of others' it is another scale.
+
+    Args:
+        first: (k, n), n at least 2.
+        second: (m, n).
+    """
+    first, second = first.double(), second.double()
+    one, two = first.T.cov(), second.T.cov()
+    sizes, axes = torch.linalg.eigh(one)
+    root = (axes * sizes.clamp(min=0).sqrt()) @ axes.T
+    common = torch.linalg.eigvalsh(root @ two @ root).clamp(min=0).sqrt().sum()  # the trace of (C1 C2)^(1/2)
+    shift = (first.mean(0) - second.mean(0)).square().sum()
+    return max(0.0, (shift + one.trace() + two.trace() - 2 * common).item())
+
+
+def precision_recall(real: Tensor, drawn: Tensor, neighbours: int = 3) -> tuple[float, float]:
+    """How many draws look real, and how much of what is real gets drawn (Kynkaanniemi et al. 2019).
+
+    A point is in the range of a cloud where it lies within the distance of one of the cloud's points to its k-th
+    nearest neighbour. Precision is the share of draws in the range of the real ones, recall the reverse.
+
+    Args:
+        real: (k, n).
+        drawn: (m, n).
+        neighbours: k.
+    """
+
+    def radii(cloud: Tensor) -> Tensor:
+        parts = [torch.cdist(part, cloud).kthvalue(neighbours + 1, 1).values for part in cloud.split(PART)]
+        return torch.cat(parts)  # the nearest is the point itself
+
+    def covered(points: Tensor, cloud: Tensor) -> float:
+        reach = radii(cloud)
+        parts = [(torch.cdist(part, cloud) <= reach).any(1) for part in points.split(PART)]
+        return torch.cat(parts).double().mean().item()
+
+    return covered(drawn, real), covered(real, drawn)
+
+
+def pca_error(train: Tensor, test: Tensor, size: int) -> float:
+    """Mean squared error of images through a principal component analysis: of all linear codes the best.
+
+    Args:
+        train: (k, C, H, W), what the components are of.
+        test: (m, C, H, W), what is coded and decoded.
+        size: number of components, at least 1; from C*H*W on, nothing is lost.
+    """
+    rows, others = train.flatten(1).double(), test.flatten(1).double()
+    if size >= rows.shape[1]:
+        return 0.0
+    mean = rows.mean(0)
+    _, axes = torch.linalg.eigh(rows.T.cov())  # the largest come last
+    lost = (others - mean) @ axes[:, :-size]
+    return (lost.square().sum() / others.numel()).item()
