@@ -42,8 +42,8 @@ RECIPES = {
     "stacked": Recipe(zoo.StackedAutoencoder, Plan(12_000)),
     "stacked-tied": Recipe(zoo.StackedAutoencoder, Plan(12_000), {"tied": True}),
     "stacked-pretrained": Recipe(zoo.StackedAutoencoder, Plan(12_000), {"pretrain": 0.3}),
-    "convolutional": Recipe(zoo.ConvolutionalAutoencoder, Plan(7_000)),
-    "recurrent": Recipe(zoo.RecurrentAutoencoder, Plan(7_000, rate=2e-3)),
+    "convolutional": Recipe(zoo.ConvolutionalAutoencoder, Plan(5_000)),
+    "recurrent": Recipe(zoo.RecurrentAutoencoder, Plan(5_000, rate=2e-3)),
     "denoising": Recipe(zoo.DenoisingAutoencoder, Plan(7_000)),
     "denoising-dropout": Recipe(zoo.DenoisingAutoencoder, Plan(7_000), {"noise": "dropout", "amount": 0.5}),
     "sparse": Recipe(zoo.SparseAutoencoder, Plan(12_000)),
@@ -52,9 +52,9 @@ RECIPES = {
     "beta": Recipe(zoo.VariationalAutoencoder, Plan(12_000), {"beta": 4.0}),
     "table1": Recipe(zoo.Table1Autoencoder, Plan(6_000, rate=2e-3)),
     "gan": Recipe(zoo.PlainGAN, Plan(20_000, **GAME)),
-    "dcgan": Recipe(zoo.DCGAN, Plan(7_000, **GAME)),
-    "progressive": Recipe(zoo.ProgressiveGAN, Plan(8_000, **GROWING)),
-    "stylegan": Recipe(zoo.StyleGAN, Plan(3_500, **GROWING)),
+    "dcgan": Recipe(zoo.DCGAN, Plan(5_000, **GAME)),
+    "progressive": Recipe(zoo.ProgressiveGAN, Plan(5_500, **GROWING)),
+    "stylegan": Recipe(zoo.StyleGAN, Plan(3_000, **GROWING)),
 }
 
 

@@ -1,12 +1,15 @@
 """MNIST and Fashion-MNIST, or a folder of idx files, as bytes: what the training scripts learn from.
 
 A name is looked for in ``shared/data`` beside the checkout first, then on the Hugging Face Hub (which needs the
-package ``datasets``).
+package ``datasets``). What comes from there is pinned by its contents, not by a commit: the same images, in any order,
+have the same `checksum`, and others are refused. Order differs between copies (some are sorted by class), so that one
+training from two of them gives two results, equally good ones.
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import sys
 from pathlib import Path
 
@@ -17,6 +20,17 @@ from torch.nn.functional import pad
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 ON_THE_HUB = {"mnist": "ylecun/mnist", "fashion-mnist": "zalando-datasets/fashion_mnist"}
+CHECKSUMS = {
+    "mnist": (
+        "03a8a048601ebb4610dcd79cd759c718bed893982a4c153c4f33a41885101c0b",
+        "e2842441ab1468bab7eeaa886875a3a7662245f3768610c4b4ca84d7ac309c70",
+    ),
+    "fashion-mnist": (
+        "aa670e63ae523d8fb206db0595287cd9ecee8f29b1b8ea690da7712c7444eb56",
+        "f966ad9a453e7d5ef297476fd4939780e707ce15a852b67597069832263d31bd",
+    ),
+}
+"""Of the canonical training and test images."""
 
 
 def read_idx(path: Path) -> Tensor:
@@ -62,6 +76,12 @@ def read_from_hub(repo: str) -> tuple[Tensor, Tensor]:
     return train, test
 
 
+def checksum(images: Tensor) -> str:
+    """SHA-256 of images (N, 1, H, W), uint8, in whatever order: of their own SHA-256s, sorted."""
+    each = sorted(hashlib.sha256(image.numpy().tobytes()).digest() for image in images)
+    return hashlib.sha256(b"".join(each)).hexdigest()
+
+
 def load_images(data: str) -> tuple[Tensor, Tensor]:
     """Training and test images (N, 1, H, W), uint8.
 
@@ -69,7 +89,7 @@ def load_images(data: str) -> tuple[Tensor, Tensor]:
         data: "mnist", "fashion-mnist", or a folder that holds idx files.
 
     Raises:
-        ValueError: it is none of these, or a file of it is not what it says.
+        ValueError: it is none of these, a file of it is not what it says, or the Hub has other images than it had.
         FileNotFoundError: the folder lacks a file.
         ImportError: only the Hub has it, and ``datasets`` is not installed.
     """
@@ -78,7 +98,19 @@ def load_images(data: str) -> tuple[Tensor, Tensor]:
         return read_mnist(folder, "train")[0], read_mnist(folder, "t10k")[0]
     if data not in ON_THE_HUB:
         raise ValueError(f"--data is {', '.join(ON_THE_HUB)} or a folder of idx files; there is no {data!r}.")
-    return read_from_hub(ON_THE_HUB[data])
+    parts = read_from_hub(ON_THE_HUB[data])
+    for part, images, wanted in zip(("training", "test"), parts, CHECKSUMS[data], strict=True):
+        if (found := checksum(images)) != wanted:
+            raise ValueError(
+                f"The {part} images of {ON_THE_HUB[data]} are not those of {data}: {tuple(images.shape)}, checksum "
+                f"{found[:12]}, should be {wanted[:12]}. Give --data a folder with the idx files."
+            )
+    return parts
+
+
+def some(images: Tensor, count: int) -> Tensor:
+    """``count`` images (or all, if there are fewer) drawn at random, always the same: data may be sorted by class."""
+    return images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:count]]
 
 
 def framed(images: Tensor, side: int) -> Tensor:

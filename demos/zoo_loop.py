@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from latent_vizae.adapters.zoo import Autoencoder, ZooGenerator
 from latent_vizae.checkpoint import Checkpoint, fingerprint
-from latent_vizae.demos.zoo_data import as_input
+from latent_vizae.demos.zoo_data import as_input, some
 from latent_vizae.demos.zoo_training import Plan, Training, load_optimiser, optimiser_tensors, training_of
 from latent_vizae.samples import Samples
 from latent_vizae.saving import atomic_file
@@ -112,7 +112,7 @@ def train(
     if state.facts is not None:
         done, rows, sums, seconds = (state.facts[key] for key in ("done", "rows", "sums", "seconds"))
         _restore(training, state.tensors)
-    test_input = as_input(test[:500], device)
+    test_input = as_input(some(test, 500), device)
     every = max(1, plan.steps // ROWS)
     per_epoch = len(images) // plan.batch_size
     epoch, order = -1, torch.empty(0)

@@ -6,8 +6,11 @@ and by its features, the numbers before its last layer (`frechet_distance`, `pre
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import max_pool2d
 
 PART = 1000
 """Rows that are compared with all others at once."""
@@ -88,15 +91,48 @@ def precision_recall(real: Tensor, drawn: Tensor, neighbours: int = 3) -> tuple[
 def pca_error(train: Tensor, test: Tensor, size: int) -> float:
     """Mean squared error of images through a principal component analysis: of all linear codes the best.
 
+    What comes back is clamped to [0, 1], as a decoder's images are.
+
     Args:
-        train: (k, C, H, W), what the components are of.
-        test: (m, C, H, W), what is coded and decoded.
+        train: (k, C, H, W) in [0, 1], what the components are of.
+        test: (m, C, H, W) in [0, 1], what is coded and decoded.
         size: number of components, at least 1; from C*H*W on, nothing is lost.
     """
     rows, others = train.flatten(1).double(), test.flatten(1).double()
     if size >= rows.shape[1]:
         return 0.0
     mean = rows.mean(0)
-    _, axes = torch.linalg.eigh(rows.T.cov())  # the largest come last
-    lost = (others - mean) @ axes[:, :-size]
-    return (lost.square().sum() / others.numel()).item()
+    axes = torch.linalg.eigh(rows.T.cov())[1][:, -size:]  # the largest come last
+    again = mean + (others - mean) @ axes @ axes.T
+    return (again.clamp(0, 1) - others).square().mean().item()
+
+
+class LeNet(nn.Module):
+    """LeNet-5 with ReLU and max pooling, a classifier of 32x32 images (LeCun et al. 1998)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convnet = nn.ModuleDict(
+            {"c1": nn.Conv2d(1, 6, 5), "c3": nn.Conv2d(6, 16, 5), "c5": nn.Conv2d(16, 120, 5)}
+        )
+        self.fc = nn.ModuleDict({"f6": nn.Linear(120, 84), "f7": nn.Linear(84, 10)})
+
+    @classmethod
+    def load(cls, path: Path) -> LeNet:
+        """With the weights of a state dict, read without running anything."""
+        model = cls()
+        model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"), strict=True)
+        return model.eval().requires_grad_(False)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Images (B, 1, 32, 32) in [0, 1] to what the last layer sees, (B, 84)."""
+        x = images
+        for name in ("c1", "c3"):
+            x = max_pool2d(self.convnet[name](x).relu(), 2)
+        features: Tensor = self.fc["f6"](self.convnet["c5"](x).relu().flatten(1)).relu()
+        return features
+
+    def chances(self, features: Tensor) -> Tensor:
+        """Features (B, 84) to the chances of ten classes, (B, 10)."""
+        logits: Tensor = self.fc["f7"](features)
+        return logits.softmax(1)

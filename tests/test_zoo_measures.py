@@ -85,11 +85,18 @@ def test_a_point_reaches_as_far_as_its_kth_neighbour():
 
 
 def test_pca_loses_the_smallest_variances():
-    images = cloud(300, 12, seed=4).reshape(-1, 1, 4, 3)
+    images = 0.5 + 0.01 * cloud(300, 12, seed=4).reshape(-1, 1, 4, 3)  # far from black and white
     rows = images.flatten(1).double()
     sizes = torch.linalg.svdvals(rows - rows.mean(0))
     for size in (1, 5, 11):
         expected = sizes[size:].square().sum().item() / rows.numel()
         assert pca_error(images, images, size) == pytest.approx(expected, rel=1e-6)
     assert pca_error(images, images, 12) == 0
-    assert pca_error(images, images + 1, 5) > pca_error(images, images, 5)
+    assert pca_error(images, images + 0.1, 5) > pca_error(images, images, 5)
+
+
+def test_what_pca_gives_is_an_image():
+    train = torch.tensor([[-1.0, 0.0], [1.0, 0.0]]).reshape(2, 1, 1, 2) + 0.5
+    test = torch.tensor([1.0, 0.5]).reshape(1, 1, 1, 2)
+    assert pca_error(train, test, 1) == pytest.approx(0)
+    assert pca_error(train, test + torch.tensor([0.5, 0.0]), 1) == pytest.approx(0.5**2 / 2)  # comes back as 1.5

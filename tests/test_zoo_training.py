@@ -25,7 +25,7 @@ from latent_vizae.adapters.zoo import (
 )
 from latent_vizae.demos import zoo_data, zoo_loop
 from latent_vizae.demos.train_zoo import RECIPES, main
-from latent_vizae.demos.zoo_data import as_input, framed, load_images, read_from_hub, read_idx
+from latent_vizae.demos.zoo_data import as_input, checksum, framed, load_images, read_from_hub, read_idx, some
 from latent_vizae.demos.zoo_loop import Stop, save_sheet, stream, train
 from latent_vizae.demos.zoo_training import Adversarial, Plan, build, one_cycle, r1_penalty, training_of
 
@@ -324,6 +324,9 @@ def test_what_is_not_beside_the_checkout_comes_from_the_hub(tmp_path, monkeypatc
     asked = []
     monkeypatch.setattr(zoo_data, "SHARED", tmp_path)
     monkeypatch.setattr(zoo_data, "read_from_hub", lambda repo: asked.append(repo) or (blobs(3), blobs(2)))
+    monkeypatch.setattr(zoo_data, "checksum", lambda images: {3: "train", 2: "test"}[len(images)])
+    for name in ("mnist", "fashion-mnist"):
+        monkeypatch.setitem(zoo_data.CHECKSUMS, name, ("train", "test"))
     train_images, test_images = load_images("fashion-mnist")
     assert (len(train_images), len(test_images)) == (3, 2)
     load_images("mnist")
@@ -339,6 +342,33 @@ def test_the_shared_folder_has_both(shared, name):
     train_images, test_images = load_images(name)
     assert (train_images.shape, test_images.shape) == ((60_000, 1, 28, 28), (10_000, 1, 28, 28))
     assert train_images.dtype == torch.uint8
+    assert (checksum(train_images), checksum(test_images)) == zoo_data.CHECKSUMS[name]
+
+
+def test_a_checksum_is_of_the_images_and_not_of_their_order():
+    images = blobs(9)
+    assert checksum(images) == checksum(images[torch.randperm(9)])
+    assert checksum(images) != checksum(torch.cat([images, images[:1]]))
+    touched = images.clone()
+    touched[4, 0, 0, 0] ^= 1
+    assert checksum(images) != checksum(touched)
+
+
+def test_other_images_on_the_hub_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo_data, "SHARED", tmp_path)
+    monkeypatch.setattr(zoo_data, "read_from_hub", lambda _: (blobs(3), blobs(2)))
+    monkeypatch.setitem(zoo_data.CHECKSUMS, "mnist", (checksum(blobs(3)), checksum(blobs(2, seed=1))))
+    with pytest.raises(ValueError, match=r"test images of ylecun/mnist are not those of mnist"):
+        load_images("mnist")
+
+
+def test_some_images_are_of_every_class():
+    sorted_by_class = torch.arange(10_000)
+    drawn = some(sorted_by_class, 500)
+    assert torch.equal(drawn, some(sorted_by_class, 500))
+    assert len(drawn.unique()) == 500
+    assert torch.bincount(drawn // 1000).min() > 25
+    assert torch.equal(some(sorted_by_class[:7], 500).sort().values, sorted_by_class[:7])
 
 
 def test_a_frame_is_black_and_even():

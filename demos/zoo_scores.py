@@ -1,0 +1,169 @@
+"""Judge the generators of the zoo on real test images, and write the table of their scores and a sheet of each.
+
+    python -m demos.zoo_scores                      # the checkpoints in demos/zoo
+    python -m demos.zoo_scores --trained out/zoo    # first take what train_zoo left in out/zoo/NAME
+    python -m demos.zoo_scores linear gan           # these only; the scores of the others stay
+
+Needs MNIST, and Fashion-MNIST for two of them (see `zoo_data`), and a classifier of digits, `LENET`. A minute a
+generator on one core. ``demos/zoo/scores.json`` has every figure, ``demos/zoo/README.md`` the table of them,
+``demos/pictures/zoo`` the sheets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latent_vizae import load_decoder
+from latent_vizae.adapters.zoo import Autoencoder, LinearAutoencoder, ZooGenerator
+from latent_vizae.demos.zoo_data import SHARED, as_input, framed, load_images, some
+from latent_vizae.demos.zoo_loop import save_sheet
+from latent_vizae.demos.zoo_measures import (
+    LeNet,
+    classes_seen,
+    frechet_distance,
+    inception_score,
+    pca_error,
+    precision_recall,
+)
+from latent_vizae.demos.zoo_shelf import PICTURES, SCORES, SHELF, TABLE, ZOO, page, sizes, take
+from latent_vizae.saving import MODEL_FILE, atomic_file
+
+LENET = SHARED.parent / "models" / "mnist-lenet" / "lenet.pth"
+DRAWS = 10_000
+
+
+@functools.cache
+def images_of(data: str) -> tuple[Tensor, Tensor]:
+    """Training and test images, uint8, read once."""
+    return load_images(data)
+
+
+@functools.cache
+def linear_error(data: str, size: int) -> float:
+    """Of a PCA with so many components, see `pca_error`."""
+    train, test = (as_input(part, "cpu") for part in images_of(data))
+    return pca_error(train, test, size)
+
+
+@functools.cache
+def classifier() -> LeNet:
+    """The classifier of digits.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    if not LENET.is_file():
+        raise FileNotFoundError(f"Draws are judged by a classifier of digits, a state dict of LeNet-5: no {LENET}.")
+    return LeNet.load(LENET)
+
+
+def seen(images: Tensor) -> tuple[Tensor, Tensor]:
+    """What the classifier makes of images (k, 1, S, S) in [0, 1], S of 28 or 32: features (k, 84), chances (k, 10)."""
+    features = torch.cat([classifier().features(framed(part, 32)) for part in images.split(500)])
+    return features, classifier().chances(features)
+
+
+@functools.cache
+def real_features() -> Tensor:
+    """Of the test images of MNIST."""
+    return seen(as_input(images_of("mnist")[1], "cpu"))[0]
+
+
+def judged(images: Tensor) -> dict[str, float]:
+    """Scores of images of digits (k, 1, S, S) in [0, 1]; all but the first two against MNIST's test images."""
+    features, chances = seen(images)
+    precision, recall = precision_recall(real_features(), features)
+    return {
+        "score": inception_score(chances),
+        "classes": classes_seen(chances),
+        "frechet": frechet_distance(features, real_features()),
+        "precision": precision,
+        "recall": recall,
+    }
+
+
+def reconstruction(generator: Autoencoder, data: str) -> dict[str, float]:
+    """Errors of the test images that went through an autoencoder, beside those of a PCA with codes as long."""
+    test, squares, nats = images_of(data)[1], 0.0, 0.0
+    for part in test.split(500):
+        x = as_input(part, "cpu")
+        codes = generator.encode(x)
+        squares += (generator.decode(codes) - x).square().sum().item() / test.numel()
+        nats += generator.reconstruction(codes, x).item() * len(x) / len(test)
+    told = {} if isinstance(generator, LinearAutoencoder) else {"nats": nats}  # its loss is no likelihood
+    return {"error": squares, "pca": linear_error(data, generator.latent_shape[0])} | told
+
+
+@torch.no_grad()
+def scores_of(generator: ZooGenerator, data: str) -> dict[str, Any]:
+    """All that the table says of a generator's quality."""
+    scores: dict[str, Any] = sizes(generator)
+    if isinstance(generator, Autoencoder):
+        scores |= reconstruction(generator, data)
+    if hasattr(generator, "sample") and data == "mnist":
+        codes = generator.sample(DRAWS, 0)
+        scores |= judged(torch.cat([generator(part) for part in codes.split(500)]))
+    return scores
+
+
+def update(name: str, trained: Path | None, scores: dict[str, Any], say: Callable[[str], object]) -> None:
+    """Score one generator and draw its sheet, if its weights are here; else leave what there is."""
+    if name == "table1":
+        generator, data = load_decoder("mnist").autoencoder, "mnist"
+    else:
+        data = ZOO[name].data
+        if trained is not None and (trained / name / "generator").is_dir():
+            scores[name] = take(name, trained / name)
+        here = [SHELF / name] if (SHELF / name / MODEL_FILE).is_file() else []
+        here += [trained / name / "generator"] if trained is not None else []
+        if not here or not here[0].is_dir():
+            say(f"{name}: no weights here; its scores stay as they are")
+            return
+        generator = load_decoder(f"hub:{here[0]}")
+    known = scores.get(name, {})
+    kept = {key: known[key] for key in ("steps", "seconds") if key in known}
+    found = scores_of(generator, data)
+    scores[name] = kept | {key: round(x, 6) if isinstance(x, float) else x for key, x in found.items()}
+    say(json.dumps({name: scores[name]}))
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    test = as_input(framed(some(images_of(data)[1], 500), generator.image_shape[-1]), "cpu")
+    save_sheet(generator, test, PICTURES / f"{name}.png")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parse the command line, take, score, draw, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = [*ZOO, "table1"]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; by default all")
+    parser.add_argument("--trained", type=Path, help="folder with what train_zoo left, in NAME each")
+    given = parser.parse_args(arguments)
+    if unknown := set(given.names) - set(names):
+        parser.error(f"there is no {', '.join(sorted(unknown))} in the zoo")
+    scores = json.loads(SCORES.read_text(encoding="utf-8")) if SCORES.is_file() else {}
+    try:
+        if not given.names or "real" not in scores:
+            real = judged(as_input(some(images_of("mnist")[0], DRAWS), "cpu"))
+            scores["real"] = {key: round(value, 6) for key, value in real.items()}
+        for name in given.names or names:
+            update(name, given.trained, scores, print)
+    except (ValueError, FileNotFoundError, ImportError) as error:
+        raise SystemExit(str(error)) from error
+    finally:
+        ordered = {name: scores[name] for name in ("real", *names) if name in scores}
+        with atomic_file(SCORES) as partial:
+            rows = ",\n".join(f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in ordered.items())
+            partial.write_text(f"{{\n{rows}\n}}\n", encoding="utf-8")
+        with atomic_file(TABLE) as partial:
+            partial.write_text(page(ordered), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

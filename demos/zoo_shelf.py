@@ -1,0 +1,188 @@
+"""The trained zoo: what there is, how it was made, what of it ships in ``demos/zoo``, and the page about it.
+
+Weights ship in half precision (images change by at most 0.003 of their range, errors by less than the table shows),
+at most 12 MB in all, in the repository and not in the wheel. What does not fit is made again by its command.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from latent_vizae import load_decoder
+from latent_vizae.adapters.zoo import ZooGenerator
+from latent_vizae.demos.train_zoo import RECIPES
+from latent_vizae.saving import MODEL_FILE
+
+SHELF = Path(__file__).resolve().parent / "zoo"
+SCORES, TABLE = SHELF / "scores.json", SHELF / "README.md"
+PICTURES = SHELF.parent / "pictures" / "zoo"
+MOST_BYTES = 12_000_000
+
+
+@dataclass(frozen=True)
+class Made:
+    """How a generator was made: a recipe of `train_zoo`, its data, arguments; and whether its weights ship."""
+
+    recipe: str
+    data: str = "mnist"
+    config: dict[str, Any] = field(default_factory=dict)
+    ships: bool = True
+
+    def command(self, name: str) -> str:
+        """What makes it again."""
+        config = f" --config '{json.dumps(self.config)}'" if self.config else ""
+        return f"python -m demos.train_zoo {self.recipe} --data {self.data}{config} --out out/zoo/{name}"
+
+
+ZOO = {
+    "linear": Made("linear"),
+    "stacked": Made("stacked", ships=False),
+    "stacked-tied": Made("stacked-tied"),
+    "stacked-pretrained": Made("stacked-pretrained", ships=False),
+    "conv-fashion": Made("convolutional", "fashion-mnist"),
+    "recurrent": Made("recurrent"),
+    "denoising": Made("denoising"),
+    "denoising-dropout": Made("denoising-dropout", ships=False),
+    "sparse": Made("sparse"),
+    "sparse-l1": Made("sparse-l1", ships=False),
+    "variational": Made("variational"),
+    "beta": Made("beta", ships=False),
+    "vae2-fashion": Made("variational", "fashion-mnist", {"latent_size": 2}),
+    "gan": Made("gan"),
+    "dcgan": Made("dcgan"),
+    "progressive": Made("progressive"),
+    "stylegan": Made("stylegan"),
+}
+"""Of twins the smaller one ships, or the one that its lesson needs."""
+
+
+PAGE = """# The zoo
+
+One generator of every family, trained on real images on one core of a CPU, each by one command. They open with
+`load_decoder("hub:demos/zoo/NAME")`, `table1`, the paper's f, with `load_decoder("mnist")`; `fit` and `LatentMap` take
+all of them as they are. Weights are in half precision, {size:.1f} MB in all. Names lead to sheets of images.
+
+Written by `python -m demos.zoo_scores`, from `scores.json`.
+
+## Autoencoders: what comes back
+
+| name | data | code | parameters, decoder + encoder | minutes | mean squared error | PCA's | nats |
+|---|---|---|---|---|---|---|---|
+{copies}
+
+- *Parameters*: weights that both use (tied ones) count as the encoder's.
+- *Minutes*: of training on one core, by the clock, with other work on the same machine.
+- *Mean squared error*: per pixel in [0, 1], over the 10,000 test images.
+- *PCA's*: the same through a principal component analysis of the 60,000 training images with codes as long, the best
+  linear one; a code as long as the image loses nothing.
+- *Nats*: binary cross-entropy of the test images, summed over pixels, mean over images.
+
+## Draws from the prior: what codes give that no image was encoded to
+
+| name | data | code | parameters, decoder + encoder | minutes | score | classes | distance | precision | recall |
+|---|---|---|---|---|---|---|---|---|---|
+{draws}
+
+Of 10,000 draws, seen by a pretrained LeNet-5 that tells digits. The first row is 10,000 real images: the best that a
+generator can hope for. `demos/zoo_measures.py` has formulas and sources.
+
+- *Score*: the inception score with this classifier: 1, all alike, to 10, each a digit beyond doubt, all as frequent.
+- *Classes*: how many digits there seem to be; 10 if all are equally frequent.
+- *Distance*: Frechet's, of the 84 numbers before the last layer, from those of the 10,000 test images; 0 best.
+- *Precision*: share of the draws that lie where real digits lie. *Recall*: share of real digits that lie where draws
+  lie.
+
+## Made by
+
+```
+{commands}
+```
+
+All in half precision are more than 12 MB. These are left to their commands, each the twin of one that ships:
+{left}.
+"""
+
+
+def sizes(generator: ZooGenerator) -> dict[str, Any]:
+    """Numbers of a code, and parameters of the decoder and, where there is one, of the encoder.
+
+    Weights that both use (`StackedAutoencoder`, tied) count as the encoder's.
+    """
+    encoder = sum(weight.numel() for weight in getattr(generator, "encoder", torch.nn.Identity()).parameters())
+    decoder = sum(weight.numel() for weight in generator.parameters()) - encoder
+    return {"code": generator.latent_shape[0], "decoder": decoder, "encoder": encoder}
+
+
+def take(name: str, trained: Path) -> dict[str, Any]:
+    """Put what a training left on the shelf, if it ships, and say how long it took.
+
+    Args:
+        name: of `ZOO`.
+        trained: the ``--out`` of its command, trained to the end.
+
+    Returns:
+        "steps" and "seconds" of the training.
+
+    Raises:
+        FileNotFoundError: it is not all there.
+        ValueError: it is another training than the recipe's.
+    """
+    made = ZOO[name]
+    recipe = RECIPES[made.recipe]
+    generator = load_decoder(f"hub:{trained / 'generator'}")
+    with torch.device("meta"):
+        wanted = recipe.architecture(**recipe.config | made.config)
+    last = json.loads((trained / "losses.json").read_text(encoding="utf-8"))[-1]
+    found = (type(generator).__name__, generator.config, last["step"])
+    asked = (type(wanted).__name__, wanted.config, recipe.plan.steps)
+    if found != asked:
+        raise ValueError(f"{trained} is not what `{made.command(name)}` makes: {found} instead of {asked}.")
+    if made.ships:
+        generator.save_pretrained(SHELF / name, half=True)
+    return {"steps": last["step"], "seconds": last["seconds"]}
+
+
+def _cells(*values: Any) -> str:
+    return "| " + " | ".join("-" if value is None else str(value) for value in values) + " |"
+
+
+def _shown(row: dict[str, Any], key: str, form: str) -> str | None:
+    return format(row[key], form) if key in row else None
+
+
+def _facts(name: str, row: dict[str, Any]) -> list[Any]:
+    """Name, data, size of a code, parameters, minutes: the first cells of a row."""
+    both = f"{row['decoder']:,}" + (f" + {row['encoder']:,}" if row["encoder"] else "")
+    minutes = f"{row['seconds'] / 60:.1f}" if "seconds" in row else None
+    shown = f"[{name}](../pictures/zoo/{name}.png)"
+    return [shown, ZOO[name].data if name in ZOO else "mnist", row["code"], both, minutes]
+
+
+def page(scores: dict[str, dict[str, Any]]) -> str:
+    """``demos/zoo/README.md``: every figure of it comes from the scores and from the files on the shelf."""
+    copies = [
+        _cells(
+            *_facts(name, row),
+            *(_shown(row, key, form) for key, form in (("error", ".5f"), ("pca", ".5f"), ("nats", ".1f"))),
+        )
+        for name, row in scores.items()
+        if "error" in row
+    ]
+    draws = [
+        _cells(
+            *(_facts(name, row) if name in ZOO else ["training images of MNIST", *[None] * 4]),
+            *(_shown(row, key, ".2f") for key in ("score", "classes", "frechet", "precision", "recall")),
+        )
+        for name, row in scores.items()
+        if "score" in row
+    ]
+    ships = [name for name in ZOO if (SHELF / name / MODEL_FILE).is_file()]
+    size = sum((SHELF / name / MODEL_FILE).stat().st_size for name in ships) / 1e6
+    commands = "\n".join(made.command(name) for name, made in ZOO.items())
+    left = ", ".join(f"`{name}`" for name in ZOO if name not in ships)
+    return PAGE.format(copies="\n".join(copies), draws="\n".join(draws), commands=commands, size=size, left=left)
