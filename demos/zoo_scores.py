@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from latent_vizae import load_decoder
@@ -136,6 +137,8 @@ def update(name: str, trained: Path | None, scores: dict[str, Any], say: Callabl
     PICTURES.mkdir(parents=True, exist_ok=True)
     test = as_input(framed(some(images_of(data)[1], 500), generator.image_shape[-1]), "cpu")
     save_sheet(generator, test, PICTURES / f"{name}.png")
+    with Image.open(PICTURES / f"{name}.png") as sheet:
+        sheet.convert("L").save(PICTURES / f"{name}.png", optimize=True)  # grey: half the size
 
 
 def main(arguments: list[str] | None = None) -> None:
