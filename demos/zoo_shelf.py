@@ -77,7 +77,7 @@ Written by `python -m demos.zoo_scores`, from `scores.json`.
 {copies}
 
 - *Parameters*: weights that both use (tied ones) count as the encoder's.
-- *Minutes*: of training on one core, by the clock, with other work on the same machine.
+- *Minutes*: of training on one core, by the clock, while other work took up to half of it.
 - *Mean squared error*: per pixel in [0, 1], over the 10,000 test images.
 - *PCA's*: the same through a principal component analysis of the 60,000 training images with codes as long, the best
   linear one; a code as long as the image loses nothing.
@@ -89,8 +89,8 @@ Written by `python -m demos.zoo_scores`, from `scores.json`.
 |---|---|---|---|---|---|---|---|---|---|
 {draws}
 
-Of 10,000 draws, seen by a pretrained LeNet-5 that tells digits. The first row is 10,000 real images: the best that a
-generator can hope for. `demos/zoo_measures.py` has formulas and sources.
+Of 10,000 draws, seen by a pretrained LeNet-5 that tells digits. The first row is 10,000 real images. Smooth draws
+without detail can be more precise than those, and then recall is lost. Formulas and sources: `demos/zoo_measures.py`.
 
 - *Score*: the inception score with this classifier: 1, all alike, to 10, each a digit beyond doubt, all as frequent.
 - *Classes*: how many digits there seem to be; 10 if all are equally frequent.
