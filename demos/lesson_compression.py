@@ -12,6 +12,7 @@ from latent_vizae.adapters.zoo import Autoencoder, ZooGenerator
 from latent_vizae.decoder import decode_images
 from latent_vizae.demos.lesson_data import encoded, table
 from latent_vizae.demos.lesson_spaces import nearest_distance
+from latent_vizae.demos.zoo_data import framed
 from latent_vizae.metrics import image_error
 
 __all__ = ["PCA", "Compression", "Draws", "compression", "compression_table", "draws", "pca"]
@@ -70,7 +71,7 @@ class Draws:
 
     Attributes:
         weights: in the network.
-        unreal: mean distance to the nearest training image, over that of test images; 1 is as near as real ones.
+        unreal: mean `nearest_distance` to training images, over that of test images; 1 is as near as real ones.
         variety: mean distance from each other, over that of test images; 0 is one image only.
     """
 
@@ -81,7 +82,7 @@ class Draws:
     def __str__(self) -> str:
         """One line a person reads."""
         return (
-            f"{self.weights:,} weights; its draws are {self.unreal:.2f} times as far from the nearest real image as "
+            f"{self.weights:,} weights; its draws are {self.unreal:.2f} times as unlike the nearest real image as "
             f"new real images are, and {self.variety:.2f} times as far from each other"
         )
 
@@ -110,9 +111,8 @@ def compression(f_d: Autoencoder, images: Tensor, components: PCA) -> Compressio
 
 
 def compression_table(found: dict[str, Compression]) -> str:
-    """A table of Markdown, the best first."""
-    ordered = sorted(found.items(), key=lambda item: item[1].error)
-    rows = [(name, f"{c.numbers:,}", f"{c.weights:,}", f"{c.error:.4f}", f"{c.pca:.4f}") for name, c in ordered]
+    """A table of Markdown."""
+    rows = [(name, f"{c.numbers:,}", f"{c.weights:,}", f"{c.error:.4f}", f"{c.pca:.4f}") for name, c in found.items()]
     return table(("autoencoder", "numbers a code", "weights", "mean square error", "PCA of that size"), rows)
 
 
@@ -122,10 +122,12 @@ def draws(f_d: ZooGenerator, train: Tensor, test: Tensor, count: int = 500) -> D
     Args:
         f_d: a generator with a ``sample``.
         train: (N, C, H, W), of which the first 10,000 say what is real.
-        test: (M, C, H, W), of which the first ``count`` are compared with.
+        test: (M, C, H, W), of which the first ``count`` are compared with; both get a black frame where the
+            generator's images are larger.
         count: of the draws.
     """
-    real, others = train[:10_000], test[:count]
+    side = f_d.image_shape[-1]
+    real, others = framed(train[:10_000], side), framed(test[:count], side)
     images = decode_images(f_d, f_d.sample(count, 0))
     near, far = (
         [nearest_distance(some, real).mean(), torch.pdist(some.flatten(1)).mean()] for some in (images, others)

@@ -18,7 +18,7 @@ from latent_vizae.demos.lesson_compression import (
     pca,
 )
 from latent_vizae.demos.lesson_data import CLOTHES, Labelled, encoded, generator, labelled, table
-from latent_vizae.demos.lesson_mixing import difference, mixed_images, slants
+from latent_vizae.demos.lesson_mixing import Sum, difference, extremes, mixed_images, slants, sum_of, sums_table
 from latent_vizae.demos.lesson_pictures import (
     before_and_after,
     class_maps_picture,
@@ -50,6 +50,7 @@ __all__ = [
     "FewLabels",
     "Labelled",
     "Space",
+    "Sum",
     "Troubles",
     "Way",
     "accuracy",
@@ -64,6 +65,7 @@ __all__ = [
     "draws_sheet",
     "encoded",
     "energy_distance",
+    "extremes",
     "few_labels",
     "few_labels_table",
     "generator",
@@ -79,7 +81,9 @@ __all__ = [
     "space_of",
     "space_picture",
     "spread",
+    "sum_of",
     "sum_picture",
+    "sums_table",
     "table",
     "three_ways",
     "troubles",

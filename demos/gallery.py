@@ -1,0 +1,131 @@
+"""Rebuild the gallery: run the code of ``gallery.md`` and put what it prints and draws back into the page.
+
+    python -m latent_vizae.demos.gallery
+
+All blocks run in order, in one namespace, in an empty folder. What a block prints goes between the marks that follow
+it, and the pictures that it writes go to ``pictures/gallery``: there is no number in the page that no code made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from latent_vizae.saving import atomic_file
+
+PAGE = Path(__file__).parent / "gallery.md"
+PICTURES = Path(__file__).parent / "pictures" / "gallery"
+LARGE, WIDEST, COLOURS = 100_000, 1200, 64
+PART = re.compile(
+    r"^```python\n(?P<code>.*?)^```$"
+    r"|(?P<open><!-- gallery: (?P<name>[\w-]+) -->\n)(?P<shown>.*?)(?P<close><!-- to here -->)",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code, and the name of the marks that take what it prints; None where it prints nothing."""
+
+    code: str
+    name: str | None
+
+
+def blocks_of(page: str) -> list[Block]:
+    """The blocks of code of a page, in order.
+
+    Raises:
+        ValueError: marks with the name of others, or that follow no code.
+    """
+    blocks: list[Block] = []
+    for part in PART.finditer(page):
+        if part["code"] is not None:
+            blocks.append(Block(part["code"], None))
+            continue
+        name = part["name"]
+        if not blocks or blocks[-1].name is not None or name in {block.name for block in blocks}:
+            raise ValueError(f"Marks take what the block before them prints, under a name of their own; see {name!r}.")
+        blocks[-1] = Block(blocks[-1].code, name)
+    return blocks
+
+
+def run(blocks: list[Block]) -> Iterator[tuple[Block, str]]:
+    """Run blocks in the folder where one is, and give each with what it printed.
+
+    Raises:
+        ValueError: a block printed and has no marks, or has marks and printed nothing.
+    """
+    names = {"__name__": "gallery"}
+    for number, block in enumerate(blocks, start=1):
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            exec(compile(block.code, f"{PAGE.name}, code block {number}", "exec"), names)
+        if bool(said.getvalue()) != (block.name is not None):
+            where = "no marks follow it" if block.name is None else f"{block.name!r} waits for it"
+            raise ValueError(f"Code block {number} printed {said.getvalue()!r}, and {where}.")
+        yield block, said.getvalue()
+
+
+def rebuilt(page: str, printed: dict[str, str]) -> str:
+    """The page with what was printed, by the names of the marks, between them."""
+
+    def filled(part: re.Match[str]) -> str:
+        if part["name"] is None:
+            return part[0]
+        return f"{part['open']}\n{printed[part['name']].strip()}\n\n{part['close']}"
+
+    return PART.sub(filled, page)
+
+
+def shown(page: str) -> dict[str, str]:
+    """What a page shows between its marks, by name."""
+    return {part["name"]: part["shown"].strip() for part in PART.finditer(page) if part["name"] is not None}
+
+
+def light(picture: Path, target: Path) -> None:
+    """Copy a picture; a large one with fewer pixels and colours, which a page does not show anyway."""
+    if picture.suffix != ".png" or picture.stat().st_size < LARGE:
+        shutil.copy(picture, target)
+        return
+    image = Image.open(picture).convert("RGB")
+    scale = min(1.0, WIDEST / image.width)
+    small = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
+    small.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+
+
+def main() -> None:
+    """Run all blocks, and when all went well replace the pictures and the page."""
+    page = PAGE.read_text(encoding="utf-8")
+    printed = {}
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path.cwd()
+        os.chdir(folder)
+        try:
+            began = time.process_time()
+            for number, (block, said) in enumerate(run(blocks_of(page)), start=1):
+                if block.name is not None:
+                    printed[block.name] = said
+                print(f"block {number}: {time.process_time() - began:.1f} s")
+        finally:
+            os.chdir(here)
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        for old in PICTURES.iterdir():
+            old.unlink()
+        for new in sorted(Path(folder).iterdir()):
+            light(new, PICTURES / new.name)
+    with atomic_file(PAGE) as partial:
+        partial.write_text(rebuilt(page, printed), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
