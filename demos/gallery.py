@@ -19,13 +19,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
+from latent_vizae.pictures import MARK, PALETTE
 from latent_vizae.saving import atomic_file
 
 PAGE = Path(__file__).parent / "gallery.md"
 PICTURES = Path(__file__).parent / "pictures" / "gallery"
-LARGE, WIDEST, COLOURS = 100_000, 1200, 64
+LARGE, WIDEST, WHITE = 100_000, 1200, 0
 PART = re.compile(
     r"^```python\n(?P<code>.*?)^```$"
     r"|(?P<open><!-- gallery: (?P<name>[\w-]+) -->\n)(?P<shown>.*?)(?P<close><!-- to here -->)",
@@ -100,7 +102,26 @@ def light(picture: Path, target: Path) -> None:
     image = Image.open(picture).convert("RGB")
     scale = min(1.0, WIDEST / image.width)
     small = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
-    small.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+    palette = colours()
+    few = small.quantize(palette=palette, dither=Image.Dither.NONE)
+    white = np.asarray(small).min(2) == 255  # PIL's nearest colour is not always the nearest
+    exact = Image.fromarray(np.where(white, WHITE, np.asarray(few)).astype(np.uint8), "P")
+    exact.putpalette(palette.getpalette())
+    exact.save(target, optimize=True)
+
+
+def colours() -> Image.Image:
+    """A palette of what pictures here are made of: greys, and the colours of classes, down to where they are faint."""
+    faded = [
+        round(255 + (int(name[at : at + 2], 16) - 255) * share)
+        for name in (*PALETTE, MARK)
+        for share in (1.0, 0.85, 0.7, 0.55, 0.4, 0.25, 0.12)
+        for at in (1, 3, 5)
+    ]
+    greys = 256 - len(faded) // 3
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([round(255 * (1 - step / (greys - 1))) for step in range(greys) for _ in range(3)] + faded)
+    return palette
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from latent_vizae.steps import Adam
 __all__ = ["FewLabels", "accuracy", "few_labels", "few_labels_table", "nearest_labels"]
 
 NEIGHBOURS = 5
-STEPS, BATCH, RATE = 300, 50, 3e-3
+STEPS, BATCH, RATE = 200, 50, 3e-3
 
 
 def nearest_labels(rows: Tensor, known: Tensor, labels: Tensor, neighbours: int = NEIGHBOURS) -> Tensor:

@@ -192,11 +192,11 @@ def troubles_table(found: dict[str, Troubles]) -> str:
         "largest class area / smallest": ("area_ratio", "{:.1f}"),
         "spread of the class areas": ("area_spread", "{:.2f}"),
         "distance of N(0, I) from the codes": ("prior_distance", "{:.3f}"),
-        "images of N(0, I), times as far from real": ("prior_error", "{:.2f}"),
+        "images of N(0, I), times as unlike real": ("prior_error", "{:.2f}"),
         "distance of the fitted normal distribution": ("normal_distance", "{:.3f}"),
-        "its images, times as far from real": ("normal_error", "{:.2f}"),
+        "its images, times as unlike real": ("normal_error", "{:.2f}"),
         "share of the box without support": ("hole_share", "{:.0%}"),
-        "images there, times as far from real": ("hole_error", "{:.2f}"),
+        "images there, times as unlike real": ("hole_error", "{:.2f}"),
     }
     rows = [[name, *(form.format(getattr(one, key)) for one in found.values())] for name, (key, form) in lines.items()]
     return table(["", *found], rows)

@@ -68,7 +68,7 @@ def judge(ways: list[Tensor], real: Tensor) -> Way:
 def ways_table(found: dict[str, Way]) -> str:
     """A table of Markdown."""
     rows = [(name, f"{w.evenness:.2f}", f"{w.unreal:.3f}", f"{w.farthest:.3f}") for name, w in found.items()]
-    return table(("through", "unevenness of the pace", "distance from real images", "at its worst"), rows)
+    return table(("through", "unevenness of the pace", "unlike real images", "at its worst"), rows)
 
 
 def slerp(one: Tensor, other: Tensor, shares: Tensor) -> Tensor:

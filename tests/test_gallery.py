@@ -77,12 +77,15 @@ def test_rebuilding_replaces_page_and_pictures_and_a_mistake_leaves_them(tmp_pat
 
 
 def test_large_pictures_become_light(tmp_path):
-    Image.effect_noise((1920, 400), 40).convert("RGB").save(tmp_path / "large.png")
+    large = Image.effect_noise((1920, 400), 40).convert("RGB")
+    large.paste("white", (0, 0, 960, 400))
+    large.save(tmp_path / "large.png")
     Image.new("RGB", (1920, 400)).save(tmp_path / "small.png")
     for name in ("large", "small"):
         light(tmp_path / f"{name}.png", tmp_path / f"{name}-light.png")
     with Image.open(tmp_path / "large-light.png") as picture:
         assert picture.size == (1200, 250)
+        assert picture.convert("RGB").crop((0, 0, 590, 250)).getextrema() == ((255, 255),) * 3
     assert (tmp_path / "small-light.png").read_bytes() == (tmp_path / "small.png").read_bytes()
 
 
@@ -101,6 +104,7 @@ def test_the_prose_holds_no_measured_number(page):
     assert re.findall(r"\d+\.\d+|\d+ ?%(?! of)", PROSE.sub("", page)) == []
 
 
+@pytest.mark.usefixtures("_everything_it_needs")
 def test_every_picture_of_the_page_is_there_and_all_are_light(page):
     there = {path.name: path.stat().st_size for path in gallery.PICTURES.iterdir()}
     assert set(there) == linked(page)
