@@ -3,7 +3,7 @@
     python -m latent_vizae.demos.gallery
 
 All blocks run in order, in one namespace, in an empty folder. What a block prints goes between the marks that follow
-it, and the pictures that it writes go to ``pictures/gallery``: there is no number in the page that no code made.
+it, and the pictures that the page shows go to ``pictures/gallery``: there is no number in the page that no code made.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ PART = re.compile(
     r"|(?P<open><!-- gallery: (?P<name>[\w-]+) -->\n)(?P<shown>.*?)(?P<close><!-- to here -->)",
     re.MULTILINE | re.DOTALL,
 )
+LINK = re.compile(r"\(pictures/gallery/([\w.-]+)\)")
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,11 @@ def shown(page: str) -> dict[str, str]:
     return {part["name"]: part["shown"].strip() for part in PART.finditer(page) if part["name"] is not None}
 
 
+def linked(page: str) -> list[str]:
+    """Names of the pictures that a page shows."""
+    return sorted(set(LINK.findall(page)))
+
+
 def light(picture: Path, target: Path) -> None:
     """Copy a picture; a large one with fewer pixels and colours, which a page does not show anyway."""
     if picture.suffix != ".png" or picture.stat().st_size < LARGE:
@@ -105,7 +111,7 @@ def light(picture: Path, target: Path) -> None:
     palette = colours()
     few = small.quantize(palette=palette, dither=Image.Dither.NONE)
     white = np.asarray(small).min(2) == 255  # PIL's nearest colour is not always the nearest
-    exact = Image.fromarray(np.where(white, WHITE, np.asarray(few)).astype(np.uint8), "P")
+    exact = Image.frombytes("P", few.size, np.where(white, WHITE, np.asarray(few)).astype(np.uint8).tobytes())
     exact.putpalette(palette.getpalette())
     exact.save(target, optimize=True)
 
@@ -139,11 +145,13 @@ def main() -> None:
                 print(f"block {number}: {time.process_time() - began:.1f} s")
         finally:
             os.chdir(here)
+        if absent := [name for name in linked(page) if not Path(folder, name).is_file()]:
+            raise ValueError(f"The page shows {', '.join(absent)}, which no block draws.")
         PICTURES.mkdir(parents=True, exist_ok=True)
         for old in PICTURES.iterdir():
             old.unlink()
-        for new in sorted(Path(folder).iterdir()):
-            light(new, PICTURES / new.name)
+        for name in linked(page):
+            light(Path(folder, name), PICTURES / name)
     with atomic_file(PAGE) as partial:
         partial.write_text(rebuilt(page, printed), encoding="utf-8")
 

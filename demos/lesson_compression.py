@@ -60,8 +60,8 @@ class Compression:
     def __str__(self) -> str:
         """One line a person reads."""
         return (
-            f"{self.numbers} numbers a code, {self.weights:,} weights; mean square error {self.error:.4f}, "
-            f"PCA with as many numbers {self.pca:.4f}"
+            f"{self.numbers:,} numbers a code, {self.weights:,} weights; mean square error {self.error:.5f}, "
+            f"PCA with as many numbers {self.pca:.5f}"
         )
 
 
@@ -112,7 +112,7 @@ def compression(f_d: Autoencoder, images: Tensor, components: PCA) -> Compressio
 
 def compression_table(found: dict[str, Compression]) -> str:
     """A table of Markdown."""
-    rows = [(name, f"{c.numbers:,}", f"{c.weights:,}", f"{c.error:.4f}", f"{c.pca:.4f}") for name, c in found.items()]
+    rows = [(name, f"{c.numbers:,}", f"{c.weights:,}", f"{c.error:.5f}", f"{c.pca:.5f}") for name, c in found.items()]
     return table(("autoencoder", "numbers a code", "weights", "mean square error", "PCA of that size"), rows)
 
 

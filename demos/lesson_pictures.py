@@ -192,7 +192,8 @@ def sum_picture(m: LatentMap, groups: dict[str, Tensor], path: str | Path) -> Pa
         })  # fmt: skip
     for letter, point in zip(("a", "b", "c", "a - b + c"), at.tolist(), strict=True):
         left.plot(*point, "o", color="white", markeredgecolor=INK, markeredgewidth=1.6, markersize=9)
-        left.annotate(letter, point, (9, 7), textcoords="offset points", fontsize=13, fontweight="bold", color=INK,
+        up = 7 if letter.startswith("a") else -16
+        left.annotate(letter, point, (9, up), textcoords="offset points", fontsize=13, fontweight="bold", color=INK,
                       bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1})  # fmt: skip
     caption(left, "on the map, over codes coloured by class")
     if labels is not None:

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from latent_vizae.demos import gallery, zoo_data
-from latent_vizae.demos.gallery import Block, blocks_of, light, rebuilt, run, shown
+from latent_vizae.demos.gallery import Block, blocks_of, light, linked, rebuilt, run, shown
 from latent_vizae.demos.lesson_data import ZOO
 
 TOY = """# Title
@@ -56,22 +56,24 @@ def test_what_is_printed_has_a_place_and_a_place_gets_something(block):
         list(run([block]))
 
 
-def test_rebuilding_replaces_page_and_pictures_and_a_mistake_leaves_them(tmp_path, monkeypatch, capsys):
+def test_rebuilding_replaces_page_and_pictures_and_a_mistake_leaves_them(tmp_path, monkeypatch):
     page, pictures = tmp_path / "gallery.md", tmp_path / "pictures"
     monkeypatch.setattr(gallery, "PAGE", page)
     monkeypatch.setattr(gallery, "PICTURES", pictures)
     monkeypatch.chdir(tmp_path)
-    page.write_text(TOY.replace("x = 2", "x = 2\nopen('a.gif', 'w').close()"))
-    gallery.main()
-    assert shown(page.read_text()) == {"sum": "3"}
-    assert [path.name for path in pictures.iterdir()] == ["a.gif"]
-    page.write_text(TOY.replace("x = 2", "x = 2\nopen('b.gif', 'w').close()"))
-    gallery.main()
-    assert [path.name for path in pictures.iterdir()] == ["b.gif"]
-    page.write_text(broken := TOY.replace("x + 1", "x + 'a'"))
+    drawing = TOY.replace("x = 2", "x = 2\nfor n in 'ab': open(f'{n}.gif', 'w').close()")
+    for name in ("a", "b"):  # only what is shown is kept
+        page.write_text(drawing + f"![](pictures/gallery/{name}.gif)")
+        gallery.main()
+        assert shown(page.read_text()) == {"sum": "3"}
+        assert [path.name for path in pictures.iterdir()] == [f"{name}.gif"]
+    page.write_text(broken := drawing.replace("x + 1", "x + 'a'"))
     with pytest.raises(TypeError):
         gallery.main()
     assert page.read_text() == broken
+    page.write_text(drawing + "![](pictures/gallery/c.gif)")
+    with pytest.raises(ValueError, match=r"shows c\.gif, which no block draws"):
+        gallery.main()
     assert [path.name for path in pictures.iterdir()] == ["b.gif"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gallery.md", "pictures"]
 
@@ -96,10 +98,6 @@ def page():
     return gallery.PAGE.read_text(encoding="utf-8")
 
 
-def linked(page):
-    return set(re.findall(r"\(pictures/gallery/([\w.-]+)\)", page))
-
-
 def test_the_prose_holds_no_measured_number(page):
     assert re.findall(r"\d+\.\d+|\d+ ?%(?! of)", PROSE.sub("", page)) == []
 
@@ -107,7 +105,7 @@ def test_the_prose_holds_no_measured_number(page):
 @pytest.mark.usefixtures("_everything_it_needs")
 def test_every_picture_of_the_page_is_there_and_all_are_light(page):
     there = {path.name: path.stat().st_size for path in gallery.PICTURES.iterdir()}
-    assert set(there) == linked(page)
+    assert sorted(there) == linked(page)
     assert sum(there.values()) < MOST
 
 
@@ -155,6 +153,6 @@ def test_all_code_runs_and_the_page_shows_what_it_prints_and_draws(page, tmp_pat
     monkeypatch.chdir(tmp_path)
     printed = {block.name: said for block, said in run(blocks_of(page)) if block.name}
     drawn = {path.name for path in tmp_path.iterdir()}
-    assert linked(page) <= drawn
+    assert set(linked(page)) <= drawn
     there = shown(page)
     assert [name for name, said in printed.items() if not alike(there[name], said.strip())] == []
