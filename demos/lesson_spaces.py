@@ -111,7 +111,7 @@ def nearest_distance(images: Tensor, real: Tensor) -> Tensor:
 
     What no real image resembles is far from all. A classifier's confidence would not say so: it was never shown what
     is no class. Nor would a Euclidean distance: a faint image, a half of this and a half of that, is near to
-    everything, as black is.
+    everything, as black is. It is kind to blur: compare what is blurred with what is blurred as much.
 
     Args:
         images: (B, C, H, W) in [0, 1].

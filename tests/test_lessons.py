@@ -12,7 +12,7 @@ from zoo_sizes import built, pictures
 
 from latent_vizae import LatentMap, fit
 from latent_vizae.adapters.zoo import LinearAutoencoder, StackedAutoencoder
-from latent_vizae.demos import lesson_data, lessons
+from latent_vizae.demos import lesson_data, lessons, zoo_data
 from latent_vizae.demos.lesson_data import class_names
 from latent_vizae.metrics import path_evenness
 
@@ -72,6 +72,22 @@ def test_images_and_labels_stay_together(shared):
     fives = train.first(1000).of(5)
     assert set(fives.labels.tolist()) == {5}
     assert torch.equal(fives.images[0], train.images[0])
+
+
+def test_labels_come_from_where_the_images_do(tmp_path, monkeypatch):
+    asked = []
+    rows = [{"label": [7, 0, 9]}, {"label": [1]}]
+    monkeypatch.setattr(zoo_data, "SHARED", tmp_path)
+    monkeypatch.setattr(zoo_data, "_splits_on_the_hub", lambda repo: asked.append(repo) or rows)
+    train, test = zoo_data.load_labels("fashion-mnist")
+    assert (train.tolist(), test.tolist()) == ([7, 0, 9], [1])
+    assert train.dtype == torch.uint8
+    assert asked == ["zalando-datasets/fashion_mnist"]
+    for split, labels in (("train", [3, 4]), ("t10k", [5])):
+        for kind, array in (("images-idx3", np.zeros((len(labels), 2, 2))), ("labels-idx1", np.array(labels))):
+            header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+            (tmp_path / f"{split}-{kind}-ubyte").write_bytes(header + array.astype(np.uint8).tobytes())
+    assert [part.tolist() for part in zoo_data.load_labels(str(tmp_path))] == [[3, 4], [5]]
 
 
 def test_names_of_classes():
