@@ -1,5 +1,5 @@
 # One word per job, run in an environment with the extra `dev` (README.md, "tests").
-.PHONY: style check test bench bench-quick bench-page bench-sizes fuzz demo
+.PHONY: style check test bench bench-quick bench-page bench-sizes fuzz gallery demo
 
 style:
 	ruff format .
@@ -36,6 +36,10 @@ bench-sizes:
 fuzz:
 	python tests/fuzz.py --kind v --count 10000
 	python tests/fuzz.py --kind zoo --count 10000
+
+# The pictures and numbers of demos/gallery.md, minutes; needs MNIST and Fashion-MNIST.
+gallery:
+	python -m latent_vizae.demos.gallery
 
 demo:
 	latent-vizae demo

@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,8 +57,8 @@ def read_mnist(folder: Path, split: str) -> tuple[Tensor, Tensor]:
     return read("images-idx3").unsqueeze(1), read("labels-idx1")
 
 
-def read_from_hub(repo: str) -> tuple[Tensor, Tensor]:
-    """Training and test images (N, 1, 28, 28), uint8, of a dataset with a column ``image``."""
+def _splits_on_the_hub(repo: str) -> list[Any]:
+    """The training and the test split of a dataset of the Hub; without bars where nobody would see them."""
     try:
         import datasets
     except ImportError as error:
@@ -68,10 +69,15 @@ def read_from_hub(repo: str) -> tuple[Tensor, Tensor]:
     if silent:
         datasets.disable_progress_bars()
     try:
-        splits = [datasets.load_dataset(repo, split=split)["image"] for split in ("train", "test")]
+        return [datasets.load_dataset(repo, split=split) for split in ("train", "test")]
     finally:
         if silent:
             datasets.enable_progress_bars()
+
+
+def read_from_hub(repo: str) -> tuple[Tensor, Tensor]:
+    """Training and test images (N, 1, 28, 28), uint8, of a dataset with a column ``image``."""
+    splits = [split["image"] for split in _splits_on_the_hub(repo)]
     train, test = (torch.from_numpy(np.stack([np.asarray(image) for image in split]))[:, None] for split in splits)
     return train, test
 
@@ -80,6 +86,22 @@ def checksum(images: Tensor) -> str:
     """SHA-256 of images (N, 1, H, W), uint8, in whatever order: of their own SHA-256s, sorted."""
     each = sorted(hashlib.sha256(image.numpy().tobytes()).digest() for image in images)
     return hashlib.sha256(b"".join(each)).hexdigest()
+
+
+def read_labels_from_hub(repo: str) -> tuple[Tensor, Tensor]:
+    """Training and test labels (N,), uint8, of a dataset with a column ``label``."""
+    train, test = (torch.tensor(list(split["label"]), dtype=torch.uint8) for split in _splits_on_the_hub(repo))
+    return train, test
+
+
+def _place_of(data: str) -> Path | str:
+    """The folder of idx files that is meant, or the repository on the Hub."""
+    folder = Path(data) if Path(data).is_dir() else SHARED / data
+    if data and folder.is_dir():
+        return folder
+    if data not in ON_THE_HUB:
+        raise ValueError(f"--data is {', '.join(ON_THE_HUB)} or a folder of idx files; there is no {data!r}.")
+    return ON_THE_HUB[data]
 
 
 def load_images(data: str) -> tuple[Tensor, Tensor]:
@@ -93,19 +115,25 @@ def load_images(data: str) -> tuple[Tensor, Tensor]:
         FileNotFoundError: the folder lacks a file.
         ImportError: only the Hub has it, and ``datasets`` is not installed.
     """
-    folder = Path(data) if Path(data).is_dir() else SHARED / data
-    if data and folder.is_dir():
-        return read_mnist(folder, "train")[0], read_mnist(folder, "t10k")[0]
-    if data not in ON_THE_HUB:
-        raise ValueError(f"--data is {', '.join(ON_THE_HUB)} or a folder of idx files; there is no {data!r}.")
-    parts = read_from_hub(ON_THE_HUB[data])
+    place = _place_of(data)
+    if isinstance(place, Path):
+        return read_mnist(place, "train")[0], read_mnist(place, "t10k")[0]
+    parts = read_from_hub(place)
     for part, images, wanted in zip(("training", "test"), parts, CHECKSUMS[data], strict=True):
         if (found := checksum(images)) != wanted:
             raise ValueError(
-                f"The {part} images of {ON_THE_HUB[data]} are not those of {data}: {tuple(images.shape)}, checksum "
+                f"The {part} images of {place} are not those of {data}: {tuple(images.shape)}, checksum "
                 f"{found[:12]}, should be {wanted[:12]}. Give --data a folder with the idx files."
             )
     return parts
+
+
+def load_labels(data: str) -> tuple[Tensor, Tensor]:
+    """Training and test labels (N,), uint8, in the order of `load_images`; it takes and raises the same."""
+    place = _place_of(data)
+    if isinstance(place, Path):
+        return read_mnist(place, "train")[1], read_mnist(place, "t10k")[1]
+    return read_labels_from_hub(place)
 
 
 def some(images: Tensor, count: int) -> Tensor:

@@ -1,0 +1,135 @@
+"""What the families make of the same images: how much autoencoders lose, how real and how varied a GAN's draws are."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from latent_vizae.adapters.zoo import Autoencoder, ZooGenerator
+from latent_vizae.decoder import decode_images
+from latent_vizae.demos.lesson_data import encoded, table
+from latent_vizae.demos.lesson_spaces import nearest_distance
+from latent_vizae.demos.zoo_data import framed
+from latent_vizae.metrics import image_error
+
+__all__ = ["PCA", "Compression", "Draws", "compression", "compression_table", "draws", "pca"]
+
+
+@dataclass(frozen=True, eq=False)
+class PCA:
+    """Principal components of images.
+
+    Attributes:
+        mean: (pixels,).
+        axes: (pixels, pixels), orthonormal columns, the one of the largest variance first.
+    """
+
+    mean: Tensor
+    axes: Tensor
+
+    def error(self, images: Tensor, size: int) -> float:
+        """Mean square over pixels of what the first ``size`` components lose of images (N, C, H, W) in [0, 1].
+
+        Reconstructions are clamped to [0, 1], as every decoder's are.
+        """
+        some = self.axes[:, :size].float()
+        rows = images.flatten(1) - self.mean.float()
+        again = (rows @ some @ some.T + self.mean.float()).clamp(0, 1)
+        return image_error(again.reshape(images.shape), images)
+
+
+@dataclass(frozen=True)
+class Compression:
+    """What an autoencoder loses.
+
+    Attributes:
+        numbers: in a code.
+        weights: in the network.
+        error: mean square over pixels, on images that it never saw.
+        pca: the same of PCA with as many numbers; 0 from as many numbers as pixels on.
+    """
+
+    numbers: int
+    weights: int
+    error: float
+    pca: float
+
+    def __str__(self) -> str:
+        """One line a person reads."""
+        return (
+            f"{self.numbers:,} numbers a code, {self.weights:,} weights; mean square error {self.error:.5f}, "
+            f"PCA with as many numbers {self.pca:.5f}"
+        )
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What draws from a prior are worth.
+
+    Attributes:
+        weights: in the network.
+        unreal: mean `nearest_distance` to training images, over that of test images; 1 is as near as real ones.
+        variety: mean distance from each other, over that of test images; 0 is one image only.
+    """
+
+    weights: int
+    unreal: float
+    variety: float
+
+    def __str__(self) -> str:
+        """One line a person reads."""
+        return (
+            f"{self.weights:,} weights; its draws are {self.unreal:.2f} times as unlike the nearest real image as "
+            f"new real images are, and {self.variety:.2f} times as far from each other"
+        )
+
+
+def pca(images: Tensor) -> PCA:
+    """Principal components of images (N, C, H, W), exactly: eigenvectors of their covariance, in double precision."""
+    flat = images.flatten(1)
+    mean = flat.mean(0, dtype=torch.float64)
+    squares = torch.zeros(len(mean), len(mean), dtype=torch.float64)
+    for batch in flat.split(10_000):
+        centred = (batch - mean).float()
+        squares += (centred.T @ centred).double()
+    return PCA(mean, torch.linalg.eigh(squares).eigenvectors.flip(1))
+
+
+def weights_of(model: ZooGenerator) -> int:
+    """Number of weights."""
+    return sum(weight.numel() for weight in model.parameters())
+
+
+def compression(f_d: Autoencoder, images: Tensor, components: PCA) -> Compression:
+    """What an autoencoder loses of images (N, C, H, W) in [0, 1], beside PCA of its training images."""
+    numbers = math.prod(f_d.latent_shape)
+    error = image_error(decode_images(f_d, encoded(f_d, images)), images)
+    return Compression(numbers, weights_of(f_d), error, components.error(images, numbers))
+
+
+def compression_table(found: dict[str, Compression]) -> str:
+    """A table of Markdown."""
+    rows = [(name, f"{c.numbers:,}", f"{c.weights:,}", f"{c.error:.5f}", f"{c.pca:.5f}") for name, c in found.items()]
+    return table(("autoencoder", "numbers a code", "weights", "mean square error", "PCA of that size"), rows)
+
+
+def draws(f_d: ZooGenerator, train: Tensor, test: Tensor, count: int = 500) -> Draws:
+    """Judge draws from a prior.
+
+    Args:
+        f_d: a generator with a ``sample``.
+        train: (N, C, H, W), of which the first 10,000 say what is real.
+        test: (M, C, H, W), of which the first ``count`` are compared with; both get a black frame where the
+            generator's images are larger.
+        count: of the draws.
+    """
+    side = f_d.image_shape[-1]
+    real, others = framed(train[:10_000], side), framed(test[:count], side)
+    images = decode_images(f_d, f_d.sample(count, 0))
+    near, far = (
+        [nearest_distance(some, real).mean(), torch.pdist(some.flatten(1)).mean()] for some in (images, others)
+    )
+    return Draws(weights_of(f_d), (near[0] / far[0]).item(), (near[1] / far[1]).item())

@@ -1,0 +1,94 @@
+"""What the lessons learn from: the zoo's trained generators, and labelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from latent_vizae import load_decoder
+from latent_vizae.adapters.zoo import Autoencoder, ZooGenerator
+from latent_vizae.demos.zoo_data import framed, load_images, load_labels
+
+__all__ = ["CLOTHES", "Labelled", "class_names", "encoded", "generator", "labelled", "table"]
+
+ZOO = Path(__file__).parent / "zoo"
+CLOTHES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "trainer", "bag", "boot")
+AT_A_TIME = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Images and their classes.
+
+    Attributes:
+        images: (N, 1, H, W) float32 in [0, 1].
+        labels: (N,) int64.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.labels)
+
+    def first(self, count: int) -> Labelled:
+        """The first so many, in the data's order."""
+        return Labelled(self.images[:count], self.labels[:count])
+
+    def of(self, label: int) -> Labelled:
+        """Those of one class."""
+        rows = self.labels == label
+        return Labelled(self.images[rows], self.labels[rows])
+
+
+def generator(name: str) -> ZooGenerator:
+    """A trained generator of the zoo, by its name: a folder of ``demos/zoo``, in eval mode and frozen.
+
+    Raises:
+        FileNotFoundError: there is none of that name.
+    """
+    folder = ZOO / name
+    if not folder.is_dir():
+        known = sorted(path.name for path in ZOO.iterdir() if path.is_dir()) if ZOO.is_dir() else []
+        raise FileNotFoundError(
+            f"{ZOO} has no generator {name!r}, but {known}. They come with the repository, not with the package; "
+            "python -m latent_vizae.demos.train_zoo trains them."
+        )
+    loaded: ZooGenerator = load_decoder(f"hub:{folder}")
+    return loaded
+
+
+def labelled(data: str, side: int = 28) -> tuple[Labelled, Labelled]:
+    """Training and test images of "mnist", "fashion-mnist" or a folder of idx files, with their classes.
+
+    Args:
+        data: see `zoo_data.load_images`, which also says what is raised.
+        side: pixels of a side, at least the data's; what is larger gets a black frame.
+    """
+    parts = zip(load_images(data), load_labels(data), strict=True)
+    train, test = (Labelled(framed(images, side).float() / 255, labels.long()) for images, labels in parts)
+    return train, test
+
+
+def class_names(labels: Tensor, names: Sequence[str] | None = None) -> list[str]:
+    """What the classes 0, 1, ... are called: numbers, where there are no ``names``."""
+    count = int(labels.max()) + 1
+    return [str(label) for label in range(count)] if names is None else list(names[:count])
+
+
+@torch.no_grad()
+def encoded(f_d: Autoencoder, images: Tensor) -> Tensor:
+    """Codes (N, *latent_shape) of images (N, C, H, W) in [0, 1], a part at a time."""
+    encode: Callable[[Tensor], Tensor] = f_d.encode
+    return torch.cat([encode(batch) for batch in images.split(AT_A_TIME)])
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Rows as a table of Markdown: words to the left, numbers (what is after the first column) to the right."""
+    lines = [list(header), ["---"] + ["---:"] * (len(header) - 1), *([str(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
