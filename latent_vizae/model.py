@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from .activations import AbTanh
 from .codes import ArrayLike, as_codes, as_device, as_points, as_whole
 from .decoder import as_source_options
 from .hub import folder_of
+from .projecting import is_perceptron, project, through
 from .report import FitReport
 from .saving import CONFIG_FILE, MODEL_FILE, read_folder, write_folder
 
@@ -35,28 +36,14 @@ def _perceptron(sizes: list[int]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-@torch.no_grad()
-def _through(network: nn.Sequential, x: Tensor) -> Tensor:
-    """``network(x)`` in two operations a layer: an abTanh's location goes into the bias before it, its scale after."""
-    linears = [layer for layer in network if isinstance(layer, nn.Linear)]
-    bends = [layer for layer in network if isinstance(layer, AbTanh)]
-    if len(linears) != len(bends) + 1 or len(network) != 2 * len(bends) + 1:
-        return cast(Tensor, network(x))  # somebody's own layers
-    weight: Tensor = linears[0].weight
-    for linear, bend, following in zip(linears, bends, linears[1:], strict=False):
-        x = torch.addmm(linear.bias - bend.location, x, weight.T).tanh_()
-        weight = following.weight * bend.log_scale.exp()
-    return torch.addmm(linears[-1].bias, x, weight.T)
-
-
 class VizAE(nn.Module):
     """A two-way map: ``encode`` takes codes to points of R^dim, ``decode`` takes points to codes.
 
     `latent_vizae.fit` makes one. Inside, a code z is flattened and written in a frame of its own,
     ``x = (z - mean) @ basis @ frame``, in which the network works: ``basis`` (n, rank) spans the directions in
     which the codes vary, and distances in x are distances of codes, or, where a decoder was given to ``fit``,
-    of images to first order. ``v_e = encoder(x)``, ``v_d = mean + decoder(point) @ unframe @ basis.T``
-    (Ko et al. 2023, eq. 4 and 5).
+    of images to first order. ``v_d = mean + decoder(point) @ unframe @ basis.T`` (Ko et al. 2023, eq. 5); v_e (eq. 4)
+    is the point near ``encoder(x)`` for which ``decoder`` comes nearest to x, found in four steps (`projecting`).
 
     Args:
         latent_shape: shape of one code; n is its product.
@@ -142,7 +129,7 @@ class VizAE(nn.Module):
         return whole
 
     def encode(self, codes: ArrayLike) -> Tensor:
-        """Codes to points, v_e (eq. 4).
+        """Codes to points, v_e (eq. 4): each to the point of the map that decodes to what is nearest to it.
 
         Args:
             codes: (k, *latent_shape), tensor or array.
@@ -187,10 +174,14 @@ class VizAE(nn.Module):
         return shaped
 
     def _encode(self, rows: Tensor) -> Tensor:
-        return _through(self.encoder, (rows - self.mean) @ self.basis @ self.frame)
+        x = (rows - self.mean) @ self.basis @ self.frame
+        if x.device.type != "mps":  # which has no float64
+            x = x.double()  # steps magnify rounding, and a code's point must not depend on the codes beside it
+        guess = through(self.encoder, x)
+        return (project(self.decoder, x, guess) if is_perceptron(self.decoder) else guess).float()
 
     def _decode(self, points: Tensor) -> Tensor:
-        rows: Tensor = (_through(self.decoder, points) @ self.unframe @ self.basis.T).add_(self.mean)
+        rows: Tensor = (through(self.decoder, points) @ self.unframe @ self.basis.T).add_(self.mean)
         return rows
 
     def forward(self, codes: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from .losses import cycle_loss, image_loss, reconstruction_loss
 from .metrics import image_error
 from .model import VizAE
 from .neighbours import nearest, neighbour_layout
+from .projecting import project
 from .steps import Adam, Half
 
 __all__ = ["Batches", "Run", "close_the_cycle", "train"]
@@ -30,7 +31,7 @@ JUDGED = 300
 BATCH, SMALL_BATCH, IMAGE_BATCH = 384, 128, 64
 """Codes a step; the small one below 900 codes, for which it is as good and saves up to half."""
 CYCLE_STEPS = 150
-MIXED, NOISE, PLACE_WEIGHT = 5, 0.25, 0.1
+MIXED, NOISE, PLACE_WEIGHT = 8, 0.3, 0.2
 """Neighbours to mix with; noise, where the frame's numbers have variance 1; weight of the neighbours' layout."""
 CHECK_EVERY, PATIENCE = 50, 8
 STAGES = ["fit", "fit images", "fit v_e"]
@@ -130,7 +131,7 @@ def train(
         v_e.backward(slope + (2 * PLACE_WEIGHT / batches.size) * (points - places))
 
     def frame_score() -> float:
-        return reconstruction_loss(x_held, v.decoder(v.encoder(x_held))).item()
+        return reconstruction_loss(x_held, _shown(v, x_held)).item()
 
     if run.begin(v, "fit"):
         _minimise(v, [v.encoder, v.decoder], frame_slope, frame_score, steps, 0.012, "fit", run, batches.generator)
@@ -155,7 +156,7 @@ def train(
     images = decode_images(decoder, codes_of(judged))
 
     def image_score() -> float:
-        return image_error(images, decode_images(decoder, codes_of(v.decoder(v.encoder(judged)))))
+        return image_error(images, decode_images(decoder, codes_of(_shown(v, judged))))
 
     if _has_slope(decoder, codes_of(judged[:1])):
         run.best = image_score()  # what has to be beaten
@@ -171,6 +172,12 @@ def train(
             run,
             batches.generator,
         )
+
+
+def _shown(v: VizAE, x: Tensor) -> Tensor:
+    """What the map shows of rows (B, rank): ``v_d(v_e(x))`` in the frame."""
+    shown: Tensor = v.decoder(project(v.decoder, x, v.encoder(x)))
+    return shown
 
 
 @torch.enable_grad()

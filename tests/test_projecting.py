@@ -1,0 +1,102 @@
+import itertools
+
+import torch
+from torch import nn
+
+from latent_vizae import VizAE, fit, load_decoder
+from latent_vizae.activations import AbTanh
+from latent_vizae.metrics import image_error
+from latent_vizae.projecting import is_perceptron, project, through, with_slopes
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def perceptron(*sizes):
+    layers = []
+    for index, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
+        if layers:
+            layers.append(AbTanh(inputs))
+        layers.append(nn.Linear(inputs, outputs))
+        layers[-1].weight.data = normal(outputs, inputs, seed=index) / inputs**0.5
+        layers[-1].bias.data = normal(outputs, seed=100 + index)
+    for index, bend in enumerate(layer for layer in layers if isinstance(layer, AbTanh)):
+        bend.log_scale.data = 0.3 * normal(bend.num_parameters, seed=200 + index)
+        bend.location.data = normal(bend.num_parameters, seed=300 + index)
+    return nn.Sequential(*layers).double().requires_grad_(False)
+
+
+def test_outputs_and_slopes_are_those_of_autograd():
+    for sizes in ((2, 7), (1, 5, 4), (3, 6, 8, 9)):
+        network, points = perceptron(*sizes), normal(11, sizes[0])
+        made, slopes = with_slopes(network, points)
+        jacobian = torch.func.vmap(torch.func.jacrev(network))(points)
+        assert torch.allclose(made, network(points), atol=1e-12)
+        assert torch.allclose(through(network, points), network(points), atol=1e-12)
+        assert torch.allclose(slopes.mT, jacobian, atol=1e-12)
+
+
+def test_what_was_decoded_stays_and_is_found_from_nearby():
+    network, points = perceptron(2, 16, 10), 0.8 * normal(200, 2).clamp(-1, 1)
+    made = network(points)
+    assert torch.allclose(project(network, made, points), points, atol=1e-9)
+    guess = points + 0.05 * normal(200, 2, seed=1)
+    found = project(network, made, guess)
+    assert (found - points).norm(dim=1).mean() < 0.05 * (guess - points).norm(dim=1).mean()
+
+
+def test_no_guess_is_made_worse_and_most_become_better():
+    network, x, guess = perceptron(2, 16, 10), 2 * normal(500, 10, seed=2), 0.5 * normal(500, 2, seed=3)
+    before, after = ((x - network(p)).norm(dim=1) for p in (guess, project(network, x, guess)))
+    assert (after <= before).all()
+    assert (after < before).double().mean() > 0.9
+
+
+def test_on_a_plane_each_of_four_steps_leaves_a_third_of_the_way():
+    plane = nn.Sequential(nn.Linear(2, 5)).double().requires_grad_(False)
+    plane[0].weight.copy_(torch.linalg.qr(normal(5, 2))[0] * torch.tensor([0.1, 30.0]))
+    nearest, guess = torch.tensor([[0.3, -0.2]]).double(), torch.tensor([[0.7, 0.4]]).double()
+    found = project(plane, plane(nearest), guess)
+    assert torch.allclose(found - nearest, (guess - nearest) / 3**4, atol=1e-12)
+
+
+def test_points_stay_on_the_map_or_as_near_to_it_as_the_guess():
+    plane = nn.Sequential(nn.Linear(2, 5)).double().requires_grad_(False)
+    far = plane(torch.tensor([[9.0, 0.0], [-9.0, 9.0]]).double())
+    found = project(plane, far, torch.tensor([[0.5, 0.5], [-1.5, 2.0]]).double())
+    assert found[0].abs().max() == 1
+    assert found[1].tolist() == [-1.5, 2.0]
+
+
+def test_a_flat_or_boundless_network_gives_the_guess_back():
+    flat = perceptron(2, 16, 10)
+    flat[0].weight.data.zero_()
+    x, guess = normal(3, 10), normal(3, 2, seed=1)
+    assert torch.equal(project(flat, x, guess), guess)
+    network = perceptron(2, 16, 10)
+    huge = torch.full_like(x, 1e200)
+    assert torch.isfinite(project(network, huge, guess)).all()
+
+
+def test_held_out_codes_come_back_closer_than_from_the_guess_alone():
+    f_d = load_decoder("mnist")
+    codes, _ = f_d.examples(count=700)
+    v = fit(codes[:400], f_d, steps=200)
+    held = codes[400:]
+    guess = through(v.encoder, (held - v.mean) @ v.basis @ v.frame)
+    images = f_d(held)
+    assert image_error(images, f_d(v(held))) < 0.97 * image_error(images, f_d(v.decode(guess)))
+
+
+def test_layers_of_somebody_elses_are_used_as_they_are():
+    v = VizAE((6,), 2, (8,))
+    assert is_perceptron(v.decoder)
+    with torch.no_grad():
+        v.basis.copy_(torch.eye(6))
+        v.frame.copy_(torch.eye(6))
+        v.unframe.copy_(torch.eye(6))
+    v.decoder[1] = nn.Softsign()
+    codes = normal(5, 6).float()
+    assert not is_perceptron(v.decoder)
+    assert torch.allclose(v.encode(codes), v.encoder(codes), atol=1e-6)
