@@ -178,7 +178,15 @@ class VizAE(nn.Module):
         if x.device.type != "mps":  # which has no float64
             x = x.double()  # steps magnify rounding, and a code's point must not depend on the codes beside it
         guess = through(self.encoder, x)
-        return (project(self.decoder, x, guess) if is_perceptron(self.decoder) else guess).float()
+        return (project(self.decoder, x, guess) if is_perceptron(self.decoder) else guess).to(self.mean)
+
+    def _guess(self, rows: Tensor) -> Tensor:
+        """What v_e's network alone makes of codes (k, n), before the nearest point is looked for: (k, dim)."""
+
+        def guess(rows: Tensor) -> Tensor:
+            return through(self.encoder, (rows - self.mean) @ self.basis @ self.frame)
+
+        return self._in_batches(guess, rows)
 
     def _decode(self, points: Tensor) -> Tensor:
         rows: Tensor = (through(self.decoder, points) @ self.unframe @ self.basis.T).add_(self.mean)
