@@ -6,7 +6,8 @@
 4. Of more, up to 50,000 drawn at random get places that keep their neighbours (neighbours.py), and both halves of v
    learn to take them there and back (training.py): blurred, stopping on held-out codes; then, if asked, through the
    decoder. Their map is turned to its principal axes, and v_e learns to undo v_d all over it.
-5. All codes are placed, the map is scaled so that they lie in [-1, 1]^d, and v is measured.
+5. The map is scaled so that the codes lie in [-1, 1]^d, each is placed at its nearest point (projecting.py), and v is
+   measured.
 """
 
 from __future__ import annotations
@@ -254,7 +255,7 @@ def _placed(v: VizAE, rows: Rows, shown: Tensor, run: Run) -> Tensor:
 
     def told(count: int) -> None:
         bar.update(count)
-        if callable(run.progress) and seen + done < 2 * total:
+        if callable(run.progress) and count < total and seen + done < 2 * total:
             run.progress(seen + done, 2 * total, "place")
 
     try:
