@@ -50,9 +50,9 @@ RECIPES = {
     "sparse-l1": Recipe(zoo.SparseAutoencoder, Plan(12_000), {"penalty": "l1", "weight": 0.5}),
     "variational": Recipe(zoo.VariationalAutoencoder, Plan(12_000)),
     "beta": Recipe(zoo.VariationalAutoencoder, Plan(12_000), {"beta": 4.0}),
-    "table1": Recipe(zoo.Table1Autoencoder, Plan(6_000, rate=2e-3)),
+    "table1": Recipe(zoo.Table1Autoencoder, Plan(4_000, rate=2e-3)),
     "gan": Recipe(zoo.PlainGAN, Plan(20_000, **GAME)),
-    "dcgan": Recipe(zoo.DCGAN, Plan(8_000, **GAME)),
+    "dcgan": Recipe(zoo.DCGAN, Plan(5_000, **GAME)),
     "progressive": Recipe(zoo.ProgressiveGAN, Plan(5_500, **GROWING)),
     "stylegan": Recipe(zoo.StyleGAN, Plan(3_000, **GROWING)),
 }
