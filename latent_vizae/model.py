@@ -21,7 +21,7 @@ from .saving import CONFIG_FILE, MODEL_FILE, read_folder, write_folder
 
 __all__ = ["VizAE"]
 
-ROWS_PER_BATCH = 8192  # what the layers make of so many stays in a processor's cache
+ROWS_PER_BATCH = 2048  # what the layers make of so many stays in a processor's cache
 VALUES_PER_BATCH = 2**23
 MOST_LAYERS = 64
 
