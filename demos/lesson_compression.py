@@ -13,32 +13,10 @@ from latent_vizae.decoder import decode_images
 from latent_vizae.demos.lesson_data import encoded, table
 from latent_vizae.demos.lesson_spaces import nearest_distance
 from latent_vizae.demos.zoo_data import framed
+from latent_vizae.demos.zoo_measures import PCA, pca
 from latent_vizae.metrics import image_error
 
 __all__ = ["PCA", "Compression", "Draws", "compression", "compression_table", "draws", "pca"]
-
-
-@dataclass(frozen=True, eq=False)
-class PCA:
-    """Principal components of images.
-
-    Attributes:
-        mean: (pixels,).
-        axes: (pixels, pixels), orthonormal columns, the one of the largest variance first.
-    """
-
-    mean: Tensor
-    axes: Tensor
-
-    def error(self, images: Tensor, size: int) -> float:
-        """Mean square over pixels of what the first ``size`` components lose of images (N, C, H, W) in [0, 1].
-
-        Reconstructions are clamped to [0, 1], as every decoder's are.
-        """
-        some = self.axes[:, :size].float()
-        rows = images.flatten(1) - self.mean.float()
-        again = (rows @ some @ some.T + self.mean.float()).clamp(0, 1)
-        return image_error(again.reshape(images.shape), images)
 
 
 @dataclass(frozen=True)
@@ -85,17 +63,6 @@ class Draws:
             f"{self.weights:,} weights; its draws are {self.unreal:.2f} times as unlike the nearest real image as "
             f"new real images are, and {self.variety:.2f} times as far from each other"
         )
-
-
-def pca(images: Tensor) -> PCA:
-    """Principal components of images (N, C, H, W), exactly: eigenvectors of their covariance, in double precision."""
-    flat = images.flatten(1)
-    mean = flat.mean(0, dtype=torch.float64)
-    squares = torch.zeros(len(mean), len(mean), dtype=torch.float64)
-    for batch in flat.split(10_000):
-        centred = (batch - mean).float()
-        squares += (centred.T @ centred).double()
-    return PCA(mean, torch.linalg.eigh(squares).eigenvectors.flip(1))
 
 
 def weights_of(model: ZooGenerator) -> int:

@@ -6,11 +6,14 @@ and by its features, the numbers before its last layer (`frechet_distance`, `pre
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
+
+from latent_vizae.metrics import image_error
 
 PART = 1000
 """Rows that are compared with all others at once."""
@@ -88,23 +91,38 @@ def precision_recall(real: Tensor, drawn: Tensor, neighbours: int = 3) -> tuple[
     return covered(drawn, real), covered(real, drawn)
 
 
-def pca_error(train: Tensor, test: Tensor, size: int) -> float:
-    """Mean squared error of images through a principal component analysis: of all linear codes the best.
+@dataclass(frozen=True, eq=False)
+class PCA:
+    """Principal components of images.
 
-    What comes back is clamped to [0, 1], as a decoder's images are.
-
-    Args:
-        train: (k, C, H, W) in [0, 1], what the components are of.
-        test: (m, C, H, W) in [0, 1], what is coded and decoded.
-        size: number of components, at least 1; from C*H*W on, nothing is lost.
+    Attributes:
+        mean: (pixels,).
+        axes: (pixels, pixels), orthonormal columns, the one of the largest variance first.
     """
-    rows, others = train.flatten(1).double(), test.flatten(1).double()
-    if size >= rows.shape[1]:
-        return 0.0
-    mean = rows.mean(0)
-    axes = torch.linalg.eigh(rows.T.cov())[1][:, -size:]  # the largest come last
-    again = mean + (others - mean) @ axes @ axes.T
-    return (again.clamp(0, 1) - others).square().mean().item()
+
+    mean: Tensor
+    axes: Tensor
+
+    def error(self, images: Tensor, size: int) -> float:
+        """Mean square over pixels of what the first ``size`` components lose of images (N, C, H, W) in [0, 1].
+
+        Reconstructions are clamped to [0, 1], as every decoder's are.
+        """
+        some = self.axes[:, :size].float()
+        rows = images.flatten(1) - self.mean.float()
+        again = (rows @ some @ some.T + self.mean.float()).clamp(0, 1)
+        return image_error(again.reshape(images.shape), images)
+
+
+def pca(images: Tensor) -> PCA:
+    """Principal components of images (N, C, H, W), exactly: eigenvectors of their covariance, in double precision."""
+    flat = images.flatten(1)
+    mean = flat.mean(0, dtype=torch.float64)
+    squares = torch.zeros(len(mean), len(mean), dtype=torch.float64)
+    for batch in flat.split(10_000):
+        centred = (batch - mean).float()
+        squares += (centred.T @ centred).double()
+    return PCA(mean, torch.linalg.eigh(squares).eigenvectors.flip(1))
 
 
 class LeNet(nn.Module):

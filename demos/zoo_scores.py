@@ -27,11 +27,12 @@ from latent_vizae.adapters.zoo import Autoencoder, LinearAutoencoder, ZooGenerat
 from latent_vizae.demos.zoo_data import SHARED, as_input, framed, load_images, some
 from latent_vizae.demos.zoo_loop import save_sheet
 from latent_vizae.demos.zoo_measures import (
+    PCA,
     LeNet,
     classes_seen,
     frechet_distance,
     inception_score,
-    pca_error,
+    pca,
     precision_recall,
 )
 from latent_vizae.demos.zoo_shelf import PICTURES, SCORES, SHELF, TABLE, ZOO, page, sizes, take
@@ -48,10 +49,9 @@ def images_of(data: str) -> tuple[Tensor, Tensor]:
 
 
 @functools.cache
-def linear_error(data: str, size: int) -> float:
-    """Of a PCA with so many components, see `pca_error`."""
-    train, test = (as_input(part, "cpu") for part in images_of(data))
-    return pca_error(train, test, size)
+def components(data: str) -> PCA:
+    """Principal components of the training images."""
+    return pca(as_input(images_of(data)[0], "cpu"))
 
 
 @functools.cache
@@ -100,7 +100,8 @@ def reconstruction(generator: Autoencoder, data: str) -> dict[str, float]:
         squares += (generator.decode(codes) - x).square().sum().item() / test.numel()
         nats += generator.reconstruction(codes, x).item() * len(x) / len(test)
     told = {} if isinstance(generator, LinearAutoencoder) else {"nats": nats}  # its loss is no likelihood
-    return {"error": squares, "pca": linear_error(data, generator.latent_shape[0])} | told
+    lost = components(data).error(as_input(test, "cpu"), generator.latent_shape[0])
+    return {"error": squares, "pca": lost} | told
 
 
 @torch.no_grad()

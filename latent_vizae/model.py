@@ -129,7 +129,7 @@ class VizAE(nn.Module):
         return whole
 
     def encode(self, codes: ArrayLike) -> Tensor:
-        """Codes to points, v_e (eq. 4): each to the point of the map that decodes to what is nearest to it.
+        """Codes to points, v_e (eq. 4): each to where, near a network's guess, the map decodes to what is nearest.
 
         Args:
             codes: (k, *latent_shape), tensor or array.
