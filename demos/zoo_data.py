@@ -70,6 +70,10 @@ def _splits_on_the_hub(repo: str) -> list[Any]:
         datasets.disable_progress_bars()
     try:
         return [datasets.load_dataset(repo, split=split) for split in ("train", "test")]
+    except OSError as error:
+        raise FileNotFoundError(
+            f"{repo} could not be read from the Hub: {error} Or give --data a folder of idx files."
+        ) from error
     finally:
         if silent:
             datasets.enable_progress_bars()
@@ -112,7 +116,7 @@ def load_images(data: str) -> tuple[Tensor, Tensor]:
 
     Raises:
         ValueError: it is none of these, a file of it is not what it says, or the Hub has other images than it had.
-        FileNotFoundError: the folder lacks a file.
+        FileNotFoundError: the folder lacks a file, or the Hub is not there.
         ImportError: only the Hub has it, and ``datasets`` is not installed.
     """
     place = _place_of(data)

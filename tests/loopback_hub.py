@@ -10,7 +10,7 @@ that the client turns into exceptions. Files stay in memory; only Xet writes to 
         assert ("GET", f"/alice/map/resolve/{sha}/config.json") in hub.sent()
 
 Simpler than the real one: an LFS file is served where the Hub redirects to its CDN; no .gitignore, tags or merges; no
-folders or pages in listings; no upload in parts; no repository without an owner.
+pages in listings; no upload in parts; no repository without an owner.
 """
 
 import base64
@@ -94,6 +94,17 @@ class Commit:
     title: str
     author: str
     files: dict[str, File]
+
+    def listing(self, folder: str, whole: bool) -> list[dict[str, Any]]:
+        """The files below a folder ("" or "some/"); unless the whole of it is asked for, files and folders in it."""
+        entries: dict[str, dict[str, Any]] = {}
+        for path, file in sorted(self.files.items()):
+            if path.startswith(folder):
+                name, *deeper = path.removeprefix(folder).split("/")
+                inside = {"type": "directory", "path": folder + name, "oid": "0" * 40, "size": 0}
+                entry = file.entry(path) if whole or not deeper else inside
+                entries[entry["path"]] = entry
+        return list(entries.values())
 
 
 @dataclass
@@ -241,7 +252,8 @@ class Hub:
                 raise Refused(401, "Invalid username or password.")
             case [verb, "api", "models" | "spaces" | "datasets" as kind, owner, *rest]:
                 repo = self.find(kind, owner, "".join(rest[:1]), user)
-                return self.api(repo, [verb, *rest[1:]], "create_pr" in asked, body, user)
+                whole = asked.get("recursive", "").lower() == "true"
+                return self.api(repo, [verb, *rest[1:]], "create_pr" in asked, whole, body, user)
             case ["GET", *rest] if "resolve" in rest[1:-2]:
                 at = rest.index("resolve")
                 *kind, owner, name = ["", *rest[:at]]
@@ -272,15 +284,13 @@ class Hub:
         told = {"url": f"{self.url}/{repo.path}", "name": repo.repo_id}
         return Answer(told) if known is repo else Answer({**told, "error": "You already created this repo"}, 409)
 
-    def api(self, repo: Repo, request: list[str], create_pr: bool, body: bytes, user: str) -> Answer:
+    def api(self, repo: Repo, request: list[str], create_pr: bool, whole: bool, body: bytes, user: str) -> Answer:
         """Answer what is asked below /api/models/alice/map."""
         match request:
             case ["GET"] | ["GET", "revision", _]:
                 return self.info(repo, repo.at(*request[2:]))
             case ["GET", "tree", revision, *folder]:
-                below = "".join(f"{name}/" for name in folder)
-                files = sorted(repo.at(revision).files.items())
-                return Answer([file.entry(path) for path, file in files if path.startswith(below)])
+                return Answer(repo.at(revision).listing("".join(f"{name}/" for name in folder), whole))
             case ["GET", "discussions", number]:
                 told = {"title": "", "num": int(number), "createdAt": DATE, "status": "draft", "isPullRequest": True}
                 told |= {"changes": {"base": "refs/heads/main"}, "filesWithConflicts": [], "events": []}

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from loopback_hub import running_hub
 from PIL import Image
 from zoo_sizes import built, pictures
 
@@ -318,6 +319,63 @@ def test_a_dataset_of_the_hubs_form_is_read(tmp_path, monkeypatch, capfd):
     assert torch.equal(test_images, blobs(3))
     assert capfd.readouterr().err == ""  # no bars
     assert not datasets.are_progress_bars_disabled()
+
+
+def hub_files(name, counts, folder):
+    """A dataset repository laid out as ylecun/mnist is: a card that names a configuration, and its parquet files."""
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(num_classes=10)})
+    card = f"---\nconfigs:\n- config_name: {name}\n  default: true\n  data_files:\n"
+    files = {}
+    for split, count in counts.items():
+        columns = {"image": [Image.fromarray(x) for x in blobs(count)[:, 0].numpy()], "label": list(range(count))}
+        datasets.Dataset.from_dict(columns, features=features).to_parquet(folder / split)
+        files[f"{name}/{split}-00000-of-00001.parquet"] = (folder / split).read_bytes()
+        card += f"  - split: {split}\n    path: {name}/{split}-*\n"
+    return files | {"README.md": f"{card}---\n".encode()}
+
+
+@pytest.mark.parametrize(
+    ("name", "repo"), [("mnist", "ylecun/mnist"), ("fashion-mnist", "zalando-datasets/fashion_mnist")]
+)
+def test_a_training_reads_its_images_from_the_hub(tmp_path, name, repo):
+    wanted = checksum(blobs(6)), checksum(blobs(3))
+    code = f"""
+        from pathlib import Path
+        from latent_vizae.demos import train_zoo, zoo_data
+        zoo_data.SHARED = Path("nowhere")
+        zoo_data.CHECKSUMS[{name!r}] = {wanted}
+        print([part.tolist() for part in zoo_data.load_labels({name!r})])
+        train_zoo.main(["linear", "--data", {name!r}, "--out", "out", "--steps", "2", "--batch-size", "4"])
+    """
+    with running_hub(tmp_path) as hub:
+        hub.add_repo(repo, hub_files("some", {"train": 6, "test": 3}, tmp_path), repo_type="dataset")
+        done = hub.run(code, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert hub.sent("GET", f"datasets/{repo}/resolve") != []
+        again = hub.run(code.replace(wanted[0], wanted[1]).replace('"out"', '"other"'), cwd=tmp_path)
+    assert done.stdout.startswith("[[0, 1, 2, 3, 4, 5], [0, 1, 2]]")
+    assert load_decoder(f"hub:{tmp_path / 'out' / 'generator'}").image_shape == (1, 28, 28)
+    assert again.returncode == 1
+    assert f"training images of {repo} are not those of {name}: (6, 1, 28, 28)" in again.stderr
+    assert "Traceback" not in again.stderr
+    assert not (tmp_path / "other" / "generator").exists()
+
+
+def test_a_dataset_that_is_not_on_the_hub_is_said_so(tmp_path):
+    pytest.importorskip("datasets")
+    code = """
+        from pathlib import Path
+        from latent_vizae.demos import train_zoo, zoo_data
+        zoo_data.SHARED = Path("nowhere")
+        train_zoo.main(["linear", "--out", "out"])
+    """
+    with running_hub(tmp_path) as hub:
+        done = hub.run(code, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "ylecun/mnist could not be read from the Hub" in done.stderr
+    assert "--data a folder of idx files" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_what_is_not_beside_the_checkout_comes_from_the_hub(tmp_path, monkeypatch):
