@@ -35,6 +35,7 @@ class Recipe:
 
 
 GAME = {"batch_size": 64, "rate": 2e-4, "betas": (0.5, 0.999)}
+PENALISED = {"batch_size": 64, "rate": 1e-3, "betas": (0.0, 0.99), "r1": 1.0}
 GROWING = {"batch_size": 32, "rate": 2e-3, "betas": (0.0, 0.99), "r1": 1.0}
 
 RECIPES = {
@@ -52,7 +53,7 @@ RECIPES = {
     "beta": Recipe(zoo.VariationalAutoencoder, Plan(12_000), {"beta": 4.0}),
     "table1": Recipe(zoo.Table1Autoencoder, Plan(4_000, rate=2e-3)),
     "gan": Recipe(zoo.PlainGAN, Plan(20_000, **GAME)),
-    "dcgan": Recipe(zoo.DCGAN, Plan(5_000, **GAME)),
+    "dcgan": Recipe(zoo.DCGAN, Plan(6_000, **PENALISED)),
     "progressive": Recipe(zoo.ProgressiveGAN, Plan(5_500, **GROWING)),
     "stylegan": Recipe(zoo.StyleGAN, Plan(3_000, **GROWING)),
 }

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from .activations import AbTanh
 
-__all__ = ["is_perceptron", "project", "through", "with_slopes"]
+__all__ = ["affine", "is_perceptron", "project", "through", "with_slopes"]
 
 STEPS, DAMPING = 4, 0.5
 
@@ -31,7 +31,7 @@ def through(network: nn.Sequential, x: Tensor) -> Tensor:
     """``network(x)``, (B, d) -> (B, r), in two operations a layer of a perceptron, and in the precision of x."""
     if not is_perceptron(network):
         return cast(Tensor, network(x.to(next(network.parameters()))))
-    *bent, (last, last_bias) = _affine(network, x)
+    *bent, (last, last_bias) = affine(network, x)
     for weight, bias in bent:
         x = torch.addmm(bias, x, weight.T).tanh_()
     return torch.addmm(last_bias, x, last.T)
@@ -41,14 +41,14 @@ def through(network: nn.Sequential, x: Tensor) -> Tensor:
 def with_slopes(network: nn.Sequential, points: Tensor) -> tuple[Tensor, Tensor]:
     """Outputs (B, r) of a perceptron, and their slopes (B, d, r) along each of its inputs (B, d)."""
     x, slopes = points, torch.eye(points.shape[1]).to(points).expand(len(points), -1, -1)
-    *bent, (last, last_bias) = _affine(network, points)
+    *bent, (last, last_bias) = affine(network, points)
     for weight, bias in bent:
         x = torch.addmm(bias, x, weight.T).tanh_()
         slopes = (slopes @ weight.T).mul_((1 - x.square()).unsqueeze(1))
     return torch.addmm(last_bias, x, last.T), slopes @ last.T
 
 
-def _affine(network: nn.Sequential, like: Tensor) -> list[tuple[Tensor, Tensor]]:
+def affine(network: nn.Sequential, like: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Weights and biases with plain tanhs between them: locations go into the bias before, scales into the weights."""
     layers: list[tuple[Tensor, Tensor]] = []
     scale: Tensor | float = 1.0

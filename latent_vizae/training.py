@@ -20,7 +20,7 @@ from .metrics import image_error
 from .model import VizAE
 from .neighbours import nearest, neighbour_layout
 from .projecting import project
-from .steps import Adam, Half
+from .steps import Half, Muon
 
 __all__ = ["Batches", "Run", "close_the_cycle", "train"]
 
@@ -30,7 +30,7 @@ JUDGED = 300
 """Held-out codes whose images judge the steps through the decoder."""
 BATCH, SMALL_BATCH, IMAGE_BATCH = 384, 128, 64
 """Codes a step; the small one below 900 codes, for which it is as good and saves up to half."""
-CYCLE_STEPS = 150
+CYCLE_STEPS = 75
 MIXED, NOISE, PLACE_WEIGHT = 8, 0.3, 0.2
 """Neighbours to mix with; noise, where the frame's numbers have variance 1; weight of the neighbours' layout."""
 CHECK_EVERY, PATIENCE = 50, 8
@@ -61,7 +61,7 @@ class Run:
         self.state = self.start = _weights(v)
         return True
 
-    def resume(self, v: VizAE, optimiser: Adam, generator: torch.Generator) -> tuple[int, int]:
+    def resume(self, v: VizAE, optimiser: Muon, generator: torch.Generator) -> tuple[int, int]:
         """Go to where the checkpoint was left; the steps done of the stage, and checks without progress."""
         if self.checkpoint is None or self.checkpoint.facts is None:
             return 0, 0
@@ -75,7 +75,7 @@ class Run:
         generator.set_state(tensors["generator"])
         return facts["step"], facts["stale"]
 
-    def save(self, v: VizAE, optimiser: Adam, drawn: Tensor, title: str, stale: int) -> None:
+    def save(self, v: VizAE, optimiser: Muon, drawn: Tensor, title: str, stale: int) -> None:
         """Write the checkpoint."""
         if self.checkpoint is None:
             return
@@ -134,7 +134,7 @@ def train(
         return reconstruction_loss(x_held, _shown(v, x_held)).item()
 
     if run.begin(v, "fit"):
-        _minimise(v, [v.encoder, v.decoder], frame_slope, frame_score, steps, 0.012, "fit", run, batches.generator)
+        _minimise(v, [v.encoder, v.decoder], frame_slope, frame_score, steps, 0.008, "fit", run, batches.generator)
     if decoder is None or image_steps == 0 or run.interrupted or not run.begin(v, "fit images"):
         return
 
@@ -167,7 +167,7 @@ def train(
             image_slope,
             image_score,
             image_steps,
-            0.002,
+            0.0014,
             "fit images",
             run,
             batches.generator,
@@ -242,7 +242,7 @@ def close_the_cycle(v: VizAE, batches: Batches, steps: int, run: Run) -> None:
         return cycle_loss(wanted, v.encoder(inputs)).item()
 
     run.best = score()
-    _minimise(v, [v.encoder], slope, score, min(CYCLE_STEPS, steps), 0.003, "fit v_e", run, batches.generator)
+    _minimise(v, [v.encoder], slope, score, min(CYCLE_STEPS, steps), 0.002, "fit v_e", run, batches.generator)
 
 
 def _minimise(
@@ -256,8 +256,10 @@ def _minimise(
     run: Run,
     generator: torch.Generator,
 ) -> None:
-    """Adam under a one-cycle rate; every 50 steps the score decides whether these are the best weights."""
-    optimiser = Adam((weight for network in networks for weight in network.parameters()), rate)
+    """Muon under a one-cycle rate; every 50 steps the score decides whether these are the best weights."""
+    layers = [[layer for layer in network if isinstance(layer, nn.Linear)] for network in networks]
+    between = [layer.weight for each in layers for layer in each[1:-1]]
+    optimiser = Muon((weight for network in networks for weight in network.parameters()), between, rate)
     done, stale = run.resume(v, optimiser, generator)
     bar = tqdm(total=steps, initial=done, desc=title, disable=run.progress is not True, leave=False)
     drawn = generator.get_state()
