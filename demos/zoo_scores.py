@@ -118,7 +118,7 @@ def scores_of(generator: ZooGenerator, data: str) -> dict[str, Any]:
 
 def update(name: str, trained: Path | None, scores: dict[str, Any], say: Callable[[str], object]) -> None:
     """Score one generator and draw its sheet, if its weights are here; else leave what there is."""
-    if name == "table1":
+    if name == "bundled":
         generator, data = load_decoder("mnist").autoencoder, "mnist"
     else:
         data = ZOO[name].data
@@ -145,7 +145,7 @@ def update(name: str, trained: Path | None, scores: dict[str, Any], say: Callabl
 def main(arguments: list[str] | None = None) -> None:
     """Parse the command line, take, score, draw, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [*ZOO, "table1"]
+    names = [*ZOO, "bundled"]
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; by default all")
     parser.add_argument("--trained", type=Path, help="folder with what train_zoo left, in NAME each")
     given = parser.parse_args(arguments)

@@ -143,7 +143,8 @@ def _everything_it_needs(page):
 
 KNOWN = {
     "beta", "conv-fashion", "dcgan", "denoising", "denoising-dropout", "gan", "linear", "progressive", "recurrent",
-    "sparse", "sparse-l1", "stacked", "stacked-pretrained", "stacked-tied", "stylegan", "vae2-fashion", "variational",
+    "sparse", "sparse-l1", "stacked", "stacked-pretrained", "stacked-tied", "stylegan", "table1", "vae2-fashion",
+    "variational",
 }  # fmt: skip
 
 
