@@ -75,11 +75,11 @@ def fit(
         labels: (k,) whole numbers that travel with v, for colouring; they have no influence on it.
         hidden: units of v_e's hidden layers (v_d has them in reverse). By default (256, 256) below 50 codes, then
             (128, 128, 128). Codes that vary in at most ``dim`` directions get an affine v, without hidden layers.
-        steps: most steps of Muon in the frame (k >= 50), each on 384 codes, or on 128 where fewer than 900 are trained
-            on; by default 800, and 350 below 1,000 codes. Twice as many lower the held-out image error by two to five
-            percent.
+        steps: most steps of training in the frame (k >= 50), each on 384 codes, or on 128 where fewer than 900 are
+            trained on; by default 800, and 350 below 1,000 codes. Twice as many change the held-out image error by
+            -4 to +4 percent.
         image_steps: more steps, on the image error itself, through the decoder, each on 64 codes (k >= 50): two
-            decodes and a backward pass each. 300 of them lower the held-out image error by 2 to 5 percent.
+            decodes and a backward pass each. 300 of them lower the held-out image error by 1 or 2 percent.
         seed: the same seed on the same machine gives the same v.
         device: where to fit and where v lives; by default where the codes are.
         progress: True for a bar on stderr, or a function ``(step, steps, title)`` that is called after every step;

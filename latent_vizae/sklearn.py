@@ -57,7 +57,7 @@ class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             search) copies a callable as it copies any parameter; a name costs nothing, and is loaded at each fit.
         dim: dimension of the map, 1, 2 or 3, at most n.
         hidden: units of v_e's hidden layers; by default `fit` chooses.
-        steps: most steps of Adam in the frame (k >= 50); by default `fit` chooses.
+        steps: most steps of training in the frame (k >= 50); by default `fit` chooses.
         image_steps: further steps on the image error, through the decoder (k >= 50).
         latent_shape: the shape of one code, its product n: rows are given that shape before the decoder sees them.
             None: codes are flat, (n,).
