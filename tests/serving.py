@@ -170,21 +170,19 @@ def decodes(page) -> int:
 
 
 def more_decodes(page, before: int) -> None:
-    """Wait for another picture."""
-    page.wait_for_function(
-        "before => Number(document.querySelector('[data-state=ready]').dataset.decodes || 0) > before", arg=before
-    )
-
-
-def hover(page, x: float, y: float) -> None:
-    """Point there, and wait for the picture of that very place."""
-    before = decodes(page)
-    page.mouse.move(*spot(page, x, y))
+    """Wait for another picture, and for that of the very place asked for last."""
     page.wait_for_function(
         """before => { const { decodes, asked, at } = document.querySelector('[data-state=ready]').dataset;
         return Number(decodes || 0) > before && asked === at; }""",
         arg=before,
     )
+
+
+def hover(page, x: float, y: float) -> None:
+    """Point there, and wait for its picture."""
+    before = decodes(page)
+    page.mouse.move(*spot(page, x, y))
+    more_decodes(page, before)
 
 
 def fit_on_page(page, count: int, dim: int, seconds: float = 120) -> None:

@@ -158,7 +158,9 @@ def test_pictures_are_picked_on_the_plane(page):
 
 @cloud
 def test_the_keyboard_moves_on_the_plane_and_the_plane_itself(page):
+    before = decodes(page)
     page.locator(".lv-axis").select_option("2")
+    more_decodes(page, before)
     page.locator(".lv-map canvas").first.focus()
     before = decodes(page)
     start = readout(page)
