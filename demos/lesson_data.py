@@ -40,11 +40,6 @@ class Labelled:
         """The first so many, in the data's order."""
         return Labelled(self.images[:count], self.labels[:count])
 
-    def of(self, label: int) -> Labelled:
-        """Those of one class."""
-        rows = self.labels == label
-        return Labelled(self.images[rows], self.labels[rows])
-
 
 def generator(name: str) -> ZooGenerator:
     """A trained generator of the zoo, by its name: a folder of ``demos/zoo``, in eval mode and frozen.

@@ -134,7 +134,8 @@ def train(
             raise RuntimeError(f"The losses of step {done} are not finite; the last good state is {state.path}.")
         if done % every == 0 or done == plan.steps:
             means = {key: round(total / count, 5) for key, (total, count) in sums.items()}
-            rows.append({"step": done, "seconds": round(time.monotonic() - began, 1)} | means)
+            spent = {"seconds": round(time.monotonic() - began, 1), "threads": torch.get_num_threads()}
+            rows.append({"step": done} | spent | means)
             rows[-1] |= {key: round(value, 5) for key, value in training.test(test_input).items()}
             sums = {}
             if len(rows) == 1 or len(rows) % 10 == 0:

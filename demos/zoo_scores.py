@@ -131,7 +131,7 @@ def update(name: str, trained: Path | None, scores: dict[str, Any], say: Callabl
             return
         generator = load_decoder(f"hub:{here[0]}")
     known = scores.get(name, {})
-    kept = {key: known[key] for key in ("steps", "seconds") if key in known}
+    kept = {key: known[key] for key in ("steps", "seconds", "threads") if key in known}
     found = scores_of(generator, data)
     scores[name] = kept | {key: round(x, 6) if isinstance(x, float) else x for key, x in found.items()}
     say(json.dumps({name: scores[name]}))

@@ -65,10 +65,10 @@ ZOO = {
 
 PAGE = """# The zoo
 
-One generator of every family, trained on real images on one core of a CPU, each by one command. They open with
-`load_decoder("hub:demos/zoo/NAME")`, and with `load_decoder("mnist")` the `bundled` one, the paper's f trained longer
-than `table1`; `fit` and `LatentMap` take all of them as they are. Weights are in half precision, {size:.1f} MB in all.
-Names lead to sheets of images.
+One generator of every family, trained on real images on one or two cores of a CPU, each by one command. They open
+with `load_decoder("hub:demos/zoo/NAME")`, and with `load_decoder("mnist")` the `bundled` one, the paper's f trained
+longer than `table1`; `fit` and `LatentMap` take all of them as they are. Weights are in half precision, {size:.1f} MB
+in all. Names lead to sheets of images.
 
 Written by `python -m demos.zoo_scores`, from `scores.json`.
 
@@ -79,8 +79,8 @@ Written by `python -m demos.zoo_scores`, from `scores.json`.
 {copies}
 
 - *Parameters*: weights that both use (tied ones) count as the encoder's.
-- *Minutes*: of training on one core, by the clock, while other work took up to two thirds of it. On two idle cores, by
-  the time of a step, the longest are `table1` (18), `stylegan` (17), `progressive` (14) and `dcgan` (11).
+- *Minutes*: of training, by the clock, with one thread on a core of which other work took up to two thirds; with
+  two where it says so, on two idle cores. These take at most 20 for every one.
 - *Mean squared error*: per pixel in [0, 1], over the 10,000 test images.
 - *PCA's*: the same through a principal component analysis of the 60,000 training images with codes as long, the best
   linear one; a code as long as the image loses nothing.
@@ -130,7 +130,7 @@ def take(name: str, trained: Path) -> dict[str, Any]:
         trained: the ``--out`` of its command, trained to the end.
 
     Returns:
-        "steps" and "seconds" of the training.
+        "steps", "seconds" and "threads" of the training.
 
     Raises:
         FileNotFoundError: it is not all there.
@@ -148,7 +148,7 @@ def take(name: str, trained: Path) -> dict[str, Any]:
         raise ValueError(f"{trained} is not what `{made.command(name)}` makes: {found} instead of {asked}.")
     if made.ships:
         generator.save_pretrained(SHELF / name, half=True)
-    return {"steps": last["step"], "seconds": last["seconds"]}
+    return {"steps": last["step"], "seconds": last["seconds"], "threads": last["threads"]}
 
 
 def _cells(*values: Any) -> str:
@@ -163,6 +163,8 @@ def _facts(name: str, row: dict[str, Any]) -> list[Any]:
     """Name, data, size of a code, parameters, minutes: the first cells of a row."""
     both = f"{row['decoder']:,}" + (f" + {row['encoder']:,}" if row["encoder"] else "")
     minutes = f"{row['seconds'] / 60:.1f}" if "seconds" in row else None
+    if row.get("threads", 1) > 1:
+        minutes = f"{minutes}, {row['threads']} threads"
     shown = f"[{name}](../pictures/zoo/{name}.png)"
     return [shown, ZOO[name].data if name in ZOO else "mnist", row["code"], both, minutes]
 

@@ -144,8 +144,11 @@ def _gradients(
     pixels = decode_images(decoder, codes[:1])[0].numel()
     wanted = max(32, min(16 * rank, 1024, 2**20 // pixels))
     size = max(1, min(64, 2**18 // pixels))
-    probes = 2
-    rows = codes.take(torch.randint(len(codes), (-(-wanted // probes),), generator=generator))
+    probes = max(2, round(wanted / len(codes)))
+    if 2 * len(codes) <= wanted:
+        rows = codes[:].flatten(1)
+    else:
+        rows = codes.take(torch.randint(len(codes), (-(-wanted // probes),), generator=generator))
 
     def images_of(batch: Tensor) -> Tensor:
         return differentiable_images(decoder, batch.unflatten(1, codes.latent_shape))
@@ -216,18 +219,21 @@ def _leading_directions(
 ) -> Tensor:
     """Orthonormal directions (n, count), orthogonal to the basis, in which the images of the codes change most.
 
-    The exact Jacobian inside a subspace of at most 64 dimensions: all of them, or, for longer codes, those that
-    random Jacobian products point to (a randomised singular value decomposition).
+    The exact Jacobian inside a subspace of at most 64 dimensions, or of 8 where images are large: all of them, or,
+    for longer codes, those that random Jacobian products point to (a randomised singular value decomposition).
     """
     n = rows.n
     if count == 0:
         return basis[:, :0]
-    if decoder is not None and n <= MAX_DIRECTIONS:
+    most = MAX_DIRECTIONS
+    if decoder is not None:
+        most = min(most, max(8, 2**17 // decode_images(decoder, rows[:1])[0].numel()))
+    if decoder is not None and n <= most:
         candidates = torch.eye(n, dtype=torch.float64, device=basis.device)
     else:
-        found = None if decoder is None else _gradients(decoder, rows, MAX_DIRECTIONS, generator)
-        found = torch.randn(MAX_DIRECTIONS, n, generator=generator).to(basis) if found is None else found
-        candidates = torch.linalg.svd(found.double(), full_matrices=False)[2][:MAX_DIRECTIONS].T
+        found = None if decoder is None else _gradients(decoder, rows, count, generator)
+        found = torch.randn(most, n, generator=generator).to(basis) if found is None else found
+        candidates = torch.linalg.svd(found.double(), full_matrices=False)[2][:most].T
     candidates = candidates - basis @ (basis.T @ candidates)
     u, values, _ = torch.linalg.svd(candidates, full_matrices=False)
     kept: Tensor = u[:, : int((values > 1e-6 * values[0]).sum())]
@@ -259,8 +265,18 @@ def _reach(
         return typical
     middle = decode_images(decoder, mean.float().reshape(1, *latent_shape))
     distances: list[Tensor] = list(typical * torch.logspace(-3, 1, 41, dtype=torch.float64).to(mean))
-    for distance in distances:  # outwards, and no further than need be: far away a decoder may break its contract
-        codes = (mean + torch.stack([distance, -distance]).unsqueeze(1) * direction).float()
-        if (decode_images(decoder, codes.unflatten(1, latent_shape)) - middle).square().mean() >= IMAGE_CHANGE:
-            return distance
-    return distances[-1]
+
+    def is_far(index: int) -> bool:
+        codes = (mean + torch.stack([distances[index], -distances[index]]).unsqueeze(1) * direction).float()
+        change = (decode_images(decoder, codes.unflatten(1, latent_shape)) - middle).square().mean()
+        return change.item() >= IMAGE_CHANGE
+
+    index = 20  # a tenth; from there step by step, and not too far: there a decoder may break its contract
+    if is_far(index):
+        while index > 0 and is_far(index - 1):
+            index -= 1
+    else:
+        index += 1
+        while index + 1 < len(distances) and not is_far(index):
+            index += 1
+    return distances[index]

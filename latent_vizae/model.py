@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .activations import AbTanh
 from .codes import ArrayLike, as_codes, as_device, as_points, as_whole
 from .decoder import as_source_options
 from .hub import folder_of
-from .projecting import is_perceptron, project, through
+from .perceptron import is_perceptron, perceptron, through
+from .projecting import project
 from .report import FitReport
 from .saving import CONFIG_FILE, MODEL_FILE, read_folder, write_folder
 
@@ -24,16 +23,6 @@ __all__ = ["VizAE"]
 ROWS_PER_BATCH = 2048  # what the layers make of so many stays in a processor's cache
 VALUES_PER_BATCH = 2**23
 MOST_LAYERS = 64
-
-
-def _perceptron(sizes: list[int]) -> nn.Sequential:
-    """Linear layers with an abTanh (per channel) between them; nothing after the last."""
-    layers: list[nn.Module] = []
-    for inputs, outputs in itertools.pairwise(sizes):
-        if layers:
-            layers.append(AbTanh(inputs))
-        layers.append(nn.Linear(inputs, outputs))
-    return nn.Sequential(*layers)
 
 
 class VizAE(nn.Module):
@@ -98,8 +87,8 @@ class VizAE(nn.Module):
                 f"No map has latent_shape={self.latent_shape}, dim={dim}, rank={rank}, hidden={self.hidden}, "
                 f"count={count}: sizes are positive, dim <= rank <= n, and there are at most {MOST_LAYERS} layers."
             )
-        self.encoder = _perceptron([rank, *self.hidden, dim])
-        self.decoder = _perceptron([dim, *reversed(self.hidden), rank])
+        self.encoder = perceptron([rank, *self.hidden, dim])
+        self.decoder = perceptron([dim, *reversed(self.hidden), rank])
         self.register_buffer("mean", torch.zeros(n))
         self.register_buffer("basis", torch.zeros(n, rank))
         self.register_buffer("frame", torch.zeros(rank, rank))
@@ -173,8 +162,11 @@ class VizAE(nn.Module):
         shaped: Tensor = decoded.unflatten(1, self.latent_shape)
         return shaped
 
+    def _in_frame(self, rows: Tensor) -> Tensor:
+        return (rows - self.mean) @ self.basis @ self.frame
+
     def _encode(self, rows: Tensor) -> Tensor:
-        x = (rows - self.mean) @ self.basis @ self.frame
+        x = self._in_frame(rows)
         if x.device.type != "mps":  # which has no float64
             x = x.double()  # steps magnify rounding, and a code's point must not depend on the codes beside it
         guess = through(self.encoder, x)
@@ -182,11 +174,7 @@ class VizAE(nn.Module):
 
     def _guess(self, rows: Tensor) -> Tensor:
         """What v_e's network alone makes of codes (k, n), before the nearest point is looked for: (k, dim)."""
-
-        def guess(rows: Tensor) -> Tensor:
-            return through(self.encoder, (rows - self.mean) @ self.basis @ self.frame)
-
-        return self._in_batches(guess, rows)
+        return self._in_batches(lambda part: through(self.encoder, self._in_frame(part)), rows)
 
     def _decode(self, points: Tensor) -> Tensor:
         rows: Tensor = (through(self.decoder, points) @ self.unframe @ self.basis.T).add_(self.mean)

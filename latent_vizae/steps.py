@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .activations import AbTanh
-from .projecting import affine
+from .perceptron import affine
 
 __all__ = ["Adam", "Half", "Muon", "near_orthogonal"]
 
@@ -98,7 +98,7 @@ class Adam:
     def step(self, share: float = 1.0) -> None:
         """Change the weights by their ``.grad``; ``share`` scales the step size."""
         self.steps += 1
-        slow, mine = self._slow, slice(len(self._second))
+        slow, mine = self._slow, slice(len(self._second))  # Muon keeps no squares of its matrices, which come last
         self._first.lerp_(self._gradient, 1 - FAST)
         self._second.mul_(slow).addcmul_(self._gradient[mine], self._gradient[mine], value=1 - slow)
         spread = (self._second / (1 - slow**self.steps)).sqrt_().add_(1e-8)
@@ -122,7 +122,8 @@ class Muon(Adam):
 
     A matrix is changed by its mean slope with all singular values brought near 1: what little the slope says in most
     directions is learned as fast as what it says aloud in a few, and singular values of the matrix stay apart from 0.
-    Trained for half the steps v is as good as with Adam alone.
+    Trained for half the steps v is as good as with Adam alone. ``torch.optim.Muon`` takes one matrix at a time in
+    bfloat16, four to eight times as long on a processor, and keeps a mean of its own.
 
     Args:
         parameters: to train.

@@ -1,35 +1,32 @@
-import itertools
-
 import torch
 from torch import nn
 
 from latent_vizae import VizAE, fit, load_decoder
 from latent_vizae.activations import AbTanh
 from latent_vizae.metrics import image_error
-from latent_vizae.projecting import is_perceptron, project, through, with_slopes
+from latent_vizae.perceptron import is_perceptron, perceptron, through, with_slopes
+from latent_vizae.projecting import project
 
 
 def normal(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def perceptron(*sizes):
-    layers = []
-    for index, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
-        if layers:
-            layers.append(AbTanh(inputs))
-        layers.append(nn.Linear(inputs, outputs))
-        layers[-1].weight.data = normal(outputs, inputs, seed=index) / inputs**0.5
-        layers[-1].bias.data = normal(outputs, seed=100 + index)
-    for index, bend in enumerate(layer for layer in layers if isinstance(layer, AbTanh)):
-        bend.log_scale.data = 0.3 * normal(bend.num_parameters, seed=200 + index)
-        bend.location.data = normal(bend.num_parameters, seed=300 + index)
-    return nn.Sequential(*layers).double().requires_grad_(False)
+def random_perceptron(*sizes):
+    network = perceptron(list(sizes)).double().requires_grad_(False)
+    for index, layer in enumerate(network):
+        if isinstance(layer, AbTanh):
+            layer.log_scale.copy_(0.3 * normal(layer.num_parameters, seed=200 + index // 2))
+            layer.location.copy_(normal(layer.num_parameters, seed=300 + index // 2))
+        else:
+            layer.weight.copy_(normal(*layer.weight.shape, seed=index // 2) / layer.in_features**0.5)
+            layer.bias.copy_(normal(layer.out_features, seed=100 + index // 2))
+    return network
 
 
 def test_outputs_and_slopes_are_those_of_autograd():
     for sizes in ((2, 7), (1, 5, 4), (3, 6, 8, 9)):
-        network, points = perceptron(*sizes), normal(11, sizes[0])
+        network, points = random_perceptron(*sizes), normal(11, sizes[0])
         made, slopes = with_slopes(network, points)
         jacobian = torch.func.vmap(torch.func.jacrev(network))(points)
         assert torch.allclose(made, network(points), atol=1e-12)
@@ -38,7 +35,7 @@ def test_outputs_and_slopes_are_those_of_autograd():
 
 
 def test_what_was_decoded_stays_and_is_found_from_nearby():
-    network, points = perceptron(2, 16, 10), 0.8 * normal(200, 2).clamp(-1, 1)
+    network, points = random_perceptron(2, 16, 10), 0.8 * normal(200, 2).clamp(-1, 1)
     made = network(points)
     assert torch.allclose(project(network, made, points), points, atol=1e-9)
     guess = points + 0.05 * normal(200, 2, seed=1)
@@ -47,7 +44,7 @@ def test_what_was_decoded_stays_and_is_found_from_nearby():
 
 
 def test_no_guess_is_made_worse_and_most_become_better():
-    network, x, guess = perceptron(2, 16, 10), 2 * normal(500, 10, seed=2), 0.5 * normal(500, 2, seed=3)
+    network, x, guess = random_perceptron(2, 16, 10), 2 * normal(500, 10, seed=2), 0.5 * normal(500, 2, seed=3)
     before, after = ((x - network(p)).norm(dim=1) for p in (guess, project(network, x, guess)))
     assert (after <= before).all()
     assert (after < before).double().mean() > 0.9
@@ -70,11 +67,11 @@ def test_points_stay_on_the_map_or_as_near_to_it_as_the_guess():
 
 
 def test_a_flat_or_boundless_network_gives_the_guess_back():
-    flat = perceptron(2, 16, 10)
+    flat = random_perceptron(2, 16, 10)
     flat[0].weight.data.zero_()
     x, guess = normal(3, 10), normal(3, 2, seed=1)
     assert torch.equal(project(flat, x, guess), guess)
-    network = perceptron(2, 16, 10)
+    network = random_perceptron(2, 16, 10)
     huge = torch.full_like(x, 1e200)
     assert torch.isfinite(project(network, huge, guess)).all()
 

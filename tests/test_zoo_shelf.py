@@ -99,7 +99,7 @@ def test_every_generator_has_its_row_and_its_sheet(scores):
 def test_the_scores_are_of_the_checkpoint(name, shipped, scores):
     generator = load_decoder("mnist").autoencoder if name == "bundled" else shipped(name)
     assert sizes(generator).items() <= scores[name].items()
-    told = scores[name].keys() - {"steps", "seconds", *sizes(generator)}
+    told = scores[name].keys() - {"steps", "seconds", "threads", *sizes(generator)}
     copies = {"error", "pca", "nats"} if isinstance(generator, Autoencoder) else set()
     copies -= {"nats"} if isinstance(generator, LinearAutoencoder) else set()
     draws = {"score", "classes", "frechet", "precision", "recall"} if hasattr(generator, "sample") else set()
@@ -124,7 +124,7 @@ def test_a_score_of_the_table_is_measured_again(shared, shipped, scores):
 def test_a_training_that_is_not_the_recipes_is_not_taken(tmp_path):
     def trained(steps, **config):
         LinearAutoencoder(**config).save_pretrained(tmp_path / "generator")
-        (tmp_path / "losses.json").write_text(json.dumps([{"step": steps, "seconds": 1.0}]))
+        (tmp_path / "losses.json").write_text(json.dumps([{"step": steps, "seconds": 1.0, "threads": 1}]))
 
     for steps, config in ((5, {}), (RECIPES["linear"].plan.steps, {"latent_size": 3})):
         trained(steps, **config)
@@ -138,9 +138,9 @@ def test_a_training_is_taken_in_half_precision(tmp_path, monkeypatch):
     for name in ("linear", "stacked"):
         generator = RECIPES[name].architecture()
         generator.save_pretrained(tmp_path / name / "generator")
-        last = {"step": RECIPES[name].plan.steps, "seconds": 7.5, "test": 1.0}
+        last = {"step": RECIPES[name].plan.steps, "seconds": 7.5, "threads": 2, "test": 1.0}
         (tmp_path / name / "losses.json").write_text(json.dumps([{"step": 1, "seconds": 0.1}, last]))
-    assert take("linear", tmp_path / "linear") == {"steps": steps, "seconds": 7.5}
+    assert take("linear", tmp_path / "linear") == {"steps": steps, "seconds": 7.5, "threads": 2}
     whole, half = (path / MODEL_FILE for path in (tmp_path / "linear" / "generator", tmp_path / "shelf" / "linear"))
     assert half.stat().st_size < 0.6 * whole.stat().st_size
     take("stacked", tmp_path / "stacked")

@@ -231,7 +231,7 @@ def test_the_command_trains_from_a_folder(folder, tmp_path, capfd):
     assert {path.name for path in out.iterdir()} == {"generator", "losses.json", "samples.png", "state.safetensors"}
     rows = json.loads((out / "losses.json").read_text())
     assert [row["step"] for row in rows] == [1, 2]
-    assert {"discriminator", "generator", "seconds"} <= rows[0].keys()
+    assert {"discriminator", "generator", "seconds", "threads"} <= rows[0].keys()
     with Image.open(out / "samples.png") as sheet:
         assert sheet.size == (16 * 29 + 1, 6 * 29 + 1)
     f_d = load_decoder(f"hub:{out / 'generator'}")
@@ -303,24 +303,6 @@ def test_a_folder_is_data_and_what_it_lacks_is_named(folder):
         load_images("no-such-data")
 
 
-def test_a_dataset_of_the_hubs_form_is_read(tmp_path, monkeypatch, capfd):
-    datasets = pytest.importorskip("datasets")
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(num_classes=10)})
-    repo = tmp_path / "repo"
-    repo.mkdir()
-    for split, count in (("train", 5), ("test", 3)):
-        columns = {"image": [Image.fromarray(x) for x in blobs(count)[:, 0].numpy()], "label": list(range(count))}
-        rows = datasets.Dataset.from_dict(columns, features=features)
-        rows.to_parquet(repo / f"{split}-00000-of-00001.parquet")
-    capfd.readouterr()
-    train_images, test_images = read_from_hub(str(repo))
-    assert torch.equal(train_images, blobs(5))
-    assert torch.equal(test_images, blobs(3))
-    assert capfd.readouterr().err == ""  # no bars
-    assert not datasets.are_progress_bars_disabled()
-
-
 def hub_files(name, counts, folder):
     """A dataset repository laid out as ylecun/mnist is: a card that names a configuration, and its parquet files."""
     datasets = pytest.importorskip("datasets")
@@ -333,6 +315,21 @@ def hub_files(name, counts, folder):
         files[f"{name}/{split}-00000-of-00001.parquet"] = (folder / split).read_bytes()
         card += f"  - split: {split}\n    path: {name}/{split}-*\n"
     return files | {"README.md": f"{card}---\n".encode()}
+
+
+def test_a_dataset_of_the_hubs_form_is_read(tmp_path, monkeypatch, capfd):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    for name, content in hub_files("some", {"train": 5, "test": 3}, tmp_path).items():
+        path = tmp_path / "repo" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    capfd.readouterr()
+    train_images, test_images = read_from_hub(str(tmp_path / "repo"))
+    assert torch.equal(train_images, blobs(5))
+    assert torch.equal(test_images, blobs(3))
+    assert capfd.readouterr().err == ""  # no bars
+    assert not datasets.are_progress_bars_disabled()
 
 
 @pytest.mark.parametrize(

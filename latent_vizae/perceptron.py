@@ -1,0 +1,64 @@
+"""The networks of v: linear layers with an abTanh between them, made, run fast, and run with their slopes."""
+
+from __future__ import annotations
+
+import itertools
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from .activations import AbTanh
+
+__all__ = ["affine", "is_perceptron", "perceptron", "through", "with_slopes"]
+
+
+def perceptron(sizes: list[int]) -> nn.Sequential:
+    """Linear layers with an abTanh (per channel) between them; nothing after the last."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in itertools.pairwise(sizes):
+        if layers:
+            layers.append(AbTanh(inputs))
+        layers.append(nn.Linear(inputs, outputs))
+    return nn.Sequential(*layers)
+
+
+def is_perceptron(network: nn.Sequential) -> bool:
+    """Whether these are linear layers with an abTanh between them, and not somebody's own."""
+    kinds = [AbTanh if index % 2 else nn.Linear for index in range(len(network))]
+    return len(kinds) % 2 == 1 and all(isinstance(layer, kind) for layer, kind in zip(network, kinds, strict=True))
+
+
+@torch.no_grad()
+def through(network: nn.Sequential, x: Tensor) -> Tensor:
+    """``network(x)``, (B, d) -> (B, r), in two operations a layer of a perceptron, and in the precision of x."""
+    if not is_perceptron(network):
+        return cast(Tensor, network(x.to(next(network.parameters()))))
+    *bent, (last, last_bias) = affine(network, x)
+    for weight, bias in bent:
+        x = torch.addmm(bias, x, weight.T).tanh_()
+    return torch.addmm(last_bias, x, last.T)
+
+
+@torch.no_grad()
+def with_slopes(network: nn.Sequential, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Outputs (B, r) of a perceptron, and their slopes (B, d, r) along each of its inputs (B, d)."""
+    x, slopes = points, torch.eye(points.shape[1]).to(points).expand(len(points), -1, -1)
+    *bent, (last, last_bias) = affine(network, points)
+    for weight, bias in bent:
+        x = torch.addmm(bias, x, weight.T).tanh_()
+        slopes = (slopes @ weight.T).mul_((1 - x.square()).unsqueeze(1))
+    return torch.addmm(last_bias, x, last.T), slopes @ last.T
+
+
+def affine(network: nn.Sequential, like: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Weights and biases with plain tanhs between them: locations go into the bias before, scales into the weights."""
+    layers: list[tuple[Tensor, Tensor]] = []
+    scale: Tensor | float = 1.0
+    for index in range(0, len(network), 2):
+        linear, bend = cast(nn.Linear, network[index]), network[index + 1] if index + 1 < len(network) else None
+        weight, bias = linear.weight.to(like) * scale, linear.bias.to(like)
+        if isinstance(bend, AbTanh):
+            bias, scale = bias - bend.location.to(like), bend.log_scale.to(like).exp()
+        layers.append((weight, bias))
+    return layers
