@@ -4,6 +4,9 @@ import contextlib
 import inspect
 import itertools
 import random
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from latent_vizae import VizAE, fit
-from latent_vizae.framing import IMAGE_CHANGE
+from latent_vizae.framing import IMAGE_CHANGE, _reach
 from latent_vizae.metrics import fvu, image_error, pca_fvu
 
 QUICK = {"steps": 40, "image_steps": 0}
@@ -299,6 +302,32 @@ def test_completed_directions_change_the_image_visibly_and_no_more(f_d, k):
     assert torch.allclose(v(codes), codes, atol=1e-5)
 
 
+@pytest.mark.parametrize("gradients", [True, False])
+def test_few_images_are_asked_of_a_slow_decoder(gradients):
+    asked = []
+
+    def decoder(z):
+        asked.append(len(z))
+        images = nn.functional.interpolate(z[:, :3], scale_factor=8).sigmoid()
+        return images if gradients else images.detach()
+
+    v = fit(0.1 * normal(2, 4, 16, 16), decoder=decoder, dim=3)
+    assert v.report.rank == 3
+    assert sum(asked) < 150  # of 3 x 128 x 128
+
+
+@pytest.mark.parametrize("gain", [1e-3, 0.05, 0.5, 5, 1e3])
+def test_the_way_to_a_visible_change_is_found_from_either_side(gain):
+    def decoder(z):
+        return (0.5 + gain * z).clamp(0, 1).reshape(-1, 1, 2, 3)
+
+    one = torch.ones((), dtype=torch.float64)
+    reach = _reach(decoder, torch.zeros(6).double(), torch.eye(6).double()[0], one, (6,)).item()
+    exact = (6 * IMAGE_CHANGE) ** 0.5 / gain
+    assert min(max(exact, 1e-3), 10) <= reach * (1 + 1e-6)
+    assert reach <= 1.26 * min(max(exact, 1e-3), 10)
+
+
 def test_one_code_without_a_decoder_gets_a_plane_of_half_its_norm():
     code = normal(1, 12)
     v = fit(code, dim=3, seed=2)
@@ -315,6 +344,20 @@ def test_codes_of_no_variance_are_one_code():
         assert v.report.fvu == 0
         assert torch.allclose(v(code), code, atol=1e-6)
         assert torch.linalg.matrix_rank(v.decode(torch.eye(2)) - code) == 2
+
+
+# The first fit of a process.
+
+
+def test_nothing_large_is_imported_to_fit():
+    code = """
+        import sys, torch
+        from latent_vizae import fit
+        fit(torch.randn(60, 8), decoder=lambda z: z.sigmoid().reshape(-1, 1, 2, 4), steps=2, image_steps=2)
+        print("sympy" in sys.modules)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 # Every kind of codes.
