@@ -8,6 +8,7 @@ it, and the pictures that the page shows go to ``pictures/gallery``: there is no
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
@@ -130,8 +131,11 @@ def colours() -> Image.Image:
     return palette
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Run all blocks, and when all went well replace the pictures and the page."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(
+        arguments
+    )
     page = PAGE.read_text(encoding="utf-8")
     printed = {}
     with tempfile.TemporaryDirectory() as folder:

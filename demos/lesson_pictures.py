@@ -186,20 +186,23 @@ def sum_picture(m: LatentMap, groups: dict[str, Tensor], path: str | Path) -> Pa
                  linewidths=0)  # fmt: skip
     plain_axes(left)
     at = m.v.encode(torch.stack(means))
+    letters = ("a", "b", "c", "a - b + c")
     for start, end in ((1, 0), (2, 3)):
         left.annotate("", at[end].tolist(), at[start].tolist(), arrowprops={
             "arrowstyle": "-|>", "color": INK, "linewidth": 2.2, "shrinkA": 6, "shrinkB": 8, "mutation_scale": 18,
         })  # fmt: skip
-    for letter, point in zip(("a", "b", "c", "a - b + c"), at.tolist(), strict=True):
-        left.plot(*point, "o", color="white", markeredgecolor=INK, markeredgewidth=1.6, markersize=9)
-        up = 7 if letter.startswith("a") else -16
-        left.annotate(letter, point, (9, up), textcoords="offset points", fontsize=13, fontweight="bold", color=INK,
-                      bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1})  # fmt: skip
+        way = at[end] - at[start]
+        across, up = (way / way.norm().clamp(min=1e-9)).tolist()
+        for number, side in ((start, -1), (end, 1)):  # before the arrow and beyond it
+            point, right_of = at[number].tolist(), side * across > 0
+            left.plot(*point, "o", color="white", markeredgecolor=INK, markeredgewidth=1.6, markersize=9)
+            left.annotate(letters[number], point, (10 if right_of else -10, 8 * side * up), textcoords="offset points",
+                          ha="left" if right_of else "right", va="center", fontsize=13, fontweight="bold", color=INK,
+                          bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1})  # fmt: skip
     caption(left, "on the map, over codes coloured by class")
     if labels is not None:
         _legend(left, {str(kind): PALETTE[kind] for kind in labels.unique().tolist()}, 10)
     images = to_uint8(decode_images(m.decoder, torch.stack(means)))
-    letters = ("a", "b", "c", "a - b + c")
     for number, (letter, image, name) in enumerate(zip(letters, images, names, strict=True)):
         across, down = 1.1 * (number % 2), 1.2 * (number // 2)
         right.imshow(image, extent=(across, across + 1, down + 1, down), interpolation="nearest")

@@ -64,16 +64,16 @@ def test_rebuilding_replaces_page_and_pictures_and_a_mistake_leaves_them(tmp_pat
     drawing = TOY.replace("x = 2", "x = 2\nfor n in 'ab': open(f'{n}.gif', 'w').close()")
     for name in ("a", "b"):  # only what is shown is kept
         page.write_text(drawing + f"![](pictures/gallery/{name}.gif)")
-        gallery.main()
+        gallery.main([])
         assert shown(page.read_text()) == {"sum": "3"}
         assert [path.name for path in pictures.iterdir()] == [f"{name}.gif"]
     page.write_text(broken := drawing.replace("x + 1", "x + 'a'"))
     with pytest.raises(TypeError):
-        gallery.main()
+        gallery.main([])
     assert page.read_text() == broken
     page.write_text(drawing + "![](pictures/gallery/c.gif)")
     with pytest.raises(ValueError, match=r"shows c\.gif, which no block draws"):
-        gallery.main()
+        gallery.main([])
     assert [path.name for path in pictures.iterdir()] == ["b.gif"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gallery.md", "pictures"]
 
