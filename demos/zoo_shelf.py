@@ -80,7 +80,7 @@ Written by `python -m demos.zoo_scores`, from `scores.json`.
 
 - *Parameters*: weights that both use (tied ones) count as the encoder's.
 - *Minutes*: of training, by the clock, with one thread on a core of which other work took up to two thirds; with
-  two where it says so, on two idle cores. Recipes are cut so that these take at most 20.
+  two where it says so, on two idle cores.
 - *Mean squared error*: per pixel in [0, 1], over the 10,000 test images.
 - *PCA's*: the same through a principal component analysis of the 60,000 training images with codes as long, the best
   linear one; a code as long as the image loses nothing.
@@ -130,7 +130,7 @@ def take(name: str, trained: Path) -> dict[str, Any]:
         trained: the ``--out`` of its command, trained to the end.
 
     Returns:
-        "steps", "seconds" and "threads" of the training.
+        "steps", "seconds" and "threads" of the training; the threads it had at last, if it was resumed.
 
     Raises:
         FileNotFoundError: it is not all there.
@@ -148,7 +148,7 @@ def take(name: str, trained: Path) -> dict[str, Any]:
         raise ValueError(f"{trained} is not what `{made.command(name)}` makes: {found} instead of {asked}.")
     if made.ships:
         generator.save_pretrained(SHELF / name, half=True)
-    return {"steps": last["step"], "seconds": last["seconds"], "threads": last["threads"]}
+    return {"steps": last["step"], "seconds": last["seconds"], "threads": last.get("threads", 1)}
 
 
 def _cells(*values: Any) -> str:

@@ -219,20 +219,23 @@ def _leading_directions(
 ) -> Tensor:
     """Orthonormal directions (n, count), orthogonal to the basis, in which the images of the codes change most.
 
-    The exact Jacobian inside a subspace of at most 64 dimensions, or of 8 where images are large: all of them, or,
-    for longer codes, those that random Jacobian products point to (a randomised singular value decomposition).
+    The exact Jacobian inside a subspace of at most 64 dimensions: all of them, or, for longer codes, those that random
+    Jacobian products point to (a randomised singular value decomposition; down to 8 of them where images are large),
+    or random ones where a decoder has no gradients.
     """
     n = rows.n
     if count == 0:
         return basis[:, :0]
-    most = MAX_DIRECTIONS
-    if decoder is not None:
-        most = min(most, max(8, 2**17 // decode_images(decoder, rows[:1])[0].numel()))
-    if decoder is not None and n <= most:
+    if decoder is not None and n <= MAX_DIRECTIONS:
         candidates = torch.eye(n, dtype=torch.float64, device=basis.device)
     else:
-        found = None if decoder is None else _gradients(decoder, rows, count, generator)
-        found = torch.randn(most, n, generator=generator).to(basis) if found is None else found
+        most, found = MAX_DIRECTIONS, None
+        if decoder is not None:
+            found = _gradients(decoder, rows, count, generator)
+        if decoder is None or found is None or not found.any():
+            found = torch.randn(most, n, generator=generator).to(basis)
+        else:
+            most = min(most, max(8, 2**17 // decode_images(decoder, rows[:1])[0].numel()))
         candidates = torch.linalg.svd(found.double(), full_matrices=False)[2][:most].T
     candidates = candidates - basis @ (basis.T @ candidates)
     u, values, _ = torch.linalg.svd(candidates, full_matrices=False)
@@ -271,7 +274,7 @@ def _reach(
         change = (decode_images(decoder, codes.unflatten(1, latent_shape)) - middle).square().mean()
         return change.item() >= IMAGE_CHANGE
 
-    index = 20  # a tenth; from there step by step, and not too far: there a decoder may break its contract
+    index = 10  # a hundredth; from there step by step, and not too far: there a decoder may break its contract
     if is_far(index):
         while index > 0 and is_far(index - 1):
             index -= 1

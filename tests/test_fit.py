@@ -302,18 +302,32 @@ def test_completed_directions_change_the_image_visibly_and_no_more(f_d, k):
     assert torch.allclose(v(codes), codes, atol=1e-5)
 
 
-@pytest.mark.parametrize("gradients", [True, False])
-def test_few_images_are_asked_of_a_slow_decoder(gradients):
-    asked = []
+@pytest.mark.parametrize(("n", "gradients", "most"), [(32, False, 250), (32, True, 250), (1024, True, 160)])
+def test_a_slow_decoder_is_asked_for_few_images_that_tell_its_directions(n, gradients, most):
+    asked, returned = [], []
+    axes = torch.linalg.qr(normal(n, 6, seed=1))[0] * 0.5 ** torch.arange(6)
+    patterns = torch.linalg.qr(normal(3 * 64 * 64, 6, seed=2))[0].T
 
     def decoder(z):
         asked.append(len(z))
-        images = nn.functional.interpolate(z[:, :3], scale_factor=8).sigmoid()
-        return images if gradients else images.detach()
+        images = (0.5 + 10 * z @ axes @ patterns).unflatten(1, (3, 64, 64))
+        if not gradients:
+            return images.detach()
+        if images.requires_grad:
+            images.register_hook(lambda slope: returned.append(len(slope)))
+        return images
 
-    v = fit(0.1 * normal(2, 4, 16, 16), decoder=decoder, dim=3)
-    assert v.report.rank == 3
-    assert sum(asked) < 150  # of 3 x 128 x 128
+    code = 0.1 * normal(1, n)
+    v = fit(code, decoder=decoder, dim=2)
+    directions = v.decode(torch.eye(2)) - v.decode(torch.zeros(1, 2))
+    shown = (torch.linalg.qr(directions.T)[0].T @ axes).square().sum()
+    assert shown > 0.95 * axes[:, :2].square().sum()
+    assert sum(asked) + sum(returned) < most
+
+
+def test_a_decoder_without_a_clamp_is_not_led_out_of_its_range():
+    v = fit(5 * torch.ones(1, 12), decoder=lambda z: (0.5 + (z - 5)).reshape(-1, 1, 3, 4), dim=2)
+    assert v.report.rank == 2
 
 
 @pytest.mark.parametrize("gain", [1e-3, 0.05, 0.5, 5, 1e3])

@@ -66,8 +66,8 @@ COLUMNS = {  # key: (title, format, whether it is compared with ours)
 MARKS = "<!-- peers.py writes this -->", "<!-- to here -->"
 TITLE = "# Us and the peers on the same codes"
 TEXT = f"""\
-Medians over seeds; a seed draws the training codes and starts the method. In brackets: how many times ours. No method
-saw the held-out codes ({{held}}).
+Medians over the seeds that all methods of a set and size have; a seed draws the training codes and starts the method.
+In brackets: how many times ours. No method saw the held-out codes ({{held}}).
 
 - *image error*: mean square over pixels, the images of {JUDGED[0]} held-out codes against those that come back from
   the map. *FVU*: fraction of these codes' variance that does not come back; PCA stands for linear maps.
@@ -158,11 +158,20 @@ def order(cell: dict[str, Any]) -> tuple[int, int, int, int]:
 
 
 def medians(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row per set, size and method: medians over the seeds that worked, and how many times ours they are."""
+    """One row per set, size and method: medians over seeds, and how many times ours they are.
+
+    Of a set and size only the seeds that every method has there: all are compared on the same codes.
+    """
     groups: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
     for cell in sorted(cells, key=order):
         if "error" not in cell:
             groups.setdefault(key(cell)[:3], []).append(cell)
+    seeds: dict[tuple[str, int], set[int]] = {}
+    for (name, size, _), alike in groups.items():
+        there = {cell["seed"] for cell in alike}
+        seeds[name, size] = seeds.get((name, size), there) & there
+    for (name, size, _), alike in groups.items():
+        alike[:] = [cell for cell in alike if cell["seed"] in seeds[name, size]] or alike
     rows = []
     for (name, size, method), alike in groups.items():
         values = {x: statistics.median(cell[x] for cell in alike) for x in COLUMNS if x in alike[0]}
@@ -177,13 +186,14 @@ def medians(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows in markdown."""
-    titles = ["set", "codes", "method", *(title for title, _, _ in COLUMNS.values())]
-    lines = [titles, ["---"] * 3 + ["---:"] * len(COLUMNS)]
+    titles = ["set", "codes", "method", "seeds", *(title for title, _, _ in COLUMNS.values())]
+    lines = [titles, ["---"] * 3 + ["---:"] * (1 + len(COLUMNS))]
     for row in rows:
         texts = [format(row[x], COLUMNS[x][1]) if x in row else "" for x in COLUMNS]
         ratios = row.get("times_ours", {})
         said = [f" ({ratios[x]:{'.2g' if ratios[x] < 99 else ',.0f'}}x)" if x in ratios else "" for x in COLUMNS]
-        lines.append([row["set"], f"{row['size']:,}", row["method"], *map(str.__add__, texts, said)])
+        head = [row["set"], f"{row['size']:,}", row["method"], str(row["seeds"])]
+        lines.append([*head, *map(str.__add__, texts, said)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -218,13 +228,13 @@ def into_readme(text: str) -> None:
 
 def disturbance(cells: list[dict[str, Any]]) -> str:
     """What to say of timings that were taken beside other work."""
-    cores, loads = os.cpu_count() or 1, [cell["load"] for cell in cells if "load" in cell]
-    busy = sum(load > cores + 0.5 for load in loads)
+    cores, loads = os.cpu_count() or 1, [(cell["load"], cell["method"]) for cell in cells if "load" in cell]
+    busy = [method for load, method in loads if load > cores + 0.5]
     if not busy:
         return ""
     return (
-        f"other work ran on the machine: the load was above its number of cores ({cores}) before {busy} of "
-        f"{len(loads)} cells, {max(loads):.1f} at most. Their times are too long, peers' and ours"
+        f"other work ran on the machine: the load was above its number of cores ({cores}) before {len(busy)} of "
+        f"{len(loads)} cells, {max(loads)[0]:.1f} at most, {busy.count(US)} of them ours. Their times are too long"
     )
 
 
@@ -237,7 +247,6 @@ def report(out: Path, about: dict[str, Any], cells: list[dict[str, Any]]) -> str
     temporary.replace(out / "peers.json")
     names = [name for name in SETS if any(row["set"] == name for row in rows)]
     held = ", ".join(f"{held_out(name)} of {name}" for name in names)
-    seeds = max((row["seeds"] for row in rows), default=0)
     failed = [
         f"- not measured: {cell['set']}, {cell['size']:,} codes, {cell['method']}: {cell['error']}"
         for cell in ordered
@@ -246,7 +255,7 @@ def report(out: Path, about: dict[str, Any], cells: list[dict[str, Any]]) -> str
     failed = list(dict.fromkeys(failed))  # once for all seeds
     failed += [f"- {disturbed}"] if (disturbed := disturbance(cells)) else []
     failed += [f"- {package} could not be installed: {why}" for package, why in about["missing"].items()]
-    runs = f"`python tests/benchmarks/peers.py` on {about['machine']}; {seeds} seed{'s' * (seeds != 1)};"
+    runs = f"`python tests/benchmarks/peers.py` on {about['machine']};"
     sets = "\n".join(f"- *{name}*: {SETS[name][1]}." for name in names)
     notes = TEXT.format(held=held) + "\n".join(failed)
     page = [TITLE, f"{runs} {about['versions']}.", table(rows), "Code sets:", sets, notes.rstrip()]
