@@ -79,8 +79,8 @@ Written by `python -m demos.zoo_scores`, from `scores.json`.
 {copies}
 
 - *Parameters*: weights that both use (tied ones) count as the encoder's.
-- *Minutes*: of training, by the clock, with one thread on a core of which other work took up to two thirds; with
-  two where it says so, on two idle cores.
+- *Minutes*: of training, by the clock: with one thread beside other work, or, where it says so, with two on two
+  idle cores.
 - *Mean squared error*: per pixel in [0, 1], over the 10,000 test images.
 - *PCA's*: the same through a principal component analysis of the 60,000 training images with codes as long, the best
   linear one; a code as long as the image loses nothing.
