@@ -130,7 +130,7 @@ def run_cells(python: Path, name: str, wanted: list[dict[str, Any]], log: Path) 
     todo = list(wanted)
     while todo:
         command = [python, Path(__file__).with_name("peer_cells.py"), json.dumps({"set": name, "cells": todo})]
-        environ = {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"} | os.environ
+        environ = {"TOKENIZERS_PARALLELISM": "false"} | os.environ
         with (
             log.open("a") as errors,
             subprocess.Popen(  # a session of its own: Ctrl-C reaches us alone, no half-fitted v is measured
