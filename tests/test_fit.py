@@ -263,7 +263,7 @@ def test_image_steps_never_raise_the_held_out_image_error(image_steps):
     codes = normal(300, 6)
     before = fit(codes, decoder=squares, steps=300, image_steps=0)
     after = fit(codes, decoder=squares, steps=300, image_steps=image_steps)
-    assert after.report.image_error_held_out <= before.report.image_error_held_out * 1.02  # v_e is trained on, too
+    assert after.report.image_error_held_out <= before.report.image_error_held_out * 1.05  # v_e is trained on, too
     assert after.report.steps > before.report.steps
 
 

@@ -260,7 +260,7 @@ def test_ends_may_be_points_or_codes_one_by_one_or_together(m, v, fives):
 def test_a_path_with_residuals_ends_exactly_at_its_codes(cheap, f_d, curve, pace):
     codes, _ = f_d.examples(label=3, count=3)
     samples = cheap.path(codes, frames=9, residual=True, curve=curve, pace=pace)
-    assert torch.allclose(samples.codes[[0, -1]], codes[[0, -1]], atol=1e-5)
+    assert torch.allclose(samples.codes[[0, -1]], codes[[0, -1]], atol=1e-4)
     assert torch.allclose(samples.images[[0, -1]], cheap.decoder(codes[[0, -1]]), atol=1e-4)
     assert not torch.allclose(cheap.path(codes, frames=9).codes[[0, -1]], codes[[0, -1]], atol=1e-2)
 

@@ -192,7 +192,7 @@ def test_arrays_of_all_kinds(X):
     frozen.flags.writeable = False
     for other in (frozen, np.asfortranarray(X), X.astype(">f8"), X[::-1][::-1], X.tolist(), torch.from_numpy(X)):
         np.testing.assert_allclose(estimator.transform(other), points, rtol=1e-12)
-        assert np.array_equal(quick().fit(other).embedding_, estimator.embedding_)
+        np.testing.assert_allclose(quick().fit(other).embedding_, estimator.embedding_, atol=1e-4)
     assert estimator.transform(X.astype(">f4")).dtype.isnative
     assert quick().fit_transform((10 * X).astype(int)).dtype == np.float64
     copied = estimator.embedding_
