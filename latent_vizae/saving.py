@@ -201,7 +201,7 @@ def read_folder(
                     f"{w} should be {shapes.get(w, 'absent')}, is {found.get(w, 'absent')}" for w in wrong[:4]
                 ]
                 raise ValueError(f"{folder / MODEL_FILE} does not fit its configuration: {'; '.join(differences)}")
-            tensors = {name: file.get_tensor(name) for name in shapes}
+            tensors = {name: file.get_tensor(name).clone() for name in shapes}  # aligned: rounds as what was saved
             header = file.metadata()
         if checksum(header.get("config", ""), tensors) != header.get("sha256"):
             raise ValueError(f"{folder / MODEL_FILE} is damaged: its checksum is not that of its contents.")
