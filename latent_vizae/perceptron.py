@@ -55,10 +55,11 @@ def affine(network: nn.Sequential, like: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Weights and biases with plain tanhs between them: locations go into the bias before, scales into the weights."""
     layers: list[tuple[Tensor, Tensor]] = []
     scale: Tensor | float = 1.0
-    for index in range(0, len(network), 2):
-        linear, bend = cast(nn.Linear, network[index]), network[index + 1] if index + 1 < len(network) else None
-        weight, bias = linear.weight.to(like) * scale, linear.bias.to(like)
-        if isinstance(bend, AbTanh):
-            bias, scale = bias - bend.location.to(like), bend.log_scale.to(like).exp()
-        layers.append((weight, bias))
+    for layer in network:
+        if isinstance(layer, nn.Linear):
+            layers.append((layer.weight.to(like) * scale, layer.bias.to(like)))
+        elif isinstance(layer, AbTanh):
+            weight, bias = layers[-1]
+            layers[-1] = weight, bias - layer.location.to(like)
+            scale = layer.log_scale.to(like).exp()
     return layers

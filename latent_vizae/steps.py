@@ -29,10 +29,11 @@ class Half:
 
     Args:
         network: linear layers with an abTanh (per channel) between them.
+        by_inputs: whether `backward` goes on to the inputs, or stops behind the first layer.
     """
 
-    def __init__(self, network: nn.Sequential) -> None:
-        self.network = network
+    def __init__(self, network: nn.Sequential, by_inputs: bool = False) -> None:
+        self.network, self.by_inputs = network, by_inputs
         self.linear = [layer for layer in network if isinstance(layer, nn.Linear)]
         self.bends = [layer for layer in network if isinstance(layer, AbTanh)]
         self._weights: list[Tensor] = []
@@ -48,14 +49,15 @@ class Half:
         return torch.addmm(last_bias, x, last.T)
 
     def backward(self, slope: Tensor) -> Tensor:
-        """Slope of the loss by the outputs (B, outputs) -> by the inputs (B, inputs)."""
+        """Slope of the loss by the outputs (B, outputs) -> by the inputs (B, inputs) or the first layer's outputs."""
         for index in reversed(range(len(self.linear))):
             linear, inputs, weight = self.linear[index], self._inputs[index], self._weights[index]
             by_bias = torch.sum(slope, 0, out=_gradient(linear.bias))
             if index < len(self.bends):
                 torch.neg(by_bias, out=_gradient(self.bends[index].location))
             by_weight = torch.mm(slope.T, inputs, out=_gradient(linear.weight))
-            slope = torch.mm(slope, weight)
+            if index > 0 or self.by_inputs:
+                slope = torch.mm(slope, weight)
             if index > 0:
                 scale = self.bends[index - 1].log_scale
                 torch.sum(by_weight * weight, 0, out=_gradient(scale))

@@ -19,6 +19,7 @@ from .losses import cycle_loss, image_loss, reconstruction_loss
 from .metrics import image_error
 from .model import VizAE
 from .neighbours import nearest, neighbour_layout
+from .perceptron import through
 from .projecting import project
 from .steps import Half, Muon
 
@@ -28,9 +29,9 @@ PLACED = 4000
 """So many codes get a place from their neighbours first; further ones follow those."""
 JUDGED = 300
 """Held-out codes whose images judge the steps through the decoder."""
-BATCH, SMALL_BATCH, IMAGE_BATCH = 384, 128, 64
+BATCH, SMALL_BATCH, IMAGE_BATCH = 512, 256, 64
 """Codes a step; the small one below 900 codes, for which it is as good and saves up to half."""
-CYCLE_STEPS = 150
+CYCLE_STEPS = 200
 MIXED, NOISE, PLACE_WEIGHT = 8, 0.3, 0.2
 """Neighbours to mix with; noise, where the frame's numbers have variance 1; weight of the neighbours' layout."""
 CHECK_EVERY, PATIENCE = 50, 8
@@ -121,7 +122,7 @@ def train(
     run: Run,
 ) -> None:
     """Many codes: least squares in the frame, then on images; the best v on held-out codes stays."""
-    v_e, v_d = Half(v.encoder), Half(v.decoder)
+    v_e, v_d = Half(v.encoder), Half(v.decoder, by_inputs=True)
 
     def frame_slope() -> None:
         rows, places = batches.draw(batches.size)
@@ -226,8 +227,9 @@ def close_the_cycle(v: VizAE, batches: Batches, steps: int, run: Run) -> None:
     third = batches.size // 3
 
     def task(rows: Tensor, anywhere: Tensor) -> tuple[Tensor, Tensor]:
-        places = before(rows)
-        return torch.cat([rows, v.decoder(places), v.decoder(anywhere)]), torch.cat([places, places, anywhere])
+        places = through(before, rows)
+        points = torch.cat([places, anywhere])
+        return torch.cat([rows, through(v.decoder, points)]), torch.cat([places, points])
 
     def slope() -> None:
         anywhere = 2.1 * torch.rand(third, v.dim, generator=batches.generator) - 1.05
@@ -256,7 +258,7 @@ def _minimise(
     run: Run,
     generator: torch.Generator,
 ) -> None:
-    """Muon under a one-cycle rate; every 50 steps the score decides whether these are the best weights."""
+    """Muon at a rate that falls to 0; every 50 steps the score decides whether these are the best weights."""
     layers = [[layer for layer in network if isinstance(layer, nn.Linear)] for network in networks]
     between = [layer.weight for each in layers for layer in each[1:-1]]
     optimiser = Muon((weight for network in networks for weight in network.parameters()), between, rate)
@@ -267,7 +269,7 @@ def _minimise(
         for step in range(done + 1, steps + 1):
             slope_of()
             warm = min(1.0, step / max(1.0, 0.05 * steps))
-            optimiser.step(warm * 0.5 * (1 + math.cos(math.pi * (step - 1) / steps)))
+            optimiser.step(warm * (1 - (step - 1) / steps))
             run.steps += 1
             bar.update()
             if step % CHECK_EVERY == 0 or step == steps:

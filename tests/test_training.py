@@ -34,12 +34,13 @@ def test_steps_by_hand_have_the_slopes_of_autograd(sizes):
     made, x, slope = network(*sizes), normal(9, sizes[0], seed=50).requires_grad_(), normal(9, sizes[-1], seed=51)
     expected = torch.autograd.grad((made(x) * slope).sum(), [x, *made.parameters()])
     Adam(made.parameters(), 0.1)
-    half = Half(made)
-    with torch.no_grad():
-        assert torch.allclose(half.forward(x), made(x), atol=1e-6)
-        found = [half.backward(slope), *(weight.grad for weight in made.parameters())]
-    for one, other in zip(found, expected, strict=True):
-        assert torch.allclose(one, other, rtol=1e-4, atol=1e-5)
+    for by_inputs in (True, False):
+        half = Half(made, by_inputs)
+        with torch.no_grad():
+            assert torch.allclose(half.forward(x), made(x), atol=1e-6)
+            found = [half.backward(slope), *(weight.grad for weight in made.parameters())]
+        for one, other in list(zip(found, expected, strict=True))[not by_inputs :]:
+            assert torch.allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_steps_without_a_place_for_slopes_say_so():
