@@ -171,7 +171,7 @@ def test_a_fit_can_be_cancelled_and_keeps_the_best_so_far(page):
     page.locator("#lv-count input").fill("20000")
     page.locator("#lv-count input").press("Tab")
     page.locator("#lv-fit").click()
-    page.wait_for_timeout(2000)
+    page.get_by_text("fit - ").first.wait_for()  # so many percent: it is training
     page.locator("#lv-cancel").click()
     page.get_by_text("Stopped early").first.wait_for(timeout=60_000)
 
