@@ -15,7 +15,7 @@ import sys
 
 # Before torch is imported: threads that wait for each other spin for some microseconds, then sleep. On two idle cores
 # that is nearly as fast as OpenMP's own way; where another program runs too, a fit takes half a minute, not ten. To
-# sleep at once (PASSIVE) takes twice as long when idle.
+# sleep at once (PASSIVE) takes two to three times as long when idle.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
