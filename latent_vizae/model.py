@@ -14,7 +14,7 @@ from .codes import ArrayLike, as_codes, as_device, as_points, as_whole
 from .decoder import as_source_options
 from .hub import folder_of
 from .perceptron import is_perceptron, perceptron, through
-from .projecting import project
+from .projecting import project, start_from
 from .report import FitReport
 from .saving import CONFIG_FILE, MODEL_FILE, read_folder, write_folder
 
@@ -32,7 +32,7 @@ class VizAE(nn.Module):
     ``x = (z - mean) @ basis @ frame``, in which the network works: ``basis`` (n, rank) spans the directions in
     which the codes vary, and distances in x are distances of codes, or, where a decoder was given to ``fit``,
     of images to first order. ``v_d = mean + decoder(point) @ unframe @ basis.T`` (Ko et al. 2023, eq. 5); v_e (eq. 4)
-    is the point near ``encoder(x)`` for which ``decoder`` comes nearest to x, found in four steps (`projecting`).
+    is the point for which ``decoder`` comes nearest to x, found from ``encoder(x)`` (`projecting`).
 
     Args:
         latent_shape: shape of one code; n is its product.
@@ -118,7 +118,9 @@ class VizAE(nn.Module):
         return whole
 
     def encode(self, codes: ArrayLike) -> Tensor:
-        """Codes to points, v_e (eq. 4): each to where, near a network's guess, the map decodes to what is nearest.
+        """Codes to points, v_e (eq. 4): each to where the map decodes to what is nearest to it.
+
+        The search starts from a network's guess, or from elsewhere on the map where that is much nearer.
 
         Args:
             codes: (k, *latent_shape), tensor or array.
@@ -170,7 +172,9 @@ class VizAE(nn.Module):
         if x.device.type != "mps":  # which has no float64
             x = x.double()  # steps magnify rounding, and a code's point must not depend on the codes beside it
         guess = through(self.encoder, x)
-        return (project(self.decoder, x, guess) if is_perceptron(self.decoder) else guess).to(self.mean)
+        if is_perceptron(self.decoder):
+            guess = project(self.decoder, x, start_from(self.decoder, x, guess))
+        return guess.to(self.mean)
 
     def _guess(self, rows: Tensor) -> Tensor:
         """What v_e's network alone makes of codes (k, n), before the nearest point is looked for: (k, dim)."""

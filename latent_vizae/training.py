@@ -31,7 +31,7 @@ JUDGED = 300
 """Held-out codes whose images judge the steps through the decoder."""
 BATCH, SMALL_BATCH, IMAGE_BATCH = 512, 256, 64
 """Codes a step; the small one below 900 codes, for which it is as good and saves up to half."""
-CYCLE_STEPS = 200
+CYCLE_STEPS = 100
 MIXED, NOISE, PLACE_WEIGHT = 8, 0.3, 0.2
 """Neighbours to mix with; noise, where the frame's numbers have variance 1; weight of the neighbours' layout."""
 CHECK_EVERY, PATIENCE = 50, 8

@@ -268,7 +268,7 @@ def test_a_path_with_residuals_ends_exactly_at_its_codes(cheap, f_d, curve, pace
 def test_a_path_that_goes_nowhere_stays(cheap, fives):
     for curve in ("straight", "shortest"):
         samples = cheap.path(fives[0], fives[0], frames=4, curve=curve)
-        assert torch.allclose(samples.codes, samples.codes[:1].expand(4, -1), atol=1e-5)
+        assert torch.allclose(samples.codes, samples.codes[:1].expand(4, -1), atol=1e-4)
 
 
 def test_two_frames_are_the_ends(m):

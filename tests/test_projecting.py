@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import nn
 
@@ -5,7 +6,7 @@ from latent_vizae import VizAE, fit, load_decoder
 from latent_vizae.activations import AbTanh
 from latent_vizae.metrics import image_error
 from latent_vizae.perceptron import is_perceptron, perceptron, through, with_slopes
-from latent_vizae.projecting import project
+from latent_vizae.projecting import project, start_from
 
 
 def normal(*shape, seed=0):
@@ -74,6 +75,32 @@ def test_a_flat_or_boundless_network_gives_the_guess_back():
     network = random_perceptron(2, 16, 10)
     huge = torch.full_like(x, 1e200)
     assert torch.isfinite(project(network, huge, guess)).all()
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_from_a_guess_on_another_fold_the_search_starts_where_the_network_comes_near(dim):
+    network = random_perceptron(dim, 16, 10)
+    network[0].weight.mul_(4)
+    points = 0.9 * normal(300, dim, seed=4).clamp(-1, 1)
+    made, guess = network(points), points + 0.5 * normal(300, dim, seed=5).sign()
+    start = start_from(network, made, guess)
+    missing, left = ((made - network(project(network, made, p))).norm(dim=1) for p in (guess, start))
+    assert ((made - network(start)).norm(dim=1) <= (made - network(guess)).norm(dim=1)).all()
+    assert left.mean() < 0.5 * missing.mean()
+    assert torch.equal(start_from(network, made, points), points)
+
+
+def test_a_place_far_from_the_guess_has_to_be_much_nearer_to_the_code():
+    line = nn.Sequential(nn.Linear(1, 2)).double().requires_grad_(False)
+    line[0].weight.copy_(torch.tensor([[1.0], [0.0]]))
+    line[0].bias.zero_()
+    guess = torch.zeros(2, 1).double()
+    codes = torch.tensor([[0.5, 0.1], [0.5, 2.0]]).double()  # its nearest place is much nearer; hardly nearer
+    start = start_from(line, codes, guess)
+    assert 0.3 < start[0].item() < 0.51
+    assert start[1].item() < 0.1
+    huge = torch.full_like(codes, 1e200)
+    assert torch.equal(start_from(line, huge, guess), guess)
 
 
 def test_held_out_codes_come_back_closer_than_from_the_guess_alone():

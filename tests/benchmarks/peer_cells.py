@@ -289,11 +289,16 @@ METHODS: dict[str, Callable[[Task, Tensor, int], Fitted]] = {
 
 
 def occupied(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Places (count, d) where a map is occupied: fitted points, moved by about the distance to their nearest one."""
-    some = points[torch.randint(len(points), (count,), generator=generator)]
+    """Places (count, d) where a map is occupied: fitted points, moved by about the distance to their nearest one.
+
+    All lie in the box of the fitted points: beyond it there is no map.
+    """
+    some = points[torch.randint(len(points), (4 * count,), generator=generator)]
     distances = torch.cdist(some, points)
     nearest = distances.masked_fill(distances < 1e-6 * map_width(points), float("inf")).amin(1).median()
-    return some + nearest / points.shape[1] ** 0.5 * torch.randn(some.shape, generator=generator)
+    moved = some + nearest / points.shape[1] ** 0.5 * torch.randn(some.shape, generator=generator)
+    inside = (moved >= points.amin(0)).all(1) & (moved <= points.amax(0)).all(1)
+    return moved[inside][:count]
 
 
 def rate(function: Rows, rows: Tensor, values: int) -> float:

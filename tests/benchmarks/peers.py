@@ -74,7 +74,7 @@ In brackets: how many times ours. No method saw the held-out codes ({{held}}).
 - *trust.*, *cont.*: trustworthiness and continuity of the held-out codes' map at 7 and 20 neighbours; below 200
   codes those of the training codes, at 7.
 - *round trip*: point -> code -> point, root mean square, in percent of the map's width, at {ROUND_TRIPS[0]} places
-  where the map is occupied.
+  where the map is occupied, inside the box of its training codes.
 - *pace*: image change from frame to frame, standard deviation over mean, on {PAIRS[0]} paths of {FRAMES} frames
   between training codes; ours at constant pace (`LatentMap.path`), the others' straight on their map.
 - Where codes have over {WIDE} values, umap-learn decodes slowly, so there are {JUDGED[1]} codes, {ROUND_TRIPS[1]}
