@@ -37,8 +37,8 @@ __all__ = ["fit"]
 FEW, TRAINED_ON = 50, 50_000
 """Fewer codes are solved, not trained; of more than that, so many drawn at random are trained on."""
 SMALL, LARGE = 1000, 10_000
-SMALL_STEPS, STEPS = 250, 400
-"""Steps of training below SMALL codes, and from there on; layers are wider from LARGE codes on."""
+SMALL_STEPS, STEPS, LARGE_STEPS = 250, 400, 600
+"""Steps of training below 1,000 codes, below 10,000, and from there on, where layers are wider too."""
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 1000
 MEASURED, MEASURED_CODES, MEASURED_VALUES = 100, 2000, 2**25
 """Codes whose images are measured; codes that are, and the most numbers in them."""
@@ -118,7 +118,7 @@ def fit(
     kept_labels = None if labels is None else as_labels(labels, k)
     if rows.n < dim:
         raise ValueError(f"A map of dim={dim} needs codes of at least {dim} values, these have {rows.n}.")
-    steps = (SMALL_STEPS if k < SMALL else STEPS) if steps is None else as_whole(steps, "steps", 1)
+    steps = _default_steps(k) if steps is None else as_whole(steps, "steps", 1)
     image_steps = as_whole(image_steps, "image_steps")
     if not isinstance(hidden, tuple | list | None):
         raise TypeError(f"hidden is a tuple of numbers of units, got {hidden!r}.")
@@ -189,6 +189,10 @@ def _default_hidden(k: int) -> tuple[int, ...]:
     if k < FEW:
         return (128, 128) if k < FEW / 2 else (256, 256)
     return (64, 64, 64) if k < LARGE else (96, 96, 96)
+
+
+def _default_steps(k: int) -> int:
+    return SMALL_STEPS if k < SMALL else STEPS if k < LARGE else LARGE_STEPS
 
 
 def _new_vizae(latent_shape: tuple[int, ...], dim: int, hidden: tuple[int, ...], frame: Frame) -> VizAE:

@@ -16,7 +16,7 @@ from .perceptron import through, with_slopes
 __all__ = ["project", "start_from"]
 
 STEPS, DAMPING = 4, 0.5
-STARTS, JUMP = 1024, 0.7
+STARTS, JUMP = 1024, 1.5
 """Places looked at for a start, and what it costs to leave the guess: see `start_from`."""
 
 
@@ -41,10 +41,10 @@ def _damped_step(slopes: Tensor, rest: Tensor) -> Tensor:
 def start_from(network: nn.Sequential, x: Tensor, guess: Tensor) -> Tensor:
     """The guess, or a place elsewhere on the map where the network comes much nearer to x.
 
-    About 1,000 places are looked at, evenly spread over [-1, 1]^d. A guess keeps neighbours together, and so a place
-    must be the nearer to x the further it lies from the guess: its squared distance to x is less than ``1 - JUMP *
-    way`` of the guess's, ``way`` in half widths of the map. With JUMP 0 held-out codes come back a little closer
-    still, but more neighbours are torn apart.
+    About 1,000 places p are looked at, evenly spread over [-1, 1]^d, for the least of ``|x - network(p)|^2 + JUMP
+    |x - network(guess)|^2 |p - guess|^2``: a guess keeps neighbours together, and so a place must be the nearer to x
+    the further it lies from the guess. With JUMP 0 held-out codes come back a little closer still, but more
+    neighbours are torn apart.
 
     Args:
         network: v_d in the frame, as in `project`.
@@ -59,10 +59,12 @@ def start_from(network: nn.Sequential, x: Tensor, guess: Tensor) -> Tensor:
     places = torch.cartesian_prod(*[axis] * dim).reshape(-1, dim)
     made = through(network, places)
     missing = (x - through(network, guess)).square().sum(1, keepdim=True)
-    cost = torch.cdist(guess, places).mul_(JUMP * missing)
-    best = cost.add_(made.square().sum(1)).addmm_(x, made.T, alpha=-2).argmin(1)
-    way = (places[best] - guess).norm(dim=1, keepdim=True)
-    nearer = (x - made[best]).square().sum(1, keepdim=True) < (1 - JUMP * way) * missing
+    pull = JUMP * missing
+    wanted = torch.cat([x, pull * guess, -pull / 2], 1)  # squares multiplied out, all in one product
+    offered = torch.cat([made, places, places.square().sum(1, keepdim=True)], 1)
+    best = torch.addmm(made.square().sum(1), wanted, offered.T, alpha=-2).argmin(1)
+    way = (places[best] - guess).square().sum(1, keepdim=True)
+    nearer = (x - made[best]).square().sum(1, keepdim=True) + pull * way < missing
     return torch.where(nearer, places[best], guess)
 
 
