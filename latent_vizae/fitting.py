@@ -74,8 +74,8 @@ def fit(
             keep images rather than code values; without it, fit works on any vectors.
         dim: dimension of the map, 1, 2 or 3, at most the number of values in a code.
         labels: (k,) whole numbers that travel with v, for colouring; they have no influence on it.
-        hidden: units of v_e's hidden layers (v_d has them in reverse). By default (128, 128) below 25 codes, (256, 256)
-            below 50, then (64, 64, 64), and (96, 96, 96) from 10,000 codes on. Of a few thousand codes
+        hidden: units of v_e's hidden layers (v_d has them in reverse). By default (128, 128) below 25 codes,
+            (256, 256) below 50, then (64, 64, 64), and (96, 96, 96) from 10,000 codes on. Of a few thousand codes
             (128, 128, 128) lower the held-out image error by 1 to 5 percent, in twice the time. Codes that vary in at
             most ``dim`` directions get an affine v, without hidden layers.
         steps: most steps of training in the frame (k >= 50), each on 512 codes, or on 256 where fewer than 900 are

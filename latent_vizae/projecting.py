@@ -3,8 +3,8 @@
 A network guesses at once where v_d comes closest to a code; what the guess lacks is known as the amortisation gap
 (Cremer et al. 2018, "Inference suboptimality in variational autoencoders"). A map is small enough to be looked at all
 over, which finds codes that were guessed on the wrong fold of it; and v_d has few inputs, so its Jacobian costs little
-more than its values, and a few steps of Gauss-Newton close the gap. Held-out codes come back 11 to 21 percent closer in
-images, and what v_d makes of a point nearly always comes back to that point.
+more than its values, and a few steps of Gauss-Newton close the gap. Held-out codes come back 11 to 21 percent closer
+in images, and what v_d makes of a point nearly always comes back to that point.
 """
 
 from __future__ import annotations
