@@ -171,9 +171,13 @@ def test_a_fit_can_be_cancelled_and_keeps_the_best_so_far(page):
     page.locator("#lv-count input").fill("20000")
     page.locator("#lv-count input").press("Tab")
     page.locator("#lv-fit").click()
-    page.get_by_text("fit - ").first.wait_for()  # so many percent: it is training
-    page.locator("#lv-cancel").click()
-    page.get_by_text("Stopped early").first.wait_for(timeout=60_000)
+    stopped = page.get_by_text("Stopped early").first
+    for _ in range(100):  # a fit takes seconds, and before it has begun there is nothing to stop
+        page.locator("#lv-cancel").click()
+        page.wait_for_timeout(200)
+        if stopped.is_visible():
+            break
+    stopped.wait_for(timeout=60_000)
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1280, "dark")])
