@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latent_vizae.codes import as_whole
+from latent_vizae.decoder import images_at_a_time
 
 __all__ = ["CLIP", "IMAGE", "NO_IMAGES", "REFUSED", "DiffusersDecoder"]
 
@@ -58,7 +59,6 @@ FRAMES = {
 }
 
 USUAL_SIZE, LARGEST_CLIP = 256, 2**26
-VALUES_PER_BATCH = 2**20
 
 
 class DiffusersDecoder(nn.Module):
@@ -227,7 +227,7 @@ class DiffusersDecoder(nn.Module):
     def _encode_batches(self, images: Tensor) -> Tensor:
         if tuple(images.shape[1:]) != self.image_shape or len(images) == 0:
             raise ValueError(f"This decoder's images are (B, *{self.image_shape}), got {tuple(images.shape)}.")
-        size = self.max_batch or max(1, VALUES_PER_BATCH // images[0].numel())
+        size = self.max_batch or images_at_a_time(images[0], self._weight.device)
         return torch.cat([self._encode(batch) for batch in images.split(size)])
 
     def _encode(self, images: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, interpolate, leaky_relu
 
 from .codes import ArrayLike, as_codes, as_labels, as_whole
-from .decoder import VALUES_PER_BATCH, decode_images, decoder_dtype_and_device, evaluating, require_decoder
+from .decoder import decode_images, decoder_dtype_and_device, evaluating, images_at_a_time, require_decoder
 from .steps import Adam
 
 __all__ = ["Classifier", "classify", "learn_classifier", "require_classifier", "shrunk"]
@@ -47,9 +47,8 @@ def classify(classifier: Classifier, images: Tensor, n_classes: int | None = Non
         ValueError: the classifier raised, or returned something else.
     """
     dtype, device = decoder_dtype_and_device(classifier)
-    size = max(1, VALUES_PER_BATCH // images[0].numel())
     found = []
-    for batch in images.split(size):
+    for batch in images.split(images_at_a_time(images[0], device)):
         try:
             with evaluating(classifier):
                 output = classifier(batch.to(device=device, dtype=dtype))

@@ -25,7 +25,7 @@ from .checkpoint import Checkpoint, fingerprint
 from .codes import ArrayLike, as_device, as_labels, as_whole
 from .decoder import as_source_options, decode_images, require_decoder
 from .framing import Frame, code_frame, completed_frame, subspace
-from .layout import initialise, linear_layer, solve_few
+from .layout import initialise, linear_layer, place_few, solve_few
 from .metrics import image_error
 from .model import VizAE, check_dim
 from .report import FitReport
@@ -40,8 +40,10 @@ SMALL, LARGE = 1000, 10_000
 SMALL_STEPS, STEPS, LARGE_STEPS = 250, 400, 600
 """Steps of training below 1,000 codes, below 10,000, and from there on, where layers are wider too."""
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 1000
-MEASURED, MEASURED_CODES, MEASURED_VALUES = 100, 2000, 2**25
-"""Codes whose images are measured; codes that are, and the most numbers in them."""
+MEASURED_CODES, MEASURED_VALUES = 2000, 2**25
+"""Codes that are measured, and the most numbers in them."""
+FEWEST_IMAGES, MOST_IMAGES, IMAGE_VALUES = 16, 100, 2**19
+"""Images that are measured, and about the most numbers in them."""
 SMALLEST = 1e-3
 """The least singular value of a layer as a share of its greatest."""
 MOST_POINTS = 1_000_000
@@ -149,7 +151,7 @@ def fit(
         v = _new_vizae(latent_shape, dim, sizes, frame)
         if k < FEW and sizes:
             x = frame(rows[:k].flatten(1))
-            solve_few(v.encoder, v.decoder, x, dim, generator)
+            solve_few(v.encoder, v.decoder, x, place_few(frame.for_neighbours(x), dim), generator)
             _turn(v, x)
         else:
             count = min(MOST_HELD_OUT, max(1, round(HELD_OUT_SHARE * k)))
@@ -317,14 +319,15 @@ def _measure(
 ) -> FitReport:
     """The report: errors on at most 2,000 of the codes trained on and held out, image errors on at most 100 of each.
 
-    Of codes so long that these have more than 33 million numbers there are fewer. They come in the order of training.
+    Of codes so long that these have more than 33 million numbers there are fewer, and of images of more than 5,000
+    numbers as well, but at least 16. They come in the order of training.
     """
 
     def errors(chosen: Tensor) -> tuple[float | None, float | None]:
         if len(chosen) == 0:
             return None, None
         error = variance = size = 0.0
-        most = max(MEASURED, min(MEASURED_CODES, MEASURED_VALUES // rows.n))
+        most = max(MOST_IMAGES, min(MEASURED_CODES, MEASURED_VALUES // rows.n))
         for part in chosen[:most].split(max(1, AT_A_TIME // rows.n)):
             codes = rows.take(part)
             size += _square_sum(codes)
@@ -334,8 +337,10 @@ def _measure(
         unexplained = error / variance if variance > rounding else 0.0 if error <= rounding else float("inf")
         if decoder is None:
             return unexplained, None
-        codes = rows.take(chosen[:MEASURED]).unflatten(1, v.latent_shape)
         try:
+            pixels = decode_images(decoder, rows[:1])[0].numel()
+            count = max(FEWEST_IMAGES, min(MOST_IMAGES, IMAGE_VALUES // pixels))
+            codes = rows.take(chosen[:count]).unflatten(1, v.latent_shape)
             return unexplained, image_error(decode_images(decoder, codes), decode_images(decoder, v(codes)))
         except KeyboardInterrupt:
             run.interrupted = True

@@ -23,6 +23,8 @@ MAX_RANK = 512
 MAX_EXACT = 2048
 ENOUGH = 0.999
 SHRINKAGE = 0.2
+CODES_SHARE = 0.9
+"""Of the squared distances that make neighbours: what codes say; the rest is what images say."""
 MAX_DIRECTIONS = 64
 
 
@@ -46,6 +48,15 @@ class Frame:
         for part in _columns(codes):
             inside += (codes[:, part] - self.mean[part].float()) @ self.basis[part]
         return (inside.double() @ self.frame).float()
+
+    def for_neighbours(self, x: Tensor) -> Tensor:
+        """Rows (B, rank), turned so that they lie apart as their codes do and a little as their images do.
+
+        Codes alone (`CODES_SHARE` 1) say too little where they are spread evenly in many directions, as a GAN's are.
+        """
+        as_codes = (self.unframe @ self.unframe.T) * (len(self.variances) / self.variances.sum())
+        square = CODES_SHARE * as_codes + (1 - CODES_SHARE) * torch.eye(len(as_codes)).to(as_codes)
+        return x @ torch.linalg.cholesky(square).to(x)
 
     def pca_fvu(self, dim: int) -> float:
         """1 - the first ``dim`` variances over all of them, what the frame lost among them."""
@@ -143,7 +154,7 @@ def _gradients(
     """
     pixels = decode_images(decoder, codes[:1])[0].numel()
     wanted = max(32, min(16 * rank, 1024, 2**20 // pixels))
-    size = max(1, min(64, 2**18 // pixels))
+    size = max(1, min(64, 2**15 // pixels))  # on every device, so that the same is drawn; few stay in caches
     probes = max(2, round(wanted / len(codes)))
     if 2 * len(codes) <= wanted:
         rows = codes[:].flatten(1)

@@ -11,7 +11,14 @@ from torch import Tensor
 
 from .arrows import Arrows, chosen_directions, find_arrows
 from .codes import ArrayLike, as_codes, as_points, as_tensor, as_whole
-from .decoder import decode_images, evaluating, load_decoder, require_decoder
+from .decoder import (
+    decode_images,
+    decoder_dtype_and_device,
+    evaluating,
+    images_at_a_time,
+    load_decoder,
+    require_decoder,
+)
 from .directions import REACH, Direction, Directions
 from .geometry import resample, stretch
 from .model import VizAE
@@ -352,7 +359,7 @@ class LatentMap:
         low, high = (value.item() for value in tensor.aminmax())
         if not 0 <= low <= high <= 1:
             raise ValueError(f"images lie in [0, 1], got [{low:.4g}, {high:.4g}]. Divide bytes by 255.")
-        size = max(1, 2**20 // tensor[0].numel())
+        size = images_at_a_time(tensor[0], decoder_dtype_and_device(self.decoder)[1])
         with evaluating(self.decoder):
             codes = torch.cat([encode(batch) for batch in tensor.split(size)])
         return self.v.encode(codes)

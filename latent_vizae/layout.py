@@ -135,7 +135,9 @@ def solve_last_layer(network: nn.Sequential, inputs: Tensor, targets: Tensor, we
 
 
 @torch.no_grad()
-def solve_few(encoder: nn.Sequential, decoder: nn.Sequential, x: Tensor, dim: int, generator: torch.Generator) -> None:
+def solve_few(
+    encoder: nn.Sequential, decoder: nn.Sequential, x: Tensor, points: Tensor, generator: torch.Generator
+) -> None:
     """Set v_e and v_d so that few codes come back, with a calm map between them and a way back from all of it.
 
     Random features and least squares, in closed form. The codes weigh 10,000 times as much as a cloud of points over
@@ -148,10 +150,10 @@ def solve_few(encoder: nn.Sequential, decoder: nn.Sequential, x: Tensor, dim: in
         encoder: v_e's network, rank -> dim.
         decoder: v_d's network, dim -> rank.
         x: (k, rank), k below the width of the networks.
-        dim: dimension of the map.
+        points: (k, dim) in [-1, 1]^dim, where they are to be.
         generator: source of the randomness, on the CPU.
     """
-    points = 0.98 * place_few(x, dim)
+    dim, points = points.shape[1], 0.98 * points
     steepness = 0.5 * min(linear_layer(decoder, 0).out_features, max(4, len(x))) ** (1 / dim)
     initialise(encoder, generator, bias=0.5)
     initialise(decoder, generator, steepness)

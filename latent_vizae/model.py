@@ -14,7 +14,7 @@ from .codes import ArrayLike, as_codes, as_device, as_points, as_whole
 from .decoder import as_source_options
 from .hub import folder_of
 from .perceptron import is_perceptron, perceptron, through
-from .projecting import project, start_from
+from .projecting import nearest_point
 from .report import FitReport
 from .saving import CONFIG_FILE, MODEL_FILE, read_folder, write_folder
 
@@ -173,7 +173,7 @@ class VizAE(nn.Module):
             x = x.double()  # steps magnify rounding, and a code's point must not depend on the codes beside it
         guess = through(self.encoder, x)
         if is_perceptron(self.decoder):
-            guess = project(self.decoder, x, start_from(self.decoder, x, guess))
+            guess = nearest_point(self.decoder, x, guess)
         return guess.to(self.mean)
 
     def _guess(self, rows: Tensor) -> Tensor:

@@ -14,14 +14,17 @@ from torch import Tensor, nn
 
 from .perceptron import through, with_slopes
 
-__all__ = ["project", "start_from"]
+__all__ = ["nearest_point", "project", "start_from"]
 
-STEPS, DAMPING = 4, 0.5
-STARTS, JUMP = 1024, 1.5
-"""Places looked at for a start, and what it costs to leave the guess: see `start_from`."""
+DAMPING = 0.7, 0.15, 0.02
+"""Of each step: careful far away, nearly Newton's at the end."""
+ALONG = 1024, 32, 13
+"""Places along an axis of a map of 1, 2 and 3 dimensions that are looked at for a start: see `start_from`."""
+JUMP, FAR = 1.5, 0.1
+"""What it costs to leave the guess; the distance on the map from which on a place may be on another fold."""
 
 
-def _damped_step(slopes: Tensor, rest: Tensor) -> Tensor:
+def _damped_step(slopes: Tensor, rest: Tensor, damping: float) -> Tensor:
     """Step (B, d) of Levenberg and Marquardt, (A + damping diag A)^-1 J^T r with A = J^T J (Marquardt 1963).
 
     Damped, steps depend on the code without jumps, and do not overshoot; each axis is damped in its own unit, so
@@ -30,21 +33,47 @@ def _damped_step(slopes: Tensor, rest: Tensor) -> Tensor:
     Args:
         slopes: J^T, (B, d, r).
         rest: r, (B, r), what is still missing.
+        damping: 0 is Newton's step where v_d is straight.
     """
     normal = slopes @ slopes.mT
     diagonal = normal.diagonal(dim1=1, dim2=2)
-    diagonal.mul_(1 + DAMPING).clamp_(min=1e-30)  # where v_d stands still there is no step
+    diagonal.mul_(1 + damping).clamp_(min=1e-30)  # where v_d stands still there is no step
     step: Tensor = torch.linalg.solve_ex(normal, slopes @ rest.unsqueeze(2))[0].squeeze(2)
     return step
+
+
+def _distance(network: nn.Sequential, x: Tensor, points: Tensor) -> Tensor:
+    return (x - through(network, points)).square().sum(1, keepdim=True)
+
+
+@torch.no_grad()
+def nearest_point(network: nn.Sequential, x: Tensor, guess: Tensor) -> Tensor:
+    """The point where the network comes nearest to x: near the guess, or far from it if it comes nearer there.
+
+    Args:
+        network: v_d in the frame, as in `project`.
+        x: (B, r), codes in the frame.
+        guess: (B, d).
+
+    Returns:
+        (B, d).
+    """
+    start = start_from(network, x, guess)
+    far = (start - guess).abs().amax(1) > FAR
+    points = project(network, x, torch.where(far.unsqueeze(1), guess, start))
+    here, there = points[far], project(network, x[far], start[far])
+    nearer = _distance(network, x[far], there) < _distance(network, x[far], here)
+    points[far] = torch.where(nearer, there, here)
+    return points
 
 
 @torch.no_grad()
 def start_from(network: nn.Sequential, x: Tensor, guess: Tensor) -> Tensor:
     """The guess, or a place elsewhere on the map where the network comes much nearer to x.
 
-    About 1,000 places p are looked at, evenly spread over [-1, 1]^d, for the least of ``|x - network(p)|^2 + JUMP
-    |x - network(guess)|^2 |p - guess|^2``: a guess keeps neighbours together, and so a place must be the nearer to x
-    the further it lies from the guess. With JUMP 0 held-out codes come back a little closer still, but more
+    One to two thousand places p are looked at, evenly spread over [-1, 1]^d, for the least of ``|x - network(p)|^2 +
+    JUMP |x - network(guess)|^2 |p - guess|^2``: a guess keeps neighbours together, and so a place must be the nearer
+    to x the further it lies from the guess. With JUMP 0 held-out codes come back a little closer still, but more
     neighbours are torn apart.
 
     Args:
@@ -56,7 +85,7 @@ def start_from(network: nn.Sequential, x: Tensor, guess: Tensor) -> Tensor:
         (B, d), where to start `project` from.
     """
     dim = guess.shape[1]
-    axis = torch.linspace(-1, 1, round(STARTS ** (1 / dim))).to(guess)
+    axis = torch.linspace(-1, 1, ALONG[dim - 1]).to(guess)
     places = torch.cartesian_prod(*[axis] * dim).reshape(-1, dim)
     made = through(network, places)
     missing = (x - through(network, guess)).square().sum(1, keepdim=True)
@@ -81,12 +110,8 @@ def project(network: nn.Sequential, x: Tensor, guess: Tensor) -> Tensor:
     Returns:
         (B, d), a local minimum of |x - network(point)|^2, or on the way there.
     """
-
-    def distance(points: Tensor) -> Tensor:
-        return (x - through(network, points)).square().sum(1, keepdim=True)
-
     low, high, points = guess.clamp(max=-1), guess.clamp(min=1), guess
-    for _ in range(STEPS):
+    for damping in DAMPING:
         made, slopes = with_slopes(network, points)
-        points = (points + _damped_step(slopes, x - made)).clamp(low, high)
-    return torch.where(distance(points) < distance(guess), points, guess)
+        points = (points + _damped_step(slopes, x - made, damping)).clamp(low, high)
+    return torch.where(_distance(network, x, points) < _distance(network, x, guess), points, guess)

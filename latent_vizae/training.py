@@ -199,7 +199,7 @@ class Batches:
     def __init__(self, x: Tensor, frame: Frame, dim: int, generator: torch.Generator) -> None:
         self.x, self.generator = x, generator
         self.size = BATCH if len(x) >= 900 else SMALL_BATCH
-        codes = x @ frame.unframe.to(x)  # distances between codes, not between images: neighbours are what codes say
+        codes = frame.for_neighbours(x)
         points, others = neighbour_layout(codes[:PLACED], dim, generator)
         others = others[:, :MIXED]
         if len(x) > PLACED:

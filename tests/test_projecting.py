@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -6,7 +8,7 @@ from latent_vizae import VizAE, fit, load_decoder
 from latent_vizae.activations import AbTanh
 from latent_vizae.metrics import image_error
 from latent_vizae.perceptron import is_perceptron, perceptron, through, with_slopes
-from latent_vizae.projecting import project, start_from
+from latent_vizae.projecting import DAMPING, nearest_point, project, start_from
 
 
 def normal(*shape, seed=0):
@@ -51,12 +53,14 @@ def test_no_guess_is_made_worse_and_most_become_better():
     assert (after < before).double().mean() > 0.9
 
 
-def test_on_a_plane_each_of_four_steps_leaves_a_third_of_the_way():
+def test_on_a_plane_each_step_leaves_what_it_is_damped_by():
     plane = nn.Sequential(nn.Linear(2, 5)).double().requires_grad_(False)
     plane[0].weight.copy_(torch.linalg.qr(normal(5, 2))[0] * torch.tensor([0.1, 30.0]))
     nearest, guess = torch.tensor([[0.3, -0.2]]).double(), torch.tensor([[0.7, 0.4]]).double()
     found = project(plane, plane(nearest), guess)
-    assert torch.allclose(found - nearest, (guess - nearest) / 3**4, atol=1e-12)
+    left = math.prod(damping / (1 + damping) for damping in DAMPING)
+    assert 0 < left < 2e-3
+    assert torch.allclose(found - nearest, (guess - nearest) * left, atol=1e-12)
 
 
 def test_points_stay_on_the_map_or_as_near_to_it_as_the_guess():
@@ -88,6 +92,25 @@ def test_from_a_guess_on_another_fold_the_search_starts_where_the_network_comes_
     assert ((made - network(start)).norm(dim=1) <= (made - network(guess)).norm(dim=1)).all()
     assert left.mean() < 0.5 * missing.mean()
     assert torch.equal(start_from(network, made, points), points)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_of_the_ways_down_from_the_guess_and_from_elsewhere_the_better_one_is_taken(dim):
+    network = random_perceptron(dim, 16, 10)
+    network[0].weight.mul_(4)
+    x, guess = network(0.9 * normal(400, dim, seed=4).clamp(-1, 1)), 0.5 * normal(400, dim, seed=5).clamp(-2, 2)
+    start = start_from(network, x, guess)
+    far = (start - guess).abs().amax(1) > 0.1
+    assert far.double().mean() > 0.2
+    from_guess, from_start = (project(network, x, p) for p in (guess, start))
+    ways = [(x - network(p)).norm(dim=1) for p in (from_guess, from_start)]
+    found = nearest_point(network, x, guess)
+    assert torch.allclose((x - network(found)).norm(dim=1)[far], torch.minimum(*ways)[far])
+    assert torch.allclose(found[~far], from_start[~far])
+    assert ((ways[0] < ways[1]) & far).any()
+    assert ((ways[1] < ways[0]) & far).any()
+    alone = torch.cat([nearest_point(network, x[i : i + 1], guess[i : i + 1]) for i in range(20)])
+    assert torch.allclose(alone, found[:20], atol=1e-9)
 
 
 def test_a_place_far_from_the_guess_has_to_be_much_nearer_to_the_code():
