@@ -335,14 +335,18 @@ def measure(task: Task, method: str, size: int, seed: int) -> dict[str, float]:
     held, n = task.codes[: task.held], codes.shape[1]
     points, places = fitted.encode(codes), fitted.encode(held)
     judged, decoded = held[: JUDGED[task.wide]], fitted.decode(places[: JUDGED[task.wide]])
+    images = task.images(judged)
     cell = {
-        "image_error": image_error(task.images(judged), task.images(decoded)),
+        "image_error": image_error(images, task.images(decoded)),
         "fvu": fvu(judged, decoded, codes.mean(0)),
     }
     whose, where, sizes = (held, places, (7, 20)) if size >= 200 else (codes, points, (7,))
     for neighbours in sizes:
         cell[f"trust_{neighbours}"] = trustworthiness(whose, where, neighbours)
         cell[f"cont_{neighbours}"] = continuity(whose, where, neighbours)
+    looks, where = (images, places[: len(images)]) if size >= 200 else (task.images(codes), points)
+    for name, measured in (("trust", trustworthiness), ("cont", continuity)):
+        cell[f"image_{name}_7"] = measured(looks.flatten(1), where, 7)
     near = occupied(points, ROUND_TRIPS[task.wide], torch.Generator().manual_seed(seed))
     back = fitted.encode(fitted.decode(near))
     cell["round_trip"] = 100 * round_trip_error(near, back) / map_width(points)

@@ -55,6 +55,8 @@ COLUMNS = {  # key: (title, format, whether it is compared with ours)
     "cont_7": ("cont. 7", ".3f", False),
     "trust_20": ("trust. 20", ".3f", False),
     "cont_20": ("cont. 20", ".3f", False),
+    "image_trust_7": ("image trust. 7", ".3f", False),
+    "image_cont_7": ("image cont. 7", ".3f", False),
     "round_trip": ("round trip %", ".3g", False),
     "pace": ("pace", ".2f", False),
     "fit_s": ("fit s", ".3g", True),
@@ -72,7 +74,8 @@ In brackets: how many times ours. No method saw the held-out codes ({{held}}).
 - *image error*: mean square over pixels, the images of {JUDGED[0]} held-out codes against those that come back from
   the map. *FVU*: fraction of these codes' variance that does not come back; PCA stands for linear maps.
 - *trust.*, *cont.*: trustworthiness and continuity of the held-out codes' map at 7 and 20 neighbours; below 200
-  codes those of the training codes, at 7.
+  codes those of the training codes, at 7. *image trust.*, *image cont.*: the same where neighbours are those whose
+  images are alike, of the {JUDGED[0]} codes above.
 - *round trip*: point -> code -> point, root mean square, in percent of the map's width, at {ROUND_TRIPS[0]} places
   where the map is occupied, inside the box of its training codes.
 - *pace*: image change from frame to frame, standard deviation over mean, on {PAIRS[0]} paths of {FRAMES} frames
@@ -174,7 +177,7 @@ def medians(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
         alike[:] = [cell for cell in alike if cell["seed"] in seeds[name, size]] or alike
     rows = []
     for (name, size, method), alike in groups.items():
-        values = {x: statistics.median(cell[x] for cell in alike) for x in COLUMNS if x in alike[0]}
+        values = {x: statistics.median(cell[x] for cell in alike) for x in COLUMNS if all(x in cell for cell in alike)}
         rows.append({"set": name, "size": size, "method": method, "seeds": len(alike), **values})
     ours = {(row["set"], row["size"]): row for row in rows if row["method"] == US}
     for row in rows:
