@@ -46,6 +46,25 @@ def _distance(network: nn.Sequential, x: Tensor, points: Tensor) -> Tensor:
     return (x - through(network, points)).square().sum(1, keepdim=True)
 
 
+def _narrowed(network: nn.Sequential, x: Tensor) -> tuple[nn.Sequential, Tensor]:
+    """The same distances in fewer numbers, where a network has more outputs than units before them.
+
+    Its outputs lie in the span of the last layer's columns. There, in an orthonormal basis, its last layer is
+    triangular; how far x lies outside is one more number.
+    """
+    last = network[-1]
+    if not isinstance(last, nn.Linear) or last.out_features <= last.in_features + 1:
+        return network, x
+    basis, triangle = torch.linalg.qr(last.weight.to(x))
+    x = x - last.bias.to(x)
+    inside = x @ basis
+    outside = (x.square().sum(1, keepdim=True) - inside.square().sum(1, keepdim=True)).clamp(min=0).sqrt()
+    narrow = nn.Linear(last.in_features, last.in_features + 1, device="meta")
+    narrow.weight = nn.Parameter(torch.cat([triangle, torch.zeros_like(triangle[:1])]), requires_grad=False)
+    narrow.bias = nn.Parameter(torch.zeros_like(narrow.weight[:, 0]), requires_grad=False)
+    return nn.Sequential(*network[:-1], narrow), torch.cat([inside, outside], 1)
+
+
 @torch.no_grad()
 def nearest_point(network: nn.Sequential, x: Tensor, guess: Tensor) -> Tensor:
     """The point where the network comes nearest to x: near the guess, or far from it if it comes nearer there.
@@ -58,6 +77,7 @@ def nearest_point(network: nn.Sequential, x: Tensor, guess: Tensor) -> Tensor:
     Returns:
         (B, d).
     """
+    network, x = _narrowed(network, x)
     start = start_from(network, x, guess)
     far = (start - guess).abs().amax(1) > FAR
     points = project(network, x, torch.where(far.unsqueeze(1), guess, start))

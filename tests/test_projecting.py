@@ -8,7 +8,7 @@ from latent_vizae import VizAE, fit, load_decoder
 from latent_vizae.activations import AbTanh
 from latent_vizae.metrics import image_error
 from latent_vizae.perceptron import is_perceptron, perceptron, through, with_slopes
-from latent_vizae.projecting import DAMPING, nearest_point, project, start_from
+from latent_vizae.projecting import DAMPING, _narrowed, nearest_point, project, start_from
 
 
 def normal(*shape, seed=0):
@@ -111,6 +111,18 @@ def test_of_the_ways_down_from_the_guess_and_from_elsewhere_the_better_one_is_ta
     assert ((ways[1] < ways[0]) & far).any()
     alone = torch.cat([nearest_point(network, x[i : i + 1], guess[i : i + 1]) for i in range(20)])
     assert torch.allclose(alone, found[:20], atol=1e-9)
+
+
+def test_distances_stay_where_a_network_has_more_outputs_than_units():
+    network, x, points = random_perceptron(2, 16, 6, 40), normal(50, 40, seed=6), normal(50, 2, seed=7)
+    narrow, y = _narrowed(network, x)
+    assert y.shape == (50, 7)
+    assert torch.allclose((y - narrow(points)).norm(dim=1), (x - network(points)).norm(dim=1), atol=1e-12)
+    assert torch.allclose(through(narrow, points), narrow(points), atol=1e-12)
+    inside = network(points)
+    assert _narrowed(network, inside)[1][:, -1].abs().max() < 1e-6
+    wide = random_perceptron(2, 16, 7)
+    assert _narrowed(wide, y) == (wide, y)
 
 
 def test_a_place_far_from_the_guess_has_to_be_much_nearer_to_the_code():
