@@ -23,7 +23,7 @@ MAX_RANK = 512
 MAX_EXACT = 2048
 ENOUGH = 0.999
 SHRINKAGE = 0.2
-CODES_SHARE = 0.9
+CODES_SHARE = 0.95
 """Of the squared distances that make neighbours: what codes say; the rest is what images say."""
 MAX_DIRECTIONS = 64
 
