@@ -22,7 +22,8 @@ __all__ = ["Frame", "Subspace", "code_frame", "completed_frame", "subspace"]
 MAX_RANK = 512
 MAX_EXACT = 2048
 ENOUGH = 0.999
-SHRINKAGE = 0.2
+GROWTH, MOST_SHARE = 1.75, 0.5
+"""How many times the directions that count for images alone may count in the frame; the most that codes say in it."""
 CODES_SHARE = 0.95
 """Of the squared distances that make neighbours: what codes say; the rest is what images say."""
 MAX_DIRECTIONS = 64
@@ -186,12 +187,30 @@ def code_frame(
         metric = slopes.T @ slopes / len(slopes)
         average = metric.diagonal().mean()
         if average > 0:
-            metric = (1 - SHRINKAGE) * metric / average + SHRINKAGE * root
-            values, vectors = torch.linalg.eigh(metric)
-            root = (vectors * values.clamp(min=SHRINKAGE / 2).sqrt()) @ vectors.T
+            metric = metric / average
+            share = _codes_share(metric, variances)
+            values, vectors = torch.linalg.eigh((1 - share) * metric + share * root)
+            root = (vectors * values.clamp(min=share / 2).sqrt()) @ vectors.T
     covariance = root @ torch.diag(variances) @ root
     scale = (rank / covariance.trace().clamp(min=1e-300)).sqrt() if rank else torch.ones(())
     return Frame(mean, basis, root * scale, torch.linalg.inv(root) / scale, lost, variances)
+
+
+def _codes_share(metric: Tensor, variances: Tensor) -> float:
+    """How much code distances count in the frame beside image changes, 0 to 1: s in (1 - s) metric + s I.
+
+    An average metric tells little of images that are far apart; there codes tell more. But codes that are spread
+    evenly in many directions, as a GAN's are, tell nothing but noise. So s is the largest, up to `MOST_SHARE`, with
+    which the effective number of directions of the codes in the frame, ``(sum of variances)^2 / sum of their
+    squares``, is at most `GROWTH` times what it is with s = 0.
+    """
+    seen = metric * variances  # metric @ covariance; traces of its powers give the sums for every s
+    share = torch.linspace(0, MOST_SHARE, 51, dtype=metric.dtype, device=metric.device)
+    total = (1 - share) * seen.trace() + share * variances.sum()
+    squares = (1 - share) ** 2 * (seen * seen.T).sum() + share**2 * variances.square().sum()
+    squares = squares + 2 * share * (1 - share) * (seen.diagonal() * variances).sum()
+    count = total**2 / squares
+    return float(share[count <= GROWTH * count[0]][-1])
 
 
 IMAGE_CHANGE = 0.005

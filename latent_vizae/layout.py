@@ -114,21 +114,24 @@ def initialise(
 
 
 @torch.no_grad()
-def solve_last_layer(network: nn.Sequential, inputs: Tensor, targets: Tensor, weights: Tensor) -> None:
+def solve_last_layer(
+    network: nn.Sequential, inputs: Tensor, targets: Tensor, weights: Tensor | None = None, ridge: float = 1e-9
+) -> None:
     """Set the last layer so that network(inputs) = targets: weighted least squares, in double precision.
 
     Args:
         network: of linear layers and abTanh; all but the last layer stay as they are.
         inputs: (N, features).
         targets: (N, outputs).
-        weights: (N,) of the squared errors.
+        weights: (N,) of the squared errors, all 1 if None.
+        ridge: weight of the squares of the last layer's weights, as a share of the mean square of what enters it.
     """
     hidden = network[:-1](inputs).double()
-    roots = weights.double().sqrt().unsqueeze(1)
-    hidden = torch.cat([hidden, torch.ones_like(hidden[:, :1])], 1) * roots
-    gram = hidden.T @ hidden
-    gram.diagonal().add_(1e-9 * gram.diagonal().mean())
-    solution = torch.linalg.solve(gram, hidden.T @ (targets.double() * roots))
+    hidden = torch.cat([hidden, torch.ones_like(hidden[:, :1])], 1)
+    weighted = hidden if weights is None else hidden * weights.double().unsqueeze(1)
+    gram = weighted.T @ hidden
+    gram.diagonal().add_(ridge * gram.diagonal().mean())
+    solution = torch.linalg.solve(gram, weighted.T @ targets.double())
     last = linear_layer(network, -1)
     last.weight.copy_(solution[:-1].T)
     last.bias.copy_(solution[-1])

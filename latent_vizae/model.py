@@ -41,10 +41,14 @@ class VizAE(nn.Module):
         rank: dimension of the frame, at most n.
         count: number of points that travel with v.
         labelled: whether labels travel with v.
+        pull: how much ``encode`` holds a code at what v_e's network guesses, at least 0.
 
     Attributes:
         points: (count, dim) the fitted codes on the map, in [-1, 1]^dim.
         labels: (count,) int64, or None.
+        pull: with 0, ``encode`` takes a code to the nearest point that it finds, and the code comes back closest.
+            With more (`fit` takes up to 50), a point that is hardly nearer but far from the guess of v_e's network is
+            left aside, and fewer neighbours are torn apart. It may be set at any time; ``points`` stay as they are.
         report: what `fit` measured, or None.
         source: name of the decoder that v was fitted with, as `load_decoder` takes it, or None.
         source_options: what else `load_decoder` takes to bring that decoder back, such as its image size.
@@ -75,10 +79,11 @@ class VizAE(nn.Module):
         rank: int | None = None,
         count: int = 0,
         labelled: bool = False,
+        pull: float = 0.0,
     ) -> None:
         super().__init__()
         self.latent_shape = tuple(latent_shape)
-        self.dim, self.hidden = check_dim(dim), tuple(hidden)
+        self.dim, self.hidden, self.pull = check_dim(dim), tuple(hidden), check_pull(pull)
         n = math.prod(self.latent_shape)
         rank = n if rank is None else rank
         smallest = min(*self.latent_shape, *self.hidden, count + 1) if self.latent_shape else 0
@@ -173,7 +178,7 @@ class VizAE(nn.Module):
             x = x.double()  # steps magnify rounding, and a code's point must not depend on the codes beside it
         guess = through(self.encoder, x)
         if is_perceptron(self.decoder):
-            guess = nearest_point(self.decoder, x, guess)
+            guess = nearest_point(self.decoder, x, guess, self.pull)
         return guess.to(self.mean)
 
     def _guess(self, rows: Tensor) -> Tensor:
@@ -198,6 +203,7 @@ class VizAE(nn.Module):
             "rank": self.basis.shape[1],
             "count": len(self.points),
             "labelled": self.labels is not None,
+            "pull": self.pull,
             "source": self.source,
             "source_options": self.source_options,
             "report": None if self.report is None else self.report.to_dict(),
@@ -284,8 +290,9 @@ class VizAE(nn.Module):
         place = as_device(device)
         folder = folder_of(name, [MODEL_FILE, CONFIG_FILE], "v", revision, token)
         config, open_tensors = read_folder(folder)
+        config = {"pull": 0.0} | config  # which no v had at first
         try:
-            sizes: dict[str, Any] = {key: config[key] for key in ("dim", "rank", "count", "labelled")}
+            sizes: dict[str, Any] = {key: config[key] for key in ("dim", "rank", "count", "labelled", "pull")}
             with torch.device("meta"):  # sizes are compared before anything is allocated
                 v = cls(tuple(config["latent_shape"]), hidden=tuple(config["hidden"]), **sizes)
             v.source, v.source_options = config["source"], as_source_options(config["source_options"])
@@ -312,3 +319,12 @@ def check_dim(dim: int) -> int:
     if as_whole(dim, "dim (1, 2 or 3)", least=-(2**63)) not in (1, 2, 3):
         raise ValueError(f"dim is 1, 2 or 3 (what a person can see), got {dim}.")
     return int(dim)
+
+
+def check_pull(pull: float) -> float:
+    """Return pull; raise ValueError or TypeError unless it is a number of at least 0."""
+    if isinstance(pull, bool) or not isinstance(pull, int | float):
+        raise TypeError(f"pull is a number, 0 or more, got {pull!r}.")
+    if not 0 <= pull < math.inf:
+        raise ValueError(f"pull is 0 or more, and finite, got {pull}.")
+    return float(pull)

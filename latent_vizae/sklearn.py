@@ -59,6 +59,7 @@ class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         hidden: units of v_e's hidden layers; by default `fit` chooses.
         steps: most steps of training in the frame (k >= 50); by default `fit` chooses.
         image_steps: further steps on the image error, through the decoder (k >= 50).
+        pull: how much codes are held at what v_e's network guesses; by default `fit` chooses.
         latent_shape: the shape of one code, its product n: rows are given that shape before the decoder sees them.
             None: codes are flat, (n,).
         random_state: a whole number is the ``seed`` of `fit` itself: the same map. A ``RandomState`` draws a seed at
@@ -88,6 +89,7 @@ class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         hidden: tuple[int, ...] | None = None,
         steps: int | None = None,
         image_steps: int = 0,
+        pull: float | None = None,
         latent_shape: tuple[int, ...] | None = None,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
@@ -96,6 +98,7 @@ class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self.hidden = hidden
         self.steps = steps
         self.image_steps = image_steps
+        self.pull = pull
         self.latent_shape = latent_shape
         self.random_state = random_state
 
@@ -131,6 +134,7 @@ class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             hidden=self.hidden,
             steps=self.steps,
             image_steps=self.image_steps,
+            pull=self.pull,
             seed=seed,
         )
         return self

@@ -20,8 +20,9 @@ from .metrics import image_error
 from .model import VizAE
 from .neighbours import nearest, neighbour_layout
 from .perceptron import through
-from .projecting import project
+from .projecting import nearest_point
 from .steps import Half, Muon
+from .surface import settle, turn
 
 __all__ = ["Batches", "Run", "close_the_cycle", "train"]
 
@@ -29,9 +30,10 @@ PLACED = 4000
 """So many codes get a place from their neighbours first; further ones follow those."""
 JUDGED = 300
 """Held-out codes whose images judge the steps through the decoder."""
-BATCH, SMALL_BATCH, IMAGE_BATCH = 512, 256, 64
-"""Codes a step; the small one below 900 codes, for which it is as good and saves up to half."""
-CYCLE_STEPS = 100
+BATCH, SMALL_BATCH, IMAGE_BATCH, SETTLED = 512, 256, 64, 4096
+"""Codes a step; the small one below 900 codes, for which it is as good and saves up to half. Codes to settle on."""
+CYCLE_STEPS = 100, 100, 300
+"""By the dimension of the map, to bring points back: a 3-D one has most places."""
 MIXED, NOISE, PLACE_WEIGHT = 8, 0.3, 0.2
 """Neighbours to mix with; noise, where the frame's numbers have variance 1; weight of the neighbours' layout."""
 CHECK_EVERY, PATIENCE = 50, 8
@@ -136,6 +138,9 @@ def train(
 
     if run.begin(v, "fit"):
         _minimise(v, [v.encoder, v.decoder], frame_slope, frame_score, steps, 0.008, "fit", run, batches.generator)
+        if not run.interrupted:
+            turn(v, batches.x)
+            settle(v, lambda: batches.draw(SETTLED)[0], frame_score)
     if decoder is None or image_steps == 0 or run.interrupted or not run.begin(v, "fit images"):
         return
 
@@ -177,7 +182,7 @@ def train(
 
 def _shown(v: VizAE, x: Tensor) -> Tensor:
     """What the map shows of rows (B, rank): ``v_d(v_e(x))`` in the frame."""
-    shown: Tensor = v.decoder(project(v.decoder, x, v.encoder(x)))
+    shown: Tensor = v.decoder(nearest_point(v.decoder, x, v.encoder(x), v.pull))
     return shown
 
 
@@ -244,7 +249,9 @@ def close_the_cycle(v: VizAE, batches: Batches, steps: int, run: Run) -> None:
         return cycle_loss(wanted, v.encoder(inputs)).item()
 
     run.best = score()
-    _minimise(v, [v.encoder], slope, score, min(CYCLE_STEPS, steps), 0.002, "fit v_e", run, batches.generator)
+    _minimise(
+        v, [v.encoder], slope, score, min(CYCLE_STEPS[v.dim - 1], steps), 0.002, "fit v_e", run, batches.generator
+    )
 
 
 def _minimise(

@@ -27,6 +27,10 @@ def random_perceptron(*sizes):
     return network
 
 
+def freely(network, x, start):
+    return project(network, x, start, start, torch.zeros(len(x), 1).double())
+
+
 def test_outputs_and_slopes_are_those_of_autograd():
     for sizes in ((2, 7), (1, 5, 4), (3, 6, 8, 9)):
         network, points = random_perceptron(*sizes), normal(11, sizes[0])
@@ -40,15 +44,15 @@ def test_outputs_and_slopes_are_those_of_autograd():
 def test_what_was_decoded_stays_and_is_found_from_nearby():
     network, points = random_perceptron(2, 16, 10), 0.8 * normal(200, 2).clamp(-1, 1)
     made = network(points)
-    assert torch.allclose(project(network, made, points), points, atol=1e-9)
+    assert torch.allclose(freely(network, made, points), points, atol=1e-9)
     guess = points + 0.05 * normal(200, 2, seed=1)
-    found = project(network, made, guess)
+    found = freely(network, made, guess)
     assert (found - points).norm(dim=1).mean() < 0.05 * (guess - points).norm(dim=1).mean()
 
 
 def test_no_guess_is_made_worse_and_most_become_better():
     network, x, guess = random_perceptron(2, 16, 10), 2 * normal(500, 10, seed=2), 0.5 * normal(500, 2, seed=3)
-    before, after = ((x - network(p)).norm(dim=1) for p in (guess, project(network, x, guess)))
+    before, after = ((x - network(p)).norm(dim=1) for p in (guess, freely(network, x, guess)))
     assert (after <= before).all()
     assert (after < before).double().mean() > 0.9
 
@@ -57,7 +61,7 @@ def test_on_a_plane_each_step_leaves_what_it_is_damped_by():
     plane = nn.Sequential(nn.Linear(2, 5)).double().requires_grad_(False)
     plane[0].weight.copy_(torch.linalg.qr(normal(5, 2))[0] * torch.tensor([0.1, 30.0]))
     nearest, guess = torch.tensor([[0.3, -0.2]]).double(), torch.tensor([[0.7, 0.4]]).double()
-    found = project(plane, plane(nearest), guess)
+    found = freely(plane, plane(nearest), guess)
     left = math.prod(damping / (1 + damping) for damping in DAMPING)
     assert 0 < left < 2e-3
     assert torch.allclose(found - nearest, (guess - nearest) * left, atol=1e-12)
@@ -66,7 +70,7 @@ def test_on_a_plane_each_step_leaves_what_it_is_damped_by():
 def test_points_stay_on_the_map_or_as_near_to_it_as_the_guess():
     plane = nn.Sequential(nn.Linear(2, 5)).double().requires_grad_(False)
     far = plane(torch.tensor([[9.0, 0.0], [-9.0, 9.0]]).double())
-    found = project(plane, far, torch.tensor([[0.5, 0.5], [-1.5, 2.0]]).double())
+    found = freely(plane, far, torch.tensor([[0.5, 0.5], [-1.5, 2.0]]).double())
     assert found[0].abs().max() == 1
     assert found[1].tolist() == [-1.5, 2.0]
 
@@ -75,10 +79,10 @@ def test_a_flat_or_boundless_network_gives_the_guess_back():
     flat = random_perceptron(2, 16, 10)
     flat[0].weight.data.zero_()
     x, guess = normal(3, 10), normal(3, 2, seed=1)
-    assert torch.equal(project(flat, x, guess), guess)
+    assert torch.equal(freely(flat, x, guess), guess)
     network = random_perceptron(2, 16, 10)
     huge = torch.full_like(x, 1e200)
-    assert torch.isfinite(project(network, huge, guess)).all()
+    assert torch.isfinite(freely(network, huge, guess)).all()
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
@@ -87,11 +91,11 @@ def test_from_a_guess_on_another_fold_the_search_starts_where_the_network_comes_
     network[0].weight.mul_(4)
     points = 0.9 * normal(300, dim, seed=4).clamp(-1, 1)
     made, guess = network(points), points + 0.5 * normal(300, dim, seed=5).sign()
-    start = start_from(network, made, guess)
-    missing, left = ((made - network(project(network, made, p))).norm(dim=1) for p in (guess, start))
+    start, _ = start_from(network, made, guess, 0.0)
+    missing, left = ((made - network(freely(network, made, p))).norm(dim=1) for p in (guess, start))
     assert ((made - network(start)).norm(dim=1) <= (made - network(guess)).norm(dim=1)).all()
     assert left.mean() < 0.5 * missing.mean()
-    assert torch.equal(start_from(network, made, points), points)
+    assert torch.equal(start_from(network, made, points, 1.0)[0], points)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
@@ -99,17 +103,18 @@ def test_of_the_ways_down_from_the_guess_and_from_elsewhere_the_better_one_is_ta
     network = random_perceptron(dim, 16, 10)
     network[0].weight.mul_(4)
     x, guess = network(0.9 * normal(400, dim, seed=4).clamp(-1, 1)), 0.5 * normal(400, dim, seed=5).clamp(-2, 2)
-    start = start_from(network, x, guess)
+    x = x + normal(400, 10, seed=6)
+    start, _ = start_from(network, x, guess, 0.0)
     far = (start - guess).abs().amax(1) > 0.1
     assert far.double().mean() > 0.2
-    from_guess, from_start = (project(network, x, p) for p in (guess, start))
+    from_guess, from_start = (freely(network, x, p) for p in (guess, start))
     ways = [(x - network(p)).norm(dim=1) for p in (from_guess, from_start)]
-    found = nearest_point(network, x, guess)
+    found = nearest_point(network, x, guess, 0.0)
     assert torch.allclose((x - network(found)).norm(dim=1)[far], torch.minimum(*ways)[far])
     assert torch.allclose(found[~far], from_start[~far])
-    assert ((ways[0] < ways[1]) & far).any()
+    assert ((ways[0] < ways[1]) & far).any() or dim == 1  # whose places are so many that none is missed
     assert ((ways[1] < ways[0]) & far).any()
-    alone = torch.cat([nearest_point(network, x[i : i + 1], guess[i : i + 1]) for i in range(20)])
+    alone = torch.cat([nearest_point(network, x[i : i + 1], guess[i : i + 1], 0.0) for i in range(20)])
     assert torch.allclose(alone, found[:20], atol=1e-9)
 
 
@@ -129,13 +134,19 @@ def test_a_place_far_from_the_guess_has_to_be_much_nearer_to_the_code():
     line = nn.Sequential(nn.Linear(1, 2)).double().requires_grad_(False)
     line[0].weight.copy_(torch.tensor([[1.0], [0.0]]))
     line[0].bias.zero_()
-    guess = torch.zeros(2, 1).double()
-    codes = torch.tensor([[0.5, 0.1], [0.5, 2.0]]).double()  # its nearest place is much nearer; hardly nearer
-    start = start_from(line, codes, guess)
-    assert 0.3 < start[0].item() < 0.51
-    assert start[1].item() < 0.1
+    guess = torch.zeros(3, 1).double()
+    codes = torch.tensor([[0.5, 0.0], [0.5, 0.1], [0.5, 2.0]]).double()  # the best place is it; much, hardly nearer
+    start, weight = start_from(line, codes, guess, 100.0)
+    for pulled, share in zip(weight.flatten(), (1.0, 0.25 / 0.26, 0.25 / 4.25), strict=True):
+        assert pulled.item() == pytest.approx(100 * share * (1 - share) * (0.25 / share), rel=1e-3, abs=1e-3)
+    assert start[0].item() == pytest.approx(0.5, abs=1e-2)
+    least = [0.5 / (1 + w) for w in weight.flatten().tolist()]  # of (0.5 - p)^2 + w p^2
+    assert torch.allclose(start.flatten(), torch.tensor(least).double(), atol=1e-3)
+    found = nearest_point(line, codes, guess, 100.0).flatten()
+    assert torch.allclose(found, torch.tensor(least).double(), atol=1e-3)
+    assert found[0] > found[1] > found[2] > 0
     huge = torch.full_like(codes, 1e200)
-    assert torch.equal(start_from(line, huge, guess), guess)
+    assert torch.equal(nearest_point(line, huge, guess, 100.0), guess)
 
 
 def test_held_out_codes_come_back_closer_than_from_the_guess_alone():
