@@ -133,11 +133,14 @@ def train(
         slope = v_d.backward((2 / rows.numel()) * (decoded - rows))
         v_e.backward(slope + (2 * PLACE_WEIGHT / batches.size) * (points - places))
 
+    def guess_score() -> float:
+        return reconstruction_loss(x_held, v.decoder(v.encoder(x_held))).item()
+
     def frame_score() -> float:
         return reconstruction_loss(x_held, _shown(v, x_held)).item()
 
     if run.begin(v, "fit"):
-        _minimise(v, [v.encoder, v.decoder], frame_slope, frame_score, steps, 0.008, "fit", run, batches.generator)
+        _minimise(v, [v.encoder, v.decoder], frame_slope, guess_score, steps, 0.008, "fit", run, batches.generator)
         if not run.interrupted:
             turn(v, batches.x)
             settle(v, lambda: batches.draw(SETTLED)[0], frame_score)
