@@ -83,7 +83,7 @@ class VizAE(nn.Module):
     ) -> None:
         super().__init__()
         self.latent_shape = tuple(latent_shape)
-        self.dim, self.hidden, self.pull = check_dim(dim), tuple(hidden), check_pull(pull)
+        self.dim, self.hidden = check_dim(dim), tuple(hidden)
         n = math.prod(self.latent_shape)
         rank = n if rank is None else rank
         smallest = min(*self.latent_shape, *self.hidden, count + 1) if self.latent_shape else 0
@@ -103,7 +103,17 @@ class VizAE(nn.Module):
         self.report: FitReport | None = None
         self.source: str | None = None
         self.source_options: dict[str, Any] = {}
+        self.pull = pull
         self.float()  # whatever torch's default is
+
+    @property
+    def pull(self) -> float:
+        """How much `encode` holds a code at what v_e's network guesses."""
+        return self._pull
+
+    @pull.setter
+    def pull(self, pull: float) -> None:
+        self._pull = check_pull(pull)
 
     @property
     def device(self) -> torch.device:

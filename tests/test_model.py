@@ -31,7 +31,7 @@ def same(one: VizAE, other: VizAE) -> bool:
 
 @pytest.fixture(scope="module")
 def small():
-    return fit(normal(12, 2, 3), hidden=(6, 5), labels=range(12), steps=5)
+    return fit(normal(12, 2, 3), hidden=(6, 5), labels=range(12), steps=5, pull=2)
 
 
 # Two ways.
@@ -290,6 +290,20 @@ def test_a_rewritten_folder_loads_where_nothing_is_wrong(small, saved):
     assert same(VizAE.from_pretrained(rewritten(saved)), small)
 
 
+def test_a_folder_from_before_there_was_a_pull_loads_without_one(small, saved):
+    assert small.pull > 0
+    before = VizAE.from_pretrained(rewritten(saved, pull="gone"))
+    assert before.pull == 0
+    before.pull = small.pull
+    assert same(before, small)
+
+
+def test_the_pull_is_checked_and_kept(small, saved):
+    with pytest.raises(ValueError, match="0 or more"):
+        small.pull = -1
+    assert VizAE.from_pretrained(saved).pull == small.pull
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -319,6 +333,9 @@ def test_a_rewritten_folder_loads_where_nothing_is_wrong(small, saved):
         ({"report": [1]}, "makes no map"),
         ({"report": {"k": 1}}, "makes no map"),
         ({"source": 5}, "source is a string"),
+        ({"pull": -1}, "pull is 0 or more"),
+        ({"pull": float("nan")}, "pull is 0 or more"),
+        ({"pull": "1"}, "pull is a number"),
         ({"trust_remote_code": True}, "makes no map"),
     ],
 )
