@@ -85,7 +85,7 @@ In brackets: how many times ours. No method saw the held-out codes ({{held}}).
 - *fit s*: wall clock, *fit cpu s*: processor seconds, all cores together; packages are imported and numba has compiled
   before. *peak MiB*: of the process while fitting, with Python, torch, the decoder and the codes in it.
 - UMAP: umap-learn as it comes, without random_state, so that it uses all cores.
-- NNinv, RBF: of inverse-projections, on UMAP's map, so their neighbours are its; their cost includes UMAP's. NNinv ends
+- NNinv, RBF: of inverse-projections, on UMAP's map: their neighbours are its, their cost includes its. NNinv ends
   in a sigmoid, so its codes are scaled to [0, 1]. RBF solves a dense system of all codes and is left out above
   {MOST_FOR_RBF:,}.
 - autoencoder: plain PyTorch, our default widths, tanh, Adam (0.001, batches of 128), mean square error of codes, 100
