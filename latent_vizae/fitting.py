@@ -40,8 +40,8 @@ FEW, TRAINED_ON = 50, 50_000
 """Fewer codes are solved, not trained; of more than that, so many drawn at random are trained on."""
 LARGE, STEPS, LARGE_STEPS = 10_000, 300, 400
 """Steps of training below 10,000 codes and from there on, where layers are wider too."""
-MOST_PULL = 50.0, 50.0, 20.0
-"""By the dimension of the map; with 50 a few points in a hundred of a 3-D one would not come back."""
+MOST_PULL = 60.0, 60.0, 20.0
+"""By the dimension of the map; with 60 a few points in a hundred of a 3-D one would not come back."""
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 1000
 MEASURED_CODES, MEASURED_VALUES = 2000, 2**25
 """Codes that are measured, and the most numbers in them."""
@@ -91,7 +91,7 @@ def fit(
             decodes and a backward pass each. 300 of them lower the held-out image error by at most 1 percent.
         pull: how much codes are held at what v_e's network guesses, at least 0 (`VizAE.pull`). With 0 unseen codes
             come back closest, 4 to 20 percent closer in images than with the default; with more, fewer neighbours are
-            torn apart. By default 0 below 50 codes, then a fifth of their number, at most 50 (20 on a 3-D map).
+            torn apart. By default 0 below 50 codes, then a fifth of their number, at most 60 (20 on a 3-D map).
         seed: the same seed on the same machine gives the same v.
         device: where to fit and where v lives; by default where the codes are.
         progress: True for a bar on stderr, or a function ``(step, steps, title)`` that is called after every step;

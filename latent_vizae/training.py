@@ -32,7 +32,7 @@ JUDGED = 300
 """Held-out codes whose images judge the steps through the decoder."""
 BATCH, SMALL_BATCH, IMAGE_BATCH, SETTLED = 512, 256, 64, 4096
 """Codes a step; the small one below 900 codes, for which it is as good and saves up to half. Codes to settle on."""
-CYCLE_STEPS = 100, 100, 300
+CYCLE_STEPS = 150, 150, 300
 """By the dimension of the map, to bring points back: a 3-D one has most places."""
 MIXED, NOISE, PLACE_WEIGHT = 8, 0.3, 0.2
 """Neighbours to mix with; noise, where the frame's numbers have variance 1; weight of the neighbours' layout."""

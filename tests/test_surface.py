@@ -97,8 +97,8 @@ def test_a_pull_keeps_codes_at_the_guess_and_neighbours_together_for_some_of_the
     codes, _ = f_d.examples(label=5, count=2500)
     v, held = fit(codes[:2000], f_d), codes[2000:]
     images, guess, found = f_d(held), v._guess(held), {}
-    assert v.pull == 50
-    for pull in (0.0, 50.0, 1e6):
+    assert v.pull == 60
+    for pull in (0.0, 60.0, 1e6):
         v.pull = pull
         points = v.encode(held)
         found[pull] = (
