@@ -135,7 +135,8 @@ class VizAE(nn.Module):
     def encode(self, codes: ArrayLike) -> Tensor:
         """Codes to points, v_e (eq. 4): each to where the map decodes to what is nearest to it.
 
-        The search starts from a network's guess, or from elsewhere on the map where that is much nearer.
+        The search starts from a network's guess, or from elsewhere on the map where that is nearer; `pull` says by how
+        much it has to be.
 
         Args:
             codes: (k, *latent_shape), tensor or array.
