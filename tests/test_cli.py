@@ -203,7 +203,7 @@ def test_points_boxes_and_shapes_are_read_or_refused(squares):
     assert json.loads(done.stdout)["count"] == 16
     done = squares("path", "--v", "o", "--from", "0", "--to", "7", "--exact", "--frames", 4, "--out", "p.safetensors")
     assert done.exit_code == 0, done.output
-    assert torch.allclose(load_file("p.safetensors")["codes"][[0, 3]], Squares().examples()[0][[0, 7]], atol=1e-5)
+    assert torch.allclose(load_file("p.safetensors")["codes"][[0, 3]], Squares().examples()[0][[0, 7]], atol=1e-4)
     for bad in (
         ("grid", "--box=0,0,1"), ("grid", "--box=1,1,0,0"), ("grid", "--box=a,b,c,d"), ("grid", "--shape", "3"),
         ("grid", "--shape", "0x3"), ("path", "--from", "0,0", "--to", "40"),
