@@ -57,7 +57,8 @@ class Frame:
         """
         as_codes = (self.unframe @ self.unframe.T) * (len(self.variances) / self.variances.sum())
         square = CODES_SHARE * as_codes + (1 - CODES_SHARE) * torch.eye(len(as_codes)).to(as_codes)
-        return x @ torch.linalg.cholesky(square).to(x)
+        turned: Tensor = x @ torch.linalg.cholesky(square).to(x)
+        return turned
 
     def pca_fvu(self, dim: int) -> float:
         """1 - the first ``dim`` variances over all of them, what the frame lost among them."""

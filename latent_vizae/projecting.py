@@ -49,7 +49,7 @@ def _narrowed(network: nn.Sequential, x: Tensor) -> tuple[nn.Sequential, Tensor]
     narrow = nn.Linear(last.in_features, last.in_features + 1, device="meta")
     narrow.weight = nn.Parameter(torch.cat([triangle, torch.zeros_like(triangle[:1])]), requires_grad=False)
     narrow.bias = nn.Parameter(torch.zeros_like(narrow.weight[:, 0]), requires_grad=False)
-    return nn.Sequential(*network[:-1], narrow), torch.cat([inside, outside], 1)
+    return nn.Sequential(*list(network)[:-1], narrow), torch.cat([inside, outside], 1)
 
 
 @torch.no_grad()
