@@ -41,7 +41,7 @@ FEW, TRAINED_ON = 50, 50_000
 LARGE, STEPS, LARGE_STEPS = 10_000, 300, 400
 """Steps of training below 10,000 codes and from there on, where layers are wider too."""
 MOST_PULL = 60.0, 60.0, 20.0
-"""By the dimension of the map; with 60 a few points in a hundred of a 3-D one would not come back."""
+"""By the dimension of the map; points of a 3-D one come back a little better with less."""
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 1000
 MEASURED_CODES, MEASURED_VALUES = 2000, 2**25
 """Codes that are measured, and the most numbers in them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -334,7 +335,7 @@ def check_dim(dim: int) -> int:
 
 def check_pull(pull: float) -> float:
     """Return pull; raise ValueError or TypeError unless it is a number of at least 0."""
-    if isinstance(pull, bool) or not isinstance(pull, int | float):
+    if isinstance(pull, bool) or not isinstance(pull, numbers.Real):  # numpy's too
         raise TypeError(f"pull is a number, 0 or more, got {pull!r}.")
     if not 0 <= pull < math.inf:
         raise ValueError(f"pull is 0 or more, and finite, got {pull}.")

@@ -301,7 +301,10 @@ def test_a_folder_from_before_there_was_a_pull_loads_without_one(small, saved):
 def test_the_pull_is_checked_and_kept(small, saved):
     with pytest.raises(ValueError, match="0 or more"):
         small.pull = -1
-    assert VizAE.from_pretrained(saved).pull == small.pull
+    again = VizAE.from_pretrained(saved)
+    assert again.pull == small.pull
+    again.pull = np.float32(1.5)
+    assert (again.pull, type(again.pull)) == (1.5, float)
 
 
 @pytest.mark.parametrize(
