@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from .perceptron import through, with_slopes
 
-__all__ = ["nearest_point", "project", "start_from"]
+__all__ = ["nearest_point", "project", "starts_from"]
 
-DAMPING = 0.7, 0.15, 0.02
-"""Of each step: careful far away, nearly Newton's at the end."""
+DAMPING = (0.7, 0.15, 0.02), (0.7, 0.15, 0.02), (0.7, 0.15, 0.02, 0.02, 0.02)
+"""By the dimension of the map, of each step: careful far away, nearly Newton's at the end."""
 ALONG = 1024, 32, 13
-"""Places along an axis of a map of 1, 2 and 3 dimensions that are looked at for a start."""
-FAR = 0.1
-"""The distance on the map from which on a place may be on another fold."""
+"""Places along an axis that are looked at for a start."""
+FAR, APART = (0.1, 0.1, 0.0), 0.3
+"""Distances on the map: from which on a place may be on another fold, by dimension; and between two starts."""
 
 
 def _squared(rows: Tensor) -> Tensor:
@@ -71,13 +71,15 @@ def nearest_point(network: nn.Sequential, x: Tensor, guess: Tensor, pull: float)
         (B, d), in [-1, 1]^d or as near to it as the guess is.
     """
     network, x = _narrowed(network, x)
-    start, weight = start_from(network, x, guess, pull)
-    far = (start - guess).abs().amax(1) > FAR
-    points = project(network, x, torch.where(far.unsqueeze(1), guess, start), guess, weight)
-    x, guess, weight, here = x[far], guess[far], weight[far], points[far]
-    there = project(network, x, start[far], guess, weight)
-    better = _cost(network, x, there, guess, weight) < _cost(network, x, here, guess, weight)
-    points[far] = torch.where(better, there, here)
+    starts, weight = starts_from(network, x, guess, pull)
+    near = (starts[0] - guess).abs().amax(1) <= FAR[guess.shape[1] - 1]
+    points = project(network, x, torch.where(near.unsqueeze(1), starts[0], guess), guess, weight)
+    for start in starts:
+        far = (start - guess).abs().amax(1) > FAR[guess.shape[1] - 1]
+        case = network, x[far]
+        here, there = points[far], project(*case, start[far], guess[far], weight[far])
+        better = _cost(*case, there, guess[far], weight[far]) < _cost(*case, here, guess[far], weight[far])
+        points[far] = torch.where(better, there, here)
     return points
 
 
@@ -86,8 +88,12 @@ def _cost(network: nn.Sequential, x: Tensor, points: Tensor, guess: Tensor, weig
 
 
 @torch.no_grad()
-def start_from(network: nn.Sequential, x: Tensor, guess: Tensor, pull: float) -> tuple[Tensor, Tensor]:
-    """Where to start (B, d), the guess or a place with less of `nearest_point`'s cost, and what pulls there (B, 1)."""
+def starts_from(network: nn.Sequential, x: Tensor, guess: Tensor, pull: float) -> tuple[list[Tensor], Tensor]:
+    """Where to start beside the guess (each (B, d)), and what pulls there (B, 1).
+
+    The place with the least of `nearest_point`'s cost, or the guess if that has less. On a 3-D map, where places lie
+    too far apart to say which fold is the right one, the best two, whatever the guess has.
+    """
     dim = guess.shape[1]
     axis = torch.linspace(-1, 1, ALONG[dim - 1]).to(guess)
     places = torch.cartesian_prod(*[axis] * dim).reshape(-1, dim)
@@ -97,7 +103,10 @@ def start_from(network: nn.Sequential, x: Tensor, guess: Tensor, pull: float) ->
     weight = pull * (at_guess - at_best).clamp(min=0) * (at_best / at_guess.clamp(min=1e-30))
     wanted, offered = torch.cat([weight * guess, -weight / 2], 1), torch.cat([places, _squared(places)], 1)
     best = places[cost.addmm_(wanted, offered.T, alpha=-2).argmin(1)]
-    return torch.where(_cost(network, x, best, guess, weight) < at_guess, best, guess), weight
+    if dim < 3:
+        return [torch.where(_cost(network, x, best, guess, weight) < at_guess, best, guess)], weight
+    near = torch.addmm(_squared(places).T, best, places.T, alpha=-2) < APART**2 - _squared(best)
+    return [best, places[cost.masked_fill_(near, torch.inf).argmin(1)]], weight
 
 
 @torch.no_grad()
@@ -109,7 +118,7 @@ def project(network: nn.Sequential, x: Tensor, start: Tensor, guess: Tensor, wei
     do not overshoot; each axis is damped in its own unit, so that the equations are solved well whatever these are.
     """
     low, high, points = start.clamp(max=-1), start.clamp(min=1), start
-    for damping in DAMPING:
+    for damping in DAMPING[start.shape[1] - 1]:
         made, slopes = with_slopes(network, points)
         normal = slopes @ slopes.mT
         normal.diagonal(dim1=1, dim2=2).mul_(1 + damping).add_(weight).clamp_(min=1e-30)  # v_d may stand still
