@@ -25,7 +25,7 @@ from tqdm import tqdm
 from .checkpoint import Checkpoint, fingerprint
 from .codes import ArrayLike, as_device, as_labels, as_whole
 from .decoder import as_source_options, decode_images, require_decoder
-from .framing import Frame, code_frame, completed_frame, subspace
+from .framing import FEW, Frame, code_frame, completed_frame, subspace
 from .layout import initialise, linear_layer, place_few, solve_few
 from .metrics import image_error
 from .model import VizAE, check_dim, check_pull
@@ -36,8 +36,8 @@ from .training import Batches, Run, close_the_cycle, train
 
 __all__ = ["fit"]
 
-FEW, TRAINED_ON = 50, 50_000
-"""Fewer codes are solved, not trained; of more than that, so many drawn at random are trained on."""
+TRAINED_ON = 50_000
+"""Of more codes, so many drawn at random are trained on; fewer than `FEW` are solved, not trained."""
 LARGE, STEPS, LARGE_STEPS = 10_000, 300, 400
 """Steps of training below 10,000 codes and from there on, where layers are wider too."""
 MOST_PULL = 60.0, 60.0, 20.0
@@ -134,9 +134,10 @@ def fit(
     hidden = None if hidden is None else tuple(as_whole(units, "a size in hidden", 1) for units in hidden)
     generator = torch.Generator().manual_seed(as_whole(seed, "seed"))
     saved = None if checkpoint is None else Checkpoint(checkpoint)
+    pixels = 0
     if decoder is not None:
         require_decoder(decoder, latent_shape)
-        decode_images(decoder, rows[:1])
+        pixels = decode_images(decoder, rows[:1])[0].numel()
     named = getattr(decoder, "source", None)
     source = named if isinstance(named, str) else None
     options = {} if source is None else as_source_options(getattr(decoder, "options", {}))
@@ -146,14 +147,14 @@ def fit(
     trained = torch.arange(min(k, TRAINED_ON))
     held_out = trained[:0]
     if inside.basis.shape[1] <= dim:
-        frame = completed_frame(rows, inside, dim, decoder, generator)
+        frame = completed_frame(rows, inside, dim, decoder, pixels, generator)
         v = _new_vizae(latent_shape, dim, (), frame, pull)
         for network in (v.encoder, v.decoder):
             layer = linear_layer(network, 0)
             layer.weight.copy_(torch.eye(dim))
             layer.bias.zero_()
     else:
-        frame = code_frame(rows, inside, decoder, generator)
+        frame = code_frame(rows, inside, decoder, pixels, generator)
         sizes = hidden if hidden is not None else _default_hidden(k)
         v = _new_vizae(latent_shape, dim, sizes, frame, pull)
         if k < FEW and sizes:
@@ -188,7 +189,7 @@ def fit(
     if kept_labels is not None:
         v.labels = (kept_labels if len(shown) == 0 else kept_labels[shown])[: len(v.points)].to(v.device)
     v.source, v.source_options = source, options
-    v.report = _measure(v, rows, trained, held_out, decoder, frame, run, time.perf_counter() - started)
+    v.report = _measure(v, rows, trained, held_out, decoder, pixels, frame, run, time.perf_counter() - started)
     if saved is not None and not run.interrupted:
         saved.remove()
     return v
@@ -298,6 +299,7 @@ def _measure(
     trained: Tensor,
     held_out: Tensor,
     decoder: Callable[[Tensor], Tensor] | None,
+    pixels: int,
     frame: Frame,
     run: Run,
     seconds: float,
@@ -323,10 +325,10 @@ def _measure(
         if decoder is None:
             return unexplained, None
         try:
-            pixels = decode_images(decoder, rows[:1])[0].numel()
             count = max(FEWEST_IMAGES, min(MOST_IMAGES, IMAGE_VALUES // pixels))
             codes = rows.take(chosen[:count]).unflatten(1, v.latent_shape)
-            return unexplained, image_error(decode_images(decoder, codes), decode_images(decoder, v(codes)))
+            images = decode_images(decoder, codes) if frame.images is None else frame.images[:count]
+            return unexplained, image_error(images, decode_images(decoder, v(codes)))
         except KeyboardInterrupt:
             run.interrupted = True
             return unexplained, None

@@ -2,11 +2,13 @@
 
 A code-space error is not an image error. With M = E[J^T J] of the decoder (the average pull-back metric, from a few
 hundred Jacobian products), distances in ``x = (z - mean) @ basis @ M^(1/2)`` are image changes to first order, so
-least squares in x is nearly least squares in images, at the price of a matrix product.
+least squares in x is nearly least squares in images, at the price of a matrix product. Of few codes with large images
+J is the linear map from these codes to their images: no slope is taken, and fewer images are made.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,8 +19,10 @@ from .decoder import decode_images, differentiable_images
 from .geometry import jacobian, metric_samples
 from .rows import Rows, drawn
 
-__all__ = ["Frame", "Subspace", "code_frame", "completed_frame", "subspace"]
+__all__ = ["FEW", "Frame", "Subspace", "code_frame", "completed_frame", "subspace"]
 
+FEW, LARGE_IMAGE = 50, 2**12
+"""Fewer codes, and images of more numbers, than this: then the frame is made without Jacobian products."""
 MAX_RANK = 512
 MAX_EXACT = 2048
 ENOUGH = 0.999
@@ -33,7 +37,7 @@ MAX_DIRECTIONS = 64
 class Frame:
     """``x = (z - mean) @ basis @ frame`` and back ``z = mean + x @ unframe @ basis.T``; float64, basis float32.
 
-    ``pca_fvu`` is what the best linear map of a dimension leaves unexplained of these codes.
+    ``images`` are those of the first codes, where they had to be made.
     """
 
     mean: Tensor
@@ -42,6 +46,7 @@ class Frame:
     unframe: Tensor
     lost_variance: float
     variances: Tensor
+    images: Tensor | None = None
 
     def __call__(self, codes: Tensor) -> Tensor:
         """Codes (B, n) to x (B, rank), float32."""
@@ -147,6 +152,7 @@ def subspace(rows: Rows, generator: torch.Generator) -> Subspace:
 def _gradients(
     decoder: Callable[[Tensor], Tensor],
     codes: Rows,
+    pixels: int,
     rank: int,
     generator: torch.Generator,
 ) -> Tensor | None:
@@ -154,8 +160,7 @@ def _gradients(
 
     N follows the rank of the metric, and is bounded by what large images cost.
     """
-    pixels = decode_images(decoder, codes[:1])[0].numel()
-    wanted = max(32, min(16 * rank, 1024, 2**20 // pixels))
+    wanted = max(24, min(16 * rank, 1024, 2**20 // pixels))
     size = max(1, min(64, 2**15 // pixels))  # on every device, so that the same is drawn; few stay in caches
     probes = max(2, round(wanted / len(codes)))
     if 2 * len(codes) <= wanted:
@@ -176,25 +181,43 @@ def _gradients(
 
 
 def code_frame(
-    rows: Rows, inside: Subspace, decoder: Callable[[Tensor], Tensor] | None, generator: torch.Generator
+    rows: Rows, inside: Subspace, decoder: Callable[[Tensor], Tensor] | None, pixels: int, generator: torch.Generator
 ) -> Frame:
-    """The frame of codes that vary in more directions than the map has."""
+    """The frame of codes that vary in more directions than the map has; ``pixels`` are the numbers of an image."""
     mean, basis, variances, lost = inside.mean, inside.basis, inside.variances, inside.lost
     rank = basis.shape[1]
     root = torch.eye(rank, dtype=torch.float64, device=mean.device)
-    gradients = None if decoder is None or rank == 0 else _gradients(decoder, rows, rank, generator)
-    if gradients is not None:
-        slopes = gradients.double() @ basis.double()
-        metric = slopes.T @ slopes / len(slopes)
-        average = metric.diagonal().mean()
-        if average > 0:
-            metric = metric / average
-            share = _codes_share(metric, variances)
-            values, vectors = torch.linalg.eigh((1 - share) * metric + share * root)
-            root = (vectors * values.clamp(min=share / 2).sqrt()) @ vectors.T
+    metric, images = None, None
+    if decoder is not None and rank:
+        if len(rows) < FEW and pixels > LARGE_IMAGE:
+            images = decode_images(decoder, rows[:])
+            metric = _secant_metric(rows[:].flatten(1) - mean.float(), basis, images)
+        else:
+            gradients = _gradients(decoder, rows, pixels, rank, generator)
+            if gradients is not None:
+                slopes = gradients.double() @ basis.double()
+                metric = slopes.T @ slopes / len(slopes)
+    average = 0.0 if metric is None else metric.diagonal().mean().item()
+    if metric is not None and average > 0:
+        metric = metric / average
+        share = _codes_share(metric, variances)
+        values, vectors = torch.linalg.eigh((1 - share) * metric + share * root)
+        root = (vectors * values.clamp(min=share / 2).sqrt()) @ vectors.T
     covariance = root @ torch.diag(variances) @ root
     scale = (rank / covariance.trace().clamp(min=1e-300)).sqrt() if rank else torch.ones(())
-    return Frame(mean, basis, root * scale, torch.linalg.inv(root) / scale, lost, variances)
+    return Frame(mean, basis, root * scale, torch.linalg.inv(root) / scale, lost, variances, images)
+
+
+def _secant_metric(centred: Tensor, basis: Tensor, images: Tensor) -> Tensor:
+    """J^T J in the basis (r, r), with J the linear map that takes codes (k, n) to images nearest in least squares.
+
+    Of codes in general position, up to one more than directions, it takes all there exactly: then distances between
+    these codes in the frame are those of their images.
+    """
+    inside = torch.linalg.pinv((centred @ basis).double())
+    change = images.flatten(1) - images.flatten(1).mean(0)
+    metric: Tensor = inside @ (change @ change.T).to(inside) @ inside.T
+    return metric
 
 
 def _codes_share(metric: Tensor, variances: Tensor) -> float:
@@ -220,7 +243,12 @@ IMAGE_CHANGE = 0.005
 
 
 def completed_frame(
-    rows: Rows, inside: Subspace, dim: int, decoder: Callable[[Tensor], Tensor] | None, generator: torch.Generator
+    rows: Rows,
+    inside: Subspace,
+    dim: int,
+    decoder: Callable[[Tensor], Tensor] | None,
+    pixels: int,
+    generator: torch.Generator,
 ) -> Frame:
     """The frame of codes that vary in at most ``dim`` directions, completed to exactly ``dim``.
 
@@ -233,7 +261,7 @@ def completed_frame(
     reaches = [((part.double() - mean) @ basis).abs().amax(0) for part in rows.parts()]
     spread = torch.stack(reaches).amax(0)
     typical = spread.max() if rank else (mean.norm() / 2 if mean.norm() > 0 else torch.ones_like(mean[0]))
-    more = _leading_directions(rows, basis, dim - rank, decoder, typical.item(), generator)
+    more = _leading_directions(rows, basis, dim - rank, decoder, pixels, typical.item(), generator)
     reach = [_reach(decoder, mean, direction, typical, rows.latent_shape) for direction in more.T]
     half = torch.cat([spread, *(r.reshape(1) for r in reach)]) * (1 + 1e-6)
     basis = torch.cat([basis, more], 1).float()
@@ -245,14 +273,15 @@ def _leading_directions(
     basis: Tensor,
     count: int,
     decoder: Callable[[Tensor], Tensor] | None,
+    pixels: int,
     typical: float,
     generator: torch.Generator,
 ) -> Tensor:
     """Orthonormal directions (n, count), orthogonal to the basis, in which the images of the codes change most.
 
     The exact Jacobian inside a subspace of at most 64 dimensions: all of them, or, for longer codes, those that random
-    Jacobian products point to (a randomised singular value decomposition; down to 8 of them where images are large),
-    or random ones where a decoder has no gradients.
+    Jacobian products point to (a randomised singular value decomposition), or random ones where a decoder has no
+    gradients. Of large images the products alone decide.
     """
     n = rows.n
     if count == 0:
@@ -260,14 +289,17 @@ def _leading_directions(
     if decoder is not None and n <= MAX_DIRECTIONS:
         candidates = torch.eye(n, dtype=torch.float64, device=basis.device)
     else:
-        most, found = MAX_DIRECTIONS, None
-        if decoder is not None:
-            found = _gradients(decoder, rows, count, generator)
-        if decoder is None or found is None or not found.any():
+        most = MAX_DIRECTIONS
+        found = None if decoder is None else _gradients(decoder, rows, pixels, count, generator)
+        if found is None or not found.any():
             found = torch.randn(most, n, generator=generator).to(basis)
         else:
-            most = min(most, max(8, 2**17 // decode_images(decoder, rows[:1])[0].numel()))
-        candidates = torch.linalg.svd(found.double(), full_matrices=False)[2][:most].T
+            found, most = found.to(basis), min(most, max(8, 2**17 // pixels))
+            _, values, axes = torch.linalg.svd(found - (found @ basis) @ basis.T, full_matrices=False)
+            if pixels > LARGE_IMAGE and values[count - 1] > 1e-6 * found.norm():
+                leading: Tensor = axes[:count].T
+                return leading
+        candidates = torch.linalg.svd(found, full_matrices=False)[2][:most].T
     candidates = candidates - basis @ (basis.T @ candidates)
     u, values, _ = torch.linalg.svd(candidates, full_matrices=False)
     kept: Tensor = u[:, : int((values > 1e-6 * values[0]).sum())]
@@ -283,7 +315,7 @@ def _leading_directions(
 
         jac = jacobian(images_of, torch.zeros(1, kept.shape[1], device=basis.device), 1e-2 * typical)[0].double()
         metric += (jac.T @ jac).to(metric)
-    leading: Tensor = kept @ torch.linalg.eigh(metric)[1].flip(1)[:, :count]
+    leading = kept @ torch.linalg.eigh(metric)[1].flip(1)[:, :count]
     return leading
 
 
@@ -300,17 +332,20 @@ def _reach(
     middle = decode_images(decoder, mean.float().reshape(1, *latent_shape))
     distances: list[Tensor] = list(typical * torch.logspace(-3, 1, 41, dtype=torch.float64).to(mean))
 
-    def is_far(index: int) -> bool:
+    def share(index: int) -> float:
         codes = (mean + torch.stack([distances[index], -distances[index]]).unsqueeze(1) * direction).float()
         change = (decode_images(decoder, codes.unflatten(1, latent_shape)) - middle).square().mean()
-        return change.item() >= IMAGE_CHANGE
+        return change.item() / IMAGE_CHANGE
 
-    index = 10  # a hundredth; from there step by step, and not too far: there a decoder may break its contract
-    if is_far(index):
-        while index > 0 and is_far(index - 1):
+    # From a hundredth on: to where that many times the distance would do it, at most the typical one, and from there
+    # step by step; not too far, where a decoder may break its contract. Ten distances are a factor of ten.
+    index = 10
+    index = max(0, min(30, index + round(-5 * math.log10(max(share(index), 1e-9)))))
+    if share(index) >= 1:
+        while index > 0 and share(index - 1) >= 1:
             index -= 1
     else:
         index += 1
-        while index + 1 < len(distances) and not is_far(index):
+        while index + 1 < len(distances) and share(index) < 1:
             index += 1
     return distances[index]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from latent_vizae import VizAE, fit
-from latent_vizae.framing import IMAGE_CHANGE, _reach
+from latent_vizae.framing import IMAGE_CHANGE, _reach, _secant_metric
 from latent_vizae.metrics import fvu, image_error, pca_fvu
 
 QUICK = {"steps": 40, "image_steps": 0}
@@ -302,7 +302,7 @@ def test_completed_directions_change_the_image_visibly_and_no_more(f_d, k):
     assert torch.allclose(v(codes), codes, atol=1e-5)
 
 
-@pytest.mark.parametrize(("n", "gradients", "most"), [(32, False, 250), (32, True, 250), (1024, True, 160)])
+@pytest.mark.parametrize(("n", "gradients", "most"), [(32, False, 250), (32, True, 250), (1024, True, 80)])
 def test_a_slow_decoder_is_asked_for_few_images_that_tell_its_directions(n, gradients, most):
     asked, returned = [], []
     axes = torch.linalg.qr(normal(n, 6, seed=1))[0] * 0.5 ** torch.arange(6)
@@ -323,6 +323,35 @@ def test_a_slow_decoder_is_asked_for_few_images_that_tell_its_directions(n, grad
     shown = (torch.linalg.qr(directions.T)[0].T @ axes).square().sum()
     assert shown > 0.95 * axes[:, :2].square().sum()
     assert sum(asked) + sum(returned) < most
+
+
+@pytest.mark.parametrize("k", [4, 20, 49])
+def test_few_codes_of_large_images_are_decoded_once_and_no_slope_is_taken(k):
+    asked, patterns = [], torch.linalg.qr(normal(3 * 64 * 64, 64, seed=2))[0].T
+
+    def decoder(z):
+        assert not z.requires_grad
+        asked.append(len(z))
+        return (0.5 + 0.5 * torch.tanh(z) @ patterns).unflatten(1, (3, 64, 64))
+
+    codes = torch.linspace(1, 0.1, 64) * normal(k, 64)
+    v = fit(codes, decoder=decoder, dim=2)
+    assert sum(asked) == 1 + k + min(k, 42)  # 2^19 numbers of images are measured
+    assert v.report.image_error < 1e-8
+    assert v.report.image_error == pytest.approx(image_error(decoder(codes)[:42], decoder(v(codes))[:42]), rel=1e-3)
+
+
+def test_of_few_codes_the_metric_takes_distances_of_codes_to_those_of_their_images():
+    codes, images = normal(12, 40), torch.rand(12, 3, 5, 5, generator=torch.Generator().manual_seed(1))
+    centred = codes - codes.mean(0)
+    basis = torch.linalg.svd(centred, full_matrices=False)[2][:11].T
+    inside = (centred @ basis).double()
+    root = torch.linalg.cholesky(_secant_metric(centred, basis, images))
+    assert torch.allclose(torch.cdist(inside @ root, inside @ root).float(), torch.cdist(*2 * [images.flatten(1)]))
+    linear = normal(6, 48, seed=2)  # more codes than directions, and images that are linear in them
+    centred, basis = codes[:, :6] - codes[:, :6].mean(0), torch.eye(6)
+    metric = _secant_metric(centred, basis, (centred @ linear).unflatten(1, (3, 4, 4)))
+    assert torch.allclose(metric.float(), linear @ linear.T, rtol=1e-4, atol=1e-4)
 
 
 def test_a_decoder_without_a_clamp_is_not_led_out_of_its_range():
