@@ -40,7 +40,7 @@ TRAINED_ON = 50_000
 """Of more codes, so many drawn at random are trained on; fewer than `FEW` are solved, not trained."""
 LARGE, STEPS, LARGE_STEPS = 10_000, 300, 400
 """Steps of training below 10,000 codes and from there on, where layers are wider too."""
-MOST_PULL = 60.0, 60.0, 20.0
+MOST_PULL = 100.0, 100.0, 25.0
 """By the dimension of the map; points of a 3-D one come back a little better with less."""
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 1000
 MEASURED_CODES, MEASURED_VALUES = 2000, 2**25
@@ -90,8 +90,10 @@ def fit(
         image_steps: more steps, on the image error itself, through the decoder, each on 64 codes (k >= 50): two
             decodes and a backward pass each. 300 of them lower the held-out image error by at most 1 percent.
         pull: how much codes are held at what v_e's network guesses, at least 0 (`VizAE.pull`). With 0 unseen codes
-            come back closest, 4 to 20 percent closer in images than with the default; with more, fewer neighbours are
-            torn apart. By default 0 below 50 codes, then a fifth of their number, at most 60 (20 on a 3-D map).
+            come back closest; with more, fewer neighbours are torn apart. By default 0 below 50 codes, then
+            ``100 (2 T - 1)^2`` (25 instead of 100 on a 3-D map), with T the trustworthiness of the layout that v_e
+            starts from, and at most a fifth of the number of codes: much where a map can keep neighbours, little
+            where it cannot, as of a GAN's noise.
         seed: the same seed on the same machine gives the same v.
         device: where to fit and where v lives; by default where the codes are.
         progress: True for a bar on stderr, or a function ``(step, steps, title)`` that is called after every step;
@@ -128,7 +130,7 @@ def fit(
         raise ValueError(f"A map of dim={dim} needs codes of at least {dim} values, these have {rows.n}.")
     steps = _default_steps(k) if steps is None else as_whole(steps, "steps", 1)
     image_steps = as_whole(image_steps, "image_steps")
-    pull = _default_pull(k, dim) if pull is None else check_pull(pull)
+    pull = None if pull is None else check_pull(pull)
     if not isinstance(hidden, tuple | list | None):
         raise TypeError(f"hidden is a tuple of numbers of units, got {hidden!r}.")
     hidden = None if hidden is None else tuple(as_whole(units, "a size in hidden", 1) for units in hidden)
@@ -173,6 +175,8 @@ def fit(
                 saved.open(fingerprint(settings, [x, frame.frame]))
             try:
                 batches = Batches(x, frame, dim, generator)
+                if pull is None:
+                    v.pull = min(k / 5, MOST_PULL[dim - 1] * batches.neighbours_kept**2)
                 train(v, batches, _framed(frame, rows, held_out), decoder, steps, image_steps, run)
                 _fill_ranks(v)
                 turn(v, x)
@@ -205,14 +209,12 @@ def _default_steps(k: int) -> int:
     return STEPS if k < LARGE else LARGE_STEPS
 
 
-def _default_pull(k: int, dim: int) -> float:
-    return 0.0 if k < FEW else min(MOST_PULL[dim - 1], k / 5)
-
-
-def _new_vizae(latent_shape: tuple[int, ...], dim: int, hidden: tuple[int, ...], frame: Frame, pull: float) -> VizAE:
+def _new_vizae(
+    latent_shape: tuple[int, ...], dim: int, hidden: tuple[int, ...], frame: Frame, pull: float | None
+) -> VizAE:
     """A VizAE with its frame, weights still empty (torch's own start would draw from the global generator)."""
     with torch.device("meta"):
-        v = VizAE(latent_shape, dim, hidden, frame.basis.shape[1], pull=pull)
+        v = VizAE(latent_shape, dim, hidden, frame.basis.shape[1], pull=pull or 0.0)
     for layer in (*v.encoder, *v.decoder):  # to_empty would do, but imports for half a second
         for name, weight in list(layer.named_parameters()):
             empty = torch.empty(weight.shape, dtype=weight.dtype, device=frame.mean.device)

@@ -16,7 +16,7 @@ from .checkpoint import Checkpoint
 from .decoder import decode_images, differentiable_images
 from .framing import Frame
 from .losses import cycle_loss, image_loss, reconstruction_loss
-from .metrics import image_error
+from .metrics import image_error, trustworthiness
 from .model import VizAE
 from .neighbours import nearest, neighbour_layout
 from .perceptron import through
@@ -30,8 +30,10 @@ PLACED = 4000
 """So many codes get a place from their neighbours first; further ones follow those."""
 JUDGED = 300
 """Held-out codes whose images judge the steps through the decoder."""
-BATCH, SMALL_BATCH, IMAGE_BATCH, SETTLED = 512, 256, 64, 4096
-"""Codes a step; the small one below 900 codes, for which it is as good and saves up to half. Codes to settle on."""
+BATCH, SMALL_BATCH, IMAGE_BATCH = 512, 256, 64
+"""Codes a step; the small one below 900 codes, for which it is as good and saves up to half."""
+SETTLED, COMPARED = 4096, 500
+"""Codes to settle on, and those whose neighbours on the layout are compared with what they are."""
 CYCLE_STEPS = 150, 150, 300
 """By the dimension of the map, to bring points back: a 3-D one has most places."""
 MIXED, NOISE, PLACE_WEIGHT = 8, 0.3, 0.2
@@ -202,6 +204,8 @@ class Batches:
 
     A decoder knows the image of any code, so what lies between and around the given ones is free training data. Each
     code is moved towards one of its neighbours, a random part of the way, and given some noise.
+
+    ``neighbours_kept`` says how well a map can keep neighbours: 1 if all stay, 0 if they are no more than any codes.
     """
 
     def __init__(self, x: Tensor, frame: Frame, dim: int, generator: torch.Generator) -> None:
@@ -214,6 +218,8 @@ class Batches:
             _, near = nearest(codes[PLACED:], codes[:PLACED], others.shape[1])
             points, others = torch.cat([points, points[near[:, :3]].mean(1)]), torch.cat([others, near])
         self.points, self.others = points, others
+        kept = trustworthiness(codes[:COMPARED], points[:COMPARED])
+        self.neighbours_kept = max(0.0, 2 * kept - 1)
 
     def draw(self, size: int) -> tuple[Tensor, Tensor]:
         """Codes in the frame (size, rank) and places on the map (size, dim)."""

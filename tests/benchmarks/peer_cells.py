@@ -42,7 +42,6 @@ from peers import (
     BUNDLED,
     FRAMES,
     JUDGED,
-    MOST_FOR_RBF,
     PAIRS,
     ROUND_TRIPS,
     SETS,
@@ -203,8 +202,6 @@ def fit_nninv(task: Task, codes: Tensor, seed: int) -> Fitted:
 def fit_rbf(task: Task, codes: Tensor, seed: int) -> Fitted:
     from inverse_projections import RBFinv
 
-    if len(codes) > MOST_FOR_RBF:
-        raise ValueError(f"left out above {MOST_FOR_RBF:,} codes")
     below = fit_umap(task, codes, seed)
     points, cost, inverse = below.encode(codes).numpy(), replace(below.cost), RBFinv()
     with cost.counting():
