@@ -175,8 +175,8 @@ def fit(
                 saved.open(fingerprint(settings, [x, frame.frame]))
             try:
                 batches = Batches(x, frame, dim, generator)
-                if pull is None:
-                    v.pull = min(k / 5, MOST_PULL[dim - 1] * batches.neighbours_kept**2)
+                if pull is None and k >= FEW:
+                    v.pull = min(k / 5, MOST_PULL[dim - 1] * batches.neighbours_kept() ** 2)
                 train(v, batches, _framed(frame, rows, held_out), decoder, steps, image_steps, run)
                 _fill_ranks(v)
                 turn(v, x)

@@ -204,8 +204,6 @@ class Batches:
 
     A decoder knows the image of any code, so what lies between and around the given ones is free training data. Each
     code is moved towards one of its neighbours, a random part of the way, and given some noise.
-
-    ``neighbours_kept`` says how well a map can keep neighbours: 1 if all stay, 0 if they are no more than any codes.
     """
 
     def __init__(self, x: Tensor, frame: Frame, dim: int, generator: torch.Generator) -> None:
@@ -218,8 +216,11 @@ class Batches:
             _, near = nearest(codes[PLACED:], codes[:PLACED], others.shape[1])
             points, others = torch.cat([points, points[near[:, :3]].mean(1)]), torch.cat([others, near])
         self.points, self.others = points, others
-        kept = trustworthiness(codes[:COMPARED], points[:COMPARED])
-        self.neighbours_kept = max(0.0, 2 * kept - 1)
+        self.compared = codes[:COMPARED], points[:COMPARED]
+
+    def neighbours_kept(self) -> float:
+        """How well a map can keep neighbours: 1 if all stay on the layout, 0 if no more than any codes; k >= 15."""
+        return max(0.0, 2 * trustworthiness(*self.compared) - 1)
 
     def draw(self, size: int) -> tuple[Tensor, Tensor]:
         """Codes in the frame (size, rank) and places on the map (size, dim)."""

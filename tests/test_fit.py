@@ -69,7 +69,7 @@ def test_any_number_of_codes_gives_a_map_of_any_dimension(f_d, k, dim):
     else:
         assert report.fvu < 1
         width = v.points.amax(0) - v.points.amin(0)  # 2 of v_e's guesses; the nearest points are not far from them
-        assert torch.allclose(width, torch.full((dim,), 2.0), atol=0.1)
+        assert torch.allclose(width, torch.full((dim,), 2.0), atol=0.2)
 
 
 @pytest.mark.wheel

@@ -26,7 +26,7 @@ def test_a_real_gan_makes_a_map(shared):
     v = fit(codes, decoder=f_d, steps=200, image_steps=50)
     images = LatentMap(v, f_d).grid(shape=(6, 6)).images
     ink = images.mean((1, 2, 3))
-    assert ((ink > 0.03) & (ink < 0.4)).all()  # digits, neither black nor white
+    assert ((ink > 0.015) & (ink < 0.4)).all()  # digits, neither black nor white; a thin 1 has 0.03
     error_of_the_mean_code = (f_d(codes) - f_d(codes.mean(0, keepdim=True))).square().mean()
     assert v.report.image_error_held_out < 0.75 * error_of_the_mean_code
 
