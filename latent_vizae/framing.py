@@ -23,7 +23,7 @@ __all__ = ["FEW", "Frame", "Subspace", "code_frame", "completed_frame", "subspac
 
 FEW, LARGE_IMAGE = 50, 2**12
 """Fewer codes, and images of more numbers, than this: then the frame is made without Jacobian products."""
-MAX_RANK = 512
+MAX_RANK = 256
 MAX_EXACT = 2048
 ENOUGH = 0.999
 GROWTH, MOST_SHARE = 1.75, 0.5
@@ -94,7 +94,7 @@ def _columns(codes: Tensor) -> list[slice]:
 def subspace(rows: Rows, generator: torch.Generator) -> Subspace:
     """Where the codes lie: exact if there are at most 2,048 of them, or of their numbers; else from 2,048 of them.
 
-    At most 512 directions are kept, of 2,048 codes drawn at random those that explain 99.9 % of their variance.
+    At most 256 directions are kept, of 2,048 codes drawn at random those that explain 99.9 % of their variance.
     """
     k, n = len(rows), rows.n
     mean = torch.zeros(n, dtype=torch.float64, device=rows[:1].device)
