@@ -44,8 +44,8 @@ EXTERNAL_DATA, DATA_LOCATION = 13, 14
 class OnnxDecoder:
     """A decoder from an ONNX file, run by onnxruntime on the CPU, in as many threads as torch has when it is loaded.
 
-    There are no gradients: images come back without, `fit` then learns from the codes alone (no image-space steps),
-    and what needs the decoder's Jacobian says so.
+    There are no gradients: images come back without, `fit` then learns from the codes alone (no image-space steps; of
+    fewer than 50 codes from large images too), and what needs the decoder's Jacobian says so.
 
         f_d = OnnxDecoder("generator.onnx", output_range=(-1, 1))
         v = fit(codes, decoder=f_d)

@@ -91,9 +91,9 @@ def fit(
             decodes and a backward pass each. 300 of them lower the held-out image error by at most 1 percent.
         pull: how much codes are held at what v_e's network guesses, at least 0 (`VizAE.pull`). With 0 unseen codes
             come back closest; with more, fewer neighbours are torn apart. By default 0 below 50 codes, then
-            ``100 (2 T - 1)^2`` (25 instead of 100 on a 3-D map), with T the trustworthiness of the layout that v_e
-            starts from, and at most a fifth of the number of codes: much where a map can keep neighbours, little
-            where it cannot, as of a GAN's noise.
+            ``100 (2 T - 1)^2`` (25 instead of 100 on a 3-D map), with T the trustworthiness (of 500 codes, at 7
+            neighbours) of the layout that leads v_e, and at most a fifth of the number of codes: much where a map can
+            keep neighbours, little where it cannot, as of a GAN's noise.
         seed: the same seed on the same machine gives the same v.
         device: where to fit and where v lives; by default where the codes are.
         progress: True for a bar on stderr, or a function ``(step, steps, title)`` that is called after every step;
@@ -329,7 +329,7 @@ def _measure(
         try:
             count = max(FEWEST_IMAGES, min(MOST_IMAGES, IMAGE_VALUES // pixels))
             codes = rows.take(chosen[:count]).unflatten(1, v.latent_shape)
-            images = decode_images(decoder, codes) if frame.images is None else frame.images[:count]
+            images = decode_images(decoder, codes) if frame.images is None else frame.images[chosen[:count]]
             return unexplained, image_error(images, decode_images(decoder, v(codes)))
         except KeyboardInterrupt:
             run.interrupted = True

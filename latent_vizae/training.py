@@ -216,7 +216,7 @@ class Batches:
             _, near = nearest(codes[PLACED:], codes[:PLACED], others.shape[1])
             points, others = torch.cat([points, points[near[:, :3]].mean(1)]), torch.cat([others, near])
         self.points, self.others = points, others
-        self.compared = codes[:COMPARED], points[:COMPARED]
+        self.compared = codes[:COMPARED].clone(), points[:COMPARED]
 
     def neighbours_kept(self) -> float:
         """How well a map can keep neighbours: 1 if all stay on the layout, 0 if no more than any codes; k >= 15."""

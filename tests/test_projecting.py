@@ -103,6 +103,7 @@ def test_from_a_guess_on_another_fold_the_search_starts_where_the_network_comes_
         assert ((made - network(first)).norm(dim=1) <= (made - network(second)).norm(dim=1)).all()
         assert (first - second).norm(dim=1).min() >= 0.3
         assert (first - second).norm(dim=1).min() < 0.5
+        assert torch.allclose(nearest_point(network, made, points, 20.0), points, atol=1e-6)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
@@ -155,8 +156,8 @@ def test_a_place_far_from_the_guess_has_to_be_much_nearer_to_the_code():
     assert found[0] > found[1] > found[2] > 0
     huge = torch.full_like(codes, 1e200)
     assert torch.equal(nearest_point(line, huge, guess, 100.0), guess)
-    solid = random_perceptron(3, 16, 10)
-    assert torch.isfinite(nearest_point(solid, torch.full_like(normal(3, 10), 1e200), guess.expand(3, 3), 20.0)).all()
+    solid, guess = random_perceptron(3, 16, 10), guess.expand(3, 3)
+    assert torch.equal(nearest_point(solid, torch.full_like(normal(3, 10), 1e200), guess, 20.0), guess)
 
 
 def test_held_out_codes_come_back_closer_than_from_the_guess_alone():

@@ -86,7 +86,7 @@ In brackets: how many times ours. No method saw the held-out codes ({{held}}).
   before. *peak MiB*: of the process while fitting, with Python, torch, the decoder and the codes in it.
 - UMAP: umap-learn as it comes, without random_state, so that it uses all cores.
 - NNinv, RBF: of inverse-projections, on UMAP's map: their neighbours are its, their cost includes its. NNinv ends
-  in a sigmoid, so its codes are scaled to [0, 1]. RBF solves a dense system of all codes: of 20,000 it takes 8 GB.
+  in a sigmoid, so its codes are scaled to [0, 1]. RBF solves a dense system of all codes: of 20,000 it takes 10 GB.
 - autoencoder: plain PyTorch, our default widths, tanh, Adam (0.001, batches of 128), mean square error of codes, 100
   epochs or 1,000 steps if that is more; the weights that are best on a tenth of its codes stay.
 - pythae: its AE with its own networks, codes scaled to [0, 1], trained and chosen as the autoencoder is.
