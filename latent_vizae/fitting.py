@@ -40,7 +40,7 @@ TRAINED_ON = 50_000
 """Of more codes, so many drawn at random are trained on; fewer than `FEW` are solved, not trained."""
 LARGE, STEPS, LARGE_STEPS = 10_000, 300, 400
 """Steps of training below 10,000 codes and from there on, where layers are wider too."""
-MOST_PULL = 100.0, 100.0, 25.0
+MOST_PULL = 120.0, 120.0, 25.0
 """By the dimension of the map; points of a 3-D one come back a little better with less."""
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 1000
 MEASURED_CODES, MEASURED_VALUES = 2000, 2**25
@@ -91,7 +91,7 @@ def fit(
             decodes and a backward pass each. 300 of them lower the held-out image error by at most 1 percent.
         pull: how much codes are held at what v_e's network guesses, at least 0 (`VizAE.pull`). With 0 unseen codes
             come back closest; with more, fewer neighbours are torn apart. By default 0 below 50 codes, then
-            ``100 (2 T - 1)^2`` (25 instead of 100 on a 3-D map), with T the trustworthiness (of 500 codes, at 7
+            ``120 (2 T - 1)^2`` (25 instead of 120 on a 3-D map), with T the trustworthiness (of 500 codes, at 7
             neighbours) of the layout that leads v_e, and at most a fifth of the number of codes: much where a map can
             keep neighbours, little where it cannot, as of a GAN's noise.
         seed: the same seed on the same machine gives the same v.

@@ -48,7 +48,7 @@ class VizAE(nn.Module):
         points: (count, dim) the fitted codes on the map, in [-1, 1]^dim.
         labels: (count,) int64, or None.
         pull: with 0, ``encode`` takes a code to the nearest point that it finds, and the code comes back closest.
-            With more (`fit` takes up to 100), a point that is hardly nearer but far from the guess of v_e's network is
+            With more (`fit` takes up to 120), a point that is hardly nearer but far from the guess of v_e's network is
             left aside, and fewer neighbours are torn apart. It may be set at any time; ``points`` stay as they are.
         report: what `fit` measured, or None.
         source: name of the decoder that v was fitted with, as `load_decoder` takes it, or None.

@@ -53,7 +53,7 @@ def test_turning_and_stretching_change_the_map_and_not_what_comes_back(v):
 def test_codes_are_pulled_where_a_map_can_keep_neighbours(f_d):
     codes, noise = f_d.examples(count=600)[0], normal(600, 64)
     pulls = [fit(rows, steps=1, dim=dim).pull for rows in (codes, noise) for dim in (2, 3)]
-    assert 40 < pulls[0] < 100
+    assert 40 < pulls[0] < 120
     assert 10 < pulls[1] < 25
     assert 0 < pulls[2] < 20
     assert 0 < pulls[3] < 5
