@@ -25,8 +25,8 @@ from tqdm import tqdm
 from .checkpoint import Checkpoint, fingerprint
 from .codes import ArrayLike, as_device, as_labels, as_whole
 from .decoder import as_source_options, decode_images, require_decoder
-from .framing import FEW, Frame, code_frame, completed_frame, subspace
-from .layout import initialise, linear_layer, place_few, solve_few
+from .framing import Frame, code_frame, completed_frame, subspace
+from .layout import FEW, initialise, linear_layer, place_few, solve_few
 from .metrics import image_error
 from .model import VizAE, check_dim, check_pull
 from .report import FitReport
@@ -37,7 +37,7 @@ from .training import Batches, Run, close_the_cycle, train
 __all__ = ["fit"]
 
 TRAINED_ON = 50_000
-"""Of more codes, so many drawn at random are trained on; fewer than `FEW` are solved, not trained."""
+"""Of more codes, so many drawn at random are trained on."""
 LARGE, STEPS, LARGE_STEPS = 10_000, 300, 400
 """Steps of training below 10,000 codes and from there on, where layers are wider too."""
 MOST_PULL = 120.0, 120.0, 25.0

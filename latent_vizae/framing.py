@@ -17,12 +17,13 @@ from torch import Tensor
 
 from .decoder import decode_images, differentiable_images
 from .geometry import jacobian, metric_samples
+from .layout import FEW
 from .rows import Rows, drawn
 
-__all__ = ["FEW", "Frame", "Subspace", "code_frame", "completed_frame", "subspace"]
+__all__ = ["Frame", "Subspace", "code_frame", "completed_frame", "subspace"]
 
-FEW, LARGE_IMAGE = 50, 2**12
-"""Fewer codes, and images of more numbers, than this: then the frame is made without Jacobian products."""
+LARGE_IMAGE = 2**12
+"""With images of more numbers the frame of few codes is made without Jacobian products."""
 LEAST, CLOSE = 1e-6, 1e-3
 """What directions count at least in which images do not change, where the mean is 1. The extent of few codes along a
 direction, as a share of their greatest, below which their images do not tell what it changes."""

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.quasirandom import SobolEngine
 
-__all__ = ["initialise", "linear_layer", "place_few", "solve_few", "solve_last_layer"]
+__all__ = ["FEW", "initialise", "linear_layer", "place_few", "solve_few", "solve_last_layer"]
 
+FEW = 50
+"""Fewer codes are solved, not trained."""
 OFF_SURFACE = 4
 """Noisy copies of the surface from which v_e learns to come back to it."""
 
