@@ -85,5 +85,6 @@ class Checkpoint:
         self._due = time.monotonic() + SECONDS
 
     def remove(self) -> None:
-        """The work is done."""
-        self.path.unlink(missing_ok=True)
+        """The work is done. Where `open` was never called there was none, and the file is another's."""
+        if self.mark:
+            self.path.unlink(missing_ok=True)

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 __all__ = [
-    "ArrayLike", "as_codes", "as_device", "as_labels", "as_points", "as_tensor", "as_whole", "check_finite",
-    "check_latent_shape",
+    "ArrayLike", "as_codes", "as_device", "as_labels", "as_points", "as_tensor", "as_whole", "batch_of_stream",
+    "check_finite", "check_latent_shape", "check_precision",
 ]  # fmt: skip
 
 ArrayLike: TypeAlias = Any
 """A torch tensor, a numpy array (a memory map too), a number, or nested lists of numbers."""
+MOST_LOST = 0.01
+"""Share of the variance of codes that may go when they are rounded to float32."""
 
 
 def as_tensor(values: ArrayLike, what: str) -> Tensor:
@@ -25,7 +27,10 @@ def as_tensor(values: ArrayLike, what: str) -> Tensor:
 
     Raises:
         TypeError: strings, objects, complex numbers: anything that is not real numbers.
+        ValueError: tensors of different shapes in a list, masked values.
     """
+    if np.ma.is_masked(values):
+        raise ValueError(f"{what} came with masked values; fill them, or leave their rows out.")
     if isinstance(values, list | tuple) and values and all(isinstance(value, Tensor) for value in values):
         rows = [as_tensor(value, what) for value in values]
         if len({row.shape for row in rows}) > 1:
@@ -81,6 +86,32 @@ def check_finite(parts: Iterable[Tensor], count: int, what: str) -> None:
         raise ValueError(f"{what} must be finite: {len(where)} of {count} rows hold NaN or infinity (rows {shown}).")
 
 
+def check_precision(rows: Tensor | np.ndarray[Any, Any], what: str) -> None:
+    """Refuse rows in more digits than float32 has, where it could not hold them or tell them apart.
+
+    Raises:
+        ValueError: values beyond float32, or closer to each other than it can tell.
+    """
+    narrow = (1, 2, 4) if str(rows.dtype).removeprefix("torch.").startswith(("float", "bfloat")) else (1, 2)
+    if rows.dtype.itemsize in narrow:
+        return
+    array = rows.detach().cpu().numpy() if isinstance(rows, Tensor) else rows
+    wide = array.astype(np.float64)
+    greatest = np.abs(wide).max(initial=0.0)
+    if not 0 < greatest < np.inf:  # what is not finite is told of elsewhere
+        return
+    if greatest > np.finfo(np.float32).max:
+        raise ValueError(f"v computes in float32, up to 3.4e38; {what} reaches {greatest:.3g}. Scale it first.")
+    with np.errstate(under="ignore"):
+        lost = (((wide - wide.astype(np.float32)) / greatest).var(0)).sum()
+        whole = (wide / greatest).var(0).sum()
+    if lost > MOST_LOST * whole:
+        raise ValueError(
+            f"v computes in float32, in which {lost / whole:.0%} of the variance of {what} are lost. "
+            "Subtract the mean or scale first (StandardScaler)."
+        )
+
+
 def _check_finite(rows: Tensor, what: str) -> None:
     check_finite(rows.split(max(1, 2**24 // max(1, rows[0].numel()))), len(rows), what)
 
@@ -96,9 +127,32 @@ def check_latent_shape(shapes: list[Any], what: str) -> None:
         raise ValueError(f"{what}: a stream gives batches (B, *latent_shape), of one latent_shape; got {listed}.")
 
 
+def batch_of_stream(batch: ArrayLike, what: str) -> Tensor:
+    """A batch of a stream as a tensor of its own: who yields it may fill the same memory again.
+
+    A list or tuple of one tensor (B, *latent_shape) is that tensor, as torch's DataLoader gives it.
+
+    Raises:
+        TypeError: not real numbers.
+        ValueError: several tensors, not alike.
+    """
+    if isinstance(batch, list | tuple) and batch and all(isinstance(part, Tensor) for part in batch):
+        if len({part.shape for part in batch}) > 1:
+            shapes = ", ".join(str(tuple(part.shape)) for part in batch)
+            raise ValueError(
+                f"{what}: a batch of the stream holds tensors of the shapes {shapes}; which are the codes? "
+                "Of a loader that gives codes and labels: (batch[0] for batch in loader)."
+            )
+        if len(batch) == 1 and batch[0].dim() > 1:
+            batch = batch[0]
+    if isinstance(batch, Tensor | np.ndarray) and len(batch.shape):
+        check_precision(batch, what)
+    return as_tensor(batch, what).clone()
+
+
 def _joined(batches: Iterable[ArrayLike], what: str) -> Tensor:
     """One tensor from a stream of batches (B, *latent_shape)."""
-    tensors = [as_tensor(batch, what) for batch in batches]
+    tensors = [batch_of_stream(batch, what) for batch in batches]
     if not tensors:
         raise ValueError(f"{what}: the stream of batches was empty; at least one code is needed.")
     check_latent_shape([tensor.shape for tensor in tensors], what)

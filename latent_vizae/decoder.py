@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import entry_points
 from typing import Any, Protocol, runtime_checkable
 
@@ -117,7 +117,7 @@ def require_decoder(decoder: Any, latent_shape: tuple[int, ...]) -> None:
     """Refuse what cannot decode codes of that shape, before anything is computed.
 
     Raises:
-        TypeError: it is not callable.
+        TypeError: it is not callable, or says something else than a shape.
         ValueError: it says that its codes have another shape.
     """
     if not callable(decoder):
@@ -125,6 +125,8 @@ def require_decoder(decoder: Any, latent_shape: tuple[int, ...]) -> None:
             f"decoder is a callable, codes -> images, got {type(decoder).__name__}. By name: load_decoder('mnist')."
         )
     shape = getattr(decoder, "latent_shape", None)
+    if not isinstance(shape, Iterable | None):
+        raise TypeError(f"A decoder's latent_shape is the shape of one code, such as (10,), got {shape!r}.")
     if shape is not None and tuple(shape) != tuple(latent_shape):
         raise ValueError(f"This decoder takes codes of shape {tuple(shape)}; here they have {tuple(latent_shape)}.")
 
@@ -165,7 +167,7 @@ def _call(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
     dtype, device = decoder_dtype_and_device(decoder)
     try:
         with evaluating(decoder):
-            images = decoder(codes.to(device=device, dtype=dtype))
+            images = decoder(codes.to(device=device, dtype=dtype, copy=True))  # it may work in place
     except Exception as error:
         raise ValueError(
             f"The decoder raised {type(error).__name__} on codes of shape {tuple(codes.shape)}: {error}. "

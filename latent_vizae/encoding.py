@@ -97,7 +97,7 @@ def encode_images(
         if path is None:
             found = []
             for codes in batches:
-                found.append(codes)
+                found.append(codes.cpu())
                 bar.update(len(codes))
             if not found:
                 raise ValueError("encode_images: there are no pictures; at least one is needed.")
@@ -112,7 +112,7 @@ def _write_codes(file: BinaryIO, batches: Iterator[Tensor], bar: Any) -> None:
     file.write(bytes(8 + HEADER_BYTES))
     total, shape = 0, torch.Size()
     for codes in batches:
-        values: np.ndarray[Any, Any] = codes.numpy()
+        values: np.ndarray[Any, Any] = codes.cpu().numpy()
         file.write(np.ascontiguousarray(values, "<f4").tobytes())
         total, shape = total + len(codes), codes.shape[1:]
         bar.update(len(codes))
@@ -207,15 +207,18 @@ def _fitted(image: Tensor, image_shape: tuple[int, int, int] | None) -> Tensor:
     return image[:, top : top + height, left : left + width]
 
 
-def batches_of(pictures: Iterable[Any], image_shape: Any, size: int) -> Iterator[Tensor]:
-    """Batches of at most ``size`` images of one shape."""
+def batches_of(
+    pictures: Iterable[Any], image_shape: Any, size: int, first: torch.Size | None = None
+) -> Iterator[Tensor]:
+    """Batches of at most ``size`` images, all of one shape: that of the first, of this work or of all."""
     batch: list[Tensor] = []
     for number, picture in enumerate(pictures):
         image = _fitted(_as_image(picture, image_shape[0] if image_shape else None), image_shape)
-        if batch and image.shape != batch[0].shape:
+        first = first or image.shape
+        if image.shape != first:
             raise ValueError(
                 f"Pictures of one size are needed, since this decoder does not say its image_shape: number {number} "
-                f"has the shape {tuple(image.shape)}, the one before {tuple(batch[0].shape)}."
+                f"has the shape {tuple(image.shape)}, the first {tuple(first)}."
             )
         batch.append(image)
         if len(batch) == size:
@@ -225,14 +228,19 @@ def batches_of(pictures: Iterable[Any], image_shape: Any, size: int) -> Iterator
         yield torch.stack(batch)
 
 
-def encoded(decoder: Any, batches: Iterator[Tensor]) -> Iterator[Tensor]:
-    """Codes of batches of images, on the CPU."""
+def encoded(decoder: Any, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Codes of batches of images, float32, on the decoder's device."""
     dtype, device = decoder_dtype_and_device(decoder)
+    shape = torch.Size()
     for batch in batches:
         with evaluating(decoder):
-            codes: ArrayLike = decoder.encode(batch.to(device=device, dtype=dtype))
-        if not isinstance(codes, Tensor) or len(codes) != len(batch) or codes.dim() < 2:
-            raise ValueError(f"encode returns codes (B, *latent_shape), got {type(codes).__name__}.")
+            codes: ArrayLike = decoder.encode(batch.to(device=device, dtype=dtype, copy=True))  # it may work in place
+        if not isinstance(codes, Tensor) or codes.dim() < 2 or len(codes) != len(batch):
+            got = f"the shape {tuple(codes.shape)}" if isinstance(codes, Tensor) else type(codes).__name__
+            raise ValueError(f"encode returns codes (B, *latent_shape), for {len(batch)} images it gave {got}.")
+        shape = shape or codes.shape[1:]
+        if codes.shape[1:] != shape:
+            raise ValueError(f"encode returned codes of two shapes, {tuple(shape)} and {tuple(codes.shape[1:])}.")
         if not torch.isfinite(codes).all():
             raise ValueError("encode returned NaN or infinity.")
-        yield codes.detach().float().cpu()
+        yield codes.detach().float()

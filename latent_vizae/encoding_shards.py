@@ -27,8 +27,8 @@ def encode_shards(
     image_shape = getattr(decoder, "image_shape", None)
 
     def codes(unit: Unit) -> Tensor:
-        pictures = map(picture, range(unit.start, unit.stop))
-        return torch.cat(list(encoded(decoder, batches_of(pictures, image_shape, batch_size))))
+        pictures = batches_of(map(picture, range(unit.start, unit.stop)), image_shape, batch_size, some[0].shape[1:])
+        return torch.cat([part.cpu() for part in encoded(decoder, pictures)])
 
     some = [next(batches_of([picture(number)], image_shape, 1)) for number in probes(count)]
     work = {

@@ -47,6 +47,8 @@ MEASURED_CODES, MEASURED_VALUES = 2000, 2**25
 """Codes that are measured, and the most numbers in them."""
 FEWEST_IMAGES, MOST_IMAGES, IMAGE_VALUES = 16, 100, 2**19
 """Images that are measured, and about the most numbers in them."""
+PLACED_AT_A_TIME = 4096
+"""An interrupt leaves the points of those before."""
 SMALLEST = 1e-3
 """The least singular value of a layer as a share of its greatest."""
 MOST_POINTS = 1_000_000
@@ -72,10 +74,10 @@ def fit(
     """Train a visualization autoencoder v on codes; the map of a generator's latent space.
 
     Args:
-        codes: (k, *latent_shape), k >= 1, any real type: a tensor, an array, a memory map, an iterable of batches
-            (read once; a long one waits in a temporary file), or .safetensors files, one, a list or a folder of them,
-            each with a tensor ``codes``. What lies in files is read a part at a time. Above 50,000 codes, so many
-            drawn at random are trained on; all are placed.
+        codes: (k, *latent_shape), k >= 1, any real type: a tensor, an array, a memory map, a list of single codes, an
+            iterable of batches such as torch's DataLoader (read once; a long one waits in a temporary file), or
+            .safetensors files, one, a list or a folder of them, each with a tensor ``codes``. What lies in files is
+            read a part at a time. Above 50,000 codes, so many drawn at random are trained on; all are placed.
         decoder: f_d, any callable codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1]. With it, v learns to
             keep images rather than code values; without it, fit works on any vectors.
         dim: dimension of the map, 1, 2 or 3, at most the number of values in a code.
@@ -109,8 +111,8 @@ def fit(
 
     Raises:
         TypeError: codes that are not real numbers, labels that are not whole, a decoder that is not callable.
-        ValueError: no codes, NaN or infinity, a wrong shape, dim, number of labels, device or decoder; a checkpoint
-            of another fit, or one that cannot be read or written.
+        ValueError: no codes, NaN or infinity, more digits than float32 has where these matter, a wrong shape, dim,
+            number of labels, device or decoder; a checkpoint of another fit, or one that cannot be read or written.
         FileNotFoundError: codes in a file that is not there.
 
     Example:
@@ -193,9 +195,16 @@ def fit(
     if kept_labels is not None:
         v.labels = (kept_labels if len(shown) == 0 else kept_labels[shown])[: len(v.points)].to(v.device)
     v.source, v.source_options = source, options
-    v.report = _measure(v, rows, trained, held_out, decoder, pixels, frame, run, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    try:
+        v.report = _measure(v, rows, trained, held_out, decoder, pixels, frame, run, seconds)
+    except KeyboardInterrupt:  # images take their time, codes alone next to none
+        run.interrupted = True
+        v.report = _measure(v, rows, trained, held_out, None, pixels, frame, run, seconds)
     if saved is not None and not run.interrupted:
         saved.remove()
+    elif run.interrupted:
+        run.write()
     return v
 
 
@@ -280,7 +289,8 @@ def _placed(v: VizAE, rows: Rows, shown: Tensor, run: Run) -> Tensor:
                 if len(shown):
                     start, end = torch.searchsorted(shown, torch.tensor([first, done])).tolist()
                     part = part[(shown[start:end] - first).to(part.device)]
-                found.append(v.encode(part.unflatten(1, v.latent_shape)).clamp(-1, 1))
+                for some in part.split(PLACED_AT_A_TIME) if len(part) else ():
+                    found.append(v.encode(some.unflatten(1, v.latent_shape)).clamp(-1, 1))
                 told(done - first)
                 if done >= seen:
                     break
@@ -292,7 +302,7 @@ def _placed(v: VizAE, rows: Rows, shown: Tensor, run: Run) -> Tensor:
 
 
 def _square_sum(rows: Tensor) -> float:
-    return float(torch.linalg.vector_norm(rows).double().square())
+    return float(torch.linalg.vector_norm(rows, dtype=torch.float64).square())
 
 
 def _measure(
@@ -326,14 +336,10 @@ def _measure(
         unexplained = error / variance if variance > rounding else 0.0 if error <= rounding else float("inf")
         if decoder is None:
             return unexplained, None
-        try:
-            count = max(FEWEST_IMAGES, min(MOST_IMAGES, IMAGE_VALUES // pixels))
-            codes = rows.take(chosen[:count]).unflatten(1, v.latent_shape)
-            images = decode_images(decoder, codes) if frame.images is None else frame.images[chosen[:count]]
-            return unexplained, image_error(images, decode_images(decoder, v(codes)))
-        except KeyboardInterrupt:
-            run.interrupted = True
-            return unexplained, None
+        count = max(FEWEST_IMAGES, min(MOST_IMAGES, IMAGE_VALUES // pixels))
+        codes = rows.take(chosen[:count]).unflatten(1, v.latent_shape)
+        images = decode_images(decoder, codes) if frame.images is None else frame.images[chosen[:count]]
+        return unexplained, image_error(images, decode_images(decoder, v(codes)))
 
     trained_fvu, trained_error = errors(trained)
     held_fvu, held_error = errors(held_out)

@@ -9,6 +9,7 @@ J is the linear map from these codes to their images: no slope is taken, and few
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -166,7 +167,8 @@ def _gradients(
 ) -> Tensor | None:
     """Samples g (N, n) with E[g g^T] = the average pull-back metric at the codes; None without gradients.
 
-    N follows the rank of the metric, and is bounded by what large images cost.
+    Slopes that are infinite or NaN, as of a square root at 0, are left out. N follows the rank of the metric, and is
+    bounded by what large images cost.
     """
     wanted = min(16 * rank, max(24, min(1024, 2**20 // pixels)))
     size = max(1, min(64, 2**15 // pixels))  # on every device, so that the same is drawn; few stay in caches
@@ -185,7 +187,16 @@ def _gradients(
         if samples is None:
             return None
         found.append(samples.to(rows))
-    return torch.cat(found)
+    whole = torch.cat(found)
+    finite = whole[torch.isfinite(whole).all(1)]
+    if len(finite) < len(whole) / 2:
+        warnings.warn(
+            f"{len(whole) - len(finite)} of {len(whole)} slopes of this decoder are NaN or infinite, so fit goes by "
+            "the codes alone. Is there a square root or a division by zero in it?",
+            stacklevel=4,
+        )
+        return None
+    return finite
 
 
 def code_frame(

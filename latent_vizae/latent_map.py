@@ -11,15 +11,9 @@ from torch import Tensor
 
 from .arrows import Arrows, chosen_directions, find_arrows
 from .codes import ArrayLike, as_codes, as_points, as_tensor, as_whole
-from .decoder import (
-    decode_images,
-    decoder_dtype_and_device,
-    evaluating,
-    images_at_a_time,
-    load_decoder,
-    require_decoder,
-)
+from .decoder import decode_images, decoder_dtype_and_device, images_at_a_time, load_decoder, require_decoder
 from .directions import REACH, Direction, Directions
+from .encoding import encoded
 from .geometry import resample, stretch
 from .model import VizAE
 from .paths import constant_pace, shortest_curve
@@ -348,8 +342,7 @@ class LatentMap:
         Raises:
             ValueError: the decoder has no ``encode``, or the images are not what it takes.
         """
-        encode = getattr(self.decoder, "encode", None)
-        if encode is None:
+        if not callable(getattr(self.decoder, "encode", None)):
             raise ValueError(
                 "This decoder has no encode(images): images cannot be placed, codes can: v.encode(codes)."
             )
@@ -360,9 +353,7 @@ class LatentMap:
         if not 0 <= low <= high <= 1:
             raise ValueError(f"images lie in [0, 1], got [{low:.4g}, {high:.4g}]. Divide bytes by 255.")
         size = images_at_a_time(tensor[0], decoder_dtype_and_device(self.decoder)[1])
-        with evaluating(self.decoder):
-            codes = torch.cat([encode(batch) for batch in tensor.split(size)])
-        return self.v.encode(codes)
+        return self.v.encode(torch.cat(list(encoded(self.decoder, tensor.split(size)))))
 
     @torch.no_grad()
     def support(self, points: ArrayLike) -> Tensor:

@@ -147,7 +147,7 @@ class VizAE(nn.Module):
 
         Raises:
             TypeError: not real numbers.
-            ValueError: another shape, NaN or infinity.
+            ValueError: another shape, NaN or infinity, or too far away for float32.
         """
         rows = as_codes(codes, self.latent_shape).flatten(1)
         return self._in_batches(self._encode, rows)
@@ -191,6 +191,8 @@ class VizAE(nn.Module):
         guess = through(self.encoder, x)
         if is_perceptron(self.decoder):
             guess = nearest_point(self.decoder, x, guess, self.pull)
+        if not torch.isfinite(guess).all():
+            raise ValueError(f"These codes are too far from the fitted ones for float32: {rows.abs().max():.3g}.")
         return guess.to(self.mean)
 
     def _guess(self, rows: Tensor) -> Tensor:

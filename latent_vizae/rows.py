@@ -7,6 +7,7 @@ import json
 import mmap
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .codes import ArrayLike, as_codes, as_tensor, check_finite, check_latent_shape
+from .codes import ArrayLike, as_codes, as_tensor, batch_of_stream, check_finite, check_latent_shape, check_precision
 
 __all__ = ["AT_A_TIME", "Rows", "as_rows", "drawn"]
 
@@ -23,9 +24,33 @@ AT_A_TIME, IN_MEMORY = 2**23, 2**26
 """So many values are read at a time; a stream of more than these waits in a temporary file."""
 NUMPY_TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
-    "U8": "u1", "BOOL": "?",
+    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
-Block: TypeAlias = "Tensor | np.ndarray[Any, Any]"
+Block: TypeAlias = "Tensor | np.ndarray[Any, Any] | Shard"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A tensor in a .safetensors file, mapped only while it is read: a process may have a thousand files open."""
+
+    path: Path
+    dtype: str
+    start: int
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def ndim(self) -> int:
+        """As an array has it."""
+        return len(self.shape)
+
+    def __getitem__(self, chosen: slice | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        rows: np.ndarray[Any, Any] = np.memmap(self.path, NUMPY_TYPES[self.dtype], "r", self.start, self.shape)[chosen]
+        if self.dtype == "BF16":  # which numpy does not know: the upper half of a float
+            return (np.asarray(rows).astype(np.uint32) << 16).view(np.float32)
+        return rows
 
 
 class Rows:
@@ -49,11 +74,18 @@ class Rows:
         for block in self.blocks:
             _forget(block)
         found = [
-            _read(block, slice(max(0, start - first), end - first))
+            (block, slice(max(0, start - first), end - first))
             for block, first in zip(self.blocks, [0, *self.ends], strict=False)
             if start < first + len(block) and first < end
         ]
-        tensor = found[0] if len(found) == 1 else torch.cat(found)
+        if len(found) == 1:
+            tensor = _read(*found[0])
+        else:  # of files, one open at a time
+            tensor, done = torch.empty(end - start, *self.latent_shape, dtype=torch.float32), 0
+            for block, inside in found:
+                rows = _read(block, inside)
+                tensor[done : done + len(rows)] = rows
+                done += len(rows)
         return tensor if self.device is None else tensor.to(self.device)
 
     @property
@@ -92,14 +124,15 @@ def as_rows(codes: ArrayLike, what: str = "codes", device: torch.device | None =
 
     Args:
         codes: (k, *latent_shape) as a tensor, an array or a memory map; an iterable of batches (B, *latent_shape),
-            which is read once; or a .safetensors file, a folder of them, or a list of them, in this order: each
-            with a tensor ``codes``, or one tensor only.
+            which is read once (lists of one such tensor too, as torch's DataLoader gives them); or a .safetensors
+            file, a folder of them, or a list of them, in this order: each with a tensor ``codes``, or one tensor only.
         what: the argument's name, for errors.
         device: where to bring what is read; None leaves it where it is.
 
     Raises:
         TypeError: not real numbers.
-        ValueError: no codes, NaN or infinity, or shapes that do not fit together.
+        ValueError: no codes, NaN or infinity, masked values, shapes that do not fit together, or values that float32
+            cannot tell apart.
         FileNotFoundError: no such file or folder.
     """
     blocks: list[Block]
@@ -116,12 +149,18 @@ def as_rows(codes: ArrayLike, what: str = "codes", device: torch.device | None =
         and not isinstance(codes, Tensor | list | tuple | str | bytes | dict)
         and not hasattr(codes, "__array__")
     ):
-        blocks = [_spooled(codes, what)]
+        block, place = _spooled(codes, what)
+        blocks, device = [block], device or place
     else:
-        return Rows([as_codes(codes, what=what)], device)
+        rows = Rows([as_codes(codes, what=what)], device)
+        if not any(isinstance(item, Tensor) for item in [codes, *listed]):
+            check_precision(np.asarray(codes), what)  # of a table
+        return rows
     if blocks[0].ndim < 2 or sum(map(len, blocks)) == 0 or 0 in blocks[0].shape[1:]:
         as_codes(blocks[0], what=what)  # says what is wrong
     rows = Rows([block for block in blocks if len(block)], device)
+    for block in rows.blocks:
+        check_precision(block[: max(1, min(2**16, AT_A_TIME // rows.n))], what)
     check_finite(rows.parts(), len(rows), what)
     return rows
 
@@ -144,16 +183,9 @@ def _forget(block: Block) -> None:
 
 def _read(block: Block, chosen: slice | np.ndarray[Any, Any]) -> Tensor:
     """Some rows, float32."""
-    if isinstance(block, _BFloat16):
-        bits = np.ascontiguousarray(block[chosen]).view(np.ndarray).astype(np.uint32) << 16
-        return torch.from_numpy(bits.view(np.float32))
-    if isinstance(chosen, slice) or isinstance(block, np.ndarray):
-        return as_tensor(block[chosen], "codes")
-    return as_tensor(block[torch.from_numpy(chosen)], "codes")
-
-
-class _BFloat16(np.memmap[Any, Any]):
-    """A memory map of bfloat16, which numpy does not know: its bits."""
+    if isinstance(block, Tensor) and not isinstance(chosen, slice):
+        return as_tensor(block[torch.from_numpy(chosen)], "codes")
+    return as_tensor(block[chosen], "codes")
 
 
 def _shards(paths: list[Any]) -> list[Path]:
@@ -162,7 +194,8 @@ def _shards(paths: list[Any]) -> list[Path]:
     for path in map(Path, paths):
         inside = sorted(path.glob("[!.]*.safetensors")) if path.is_dir() else [path]
         manifest = path / "manifest.json"
-        if path.is_dir() and manifest.is_file() and not json.loads(manifest.read_bytes()).get("complete", True):
+        told = json.loads(manifest.read_bytes()) if path.is_dir() and manifest.is_file() else None
+        if isinstance(told, dict) and not told.get("complete", True):
             raise ValueError(f"The work in {path} is not complete: run it again, it goes on where it stopped.")
         if not inside:
             raise ValueError(f"The folder {path} holds no .safetensors files.")
@@ -171,7 +204,7 @@ def _shards(paths: list[Any]) -> list[Path]:
 
 
 def _opened(path: Path, what: str) -> Block:
-    """The codes of a .safetensors file, as a memory map."""
+    """The codes of a .safetensors file."""
     if path.suffix != ".safetensors":
         raise TypeError(
             f"{what} must be real numbers, got str '{path}', which is no .safetensors file and no folder of them."
@@ -194,22 +227,25 @@ def _opened(path: Path, what: str) -> Block:
     tensor = header[name]
     if tensor["dtype"] not in NUMPY_TYPES:
         raise TypeError(f"{what} must be real numbers, {path} has {tensor['dtype']}.")
-    kind = _BFloat16 if tensor["dtype"] == "BF16" else np.memmap
     start, shape = 8 + length + tensor["data_offsets"][0], tuple(tensor["shape"])
     if 0 in shape or len(shape) < 2:
         return np.empty(shape, np.float32)
-    return kind(path, NUMPY_TYPES[tensor["dtype"]], "r", start, shape)
+    return Shard(path, tensor["dtype"], start, shape)
 
 
-def _spooled(batches: Iterable[ArrayLike], what: str) -> Block:
-    """A stream, read once: in memory while it is short, otherwise in a file that goes with its last reader."""
+def _spooled(batches: Iterable[ArrayLike], what: str) -> tuple[Block, torch.device]:
+    """A stream, read once: in memory while it is short, otherwise in a file that goes with its last reader.
+
+    With it the device that its batches were on.
+    """
     kept: list[Tensor] = []
     shapes: list[Any] = []
     values = count = 0
     file = None
     try:
         for batch in batches:
-            tensor = as_tensor(batch, what)
+            tensor = batch_of_stream(batch, what)
+            place = tensor.device
             if not shapes or tensor.shape[1:] != shapes[-1][1:]:
                 shapes.append(tensor.shape)
                 check_latent_shape(shapes, what)
@@ -224,11 +260,11 @@ def _spooled(batches: Iterable[ArrayLike], what: str) -> Block:
         if not shapes:
             raise ValueError(f"{what}: the stream of batches was empty; at least one code is needed.")
         if file is None:
-            return torch.cat(kept)
+            return torch.cat(kept), kept[0].device
         for tensor in kept:
             file.write(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
         file.flush()
-        return np.memmap(file.name, np.float32, "r", 0, (count, *shapes[0][1:]))
+        return np.memmap(file.name, np.float32, "r", 0, (count, *shapes[0][1:])), place
     finally:
         if file is not None:
             file.close()

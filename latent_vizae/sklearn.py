@@ -26,6 +26,7 @@ except ImportError as error:
         'VizAETransformer needs scikit-learn, 1.6 or newer: pip install "latent-vizae[sklearn]".', name="sklearn"
     ) from error
 
+from .codes import check_precision
 from .decoder import load_decoder
 from .fitting import fit
 from .model import VizAE, check_dim
@@ -34,8 +35,6 @@ from .saving import CONFIG_FILE, MODEL_FILE
 __all__ = ["VizAETransformer"]
 
 PRECISIONS = [np.float64, np.float32]
-MOST_LOST = 0.01
-"""Share of the variance of X that may go when it is rounded to float32."""
 
 
 class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -107,8 +106,8 @@ class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
         Args:
             X: (k, n) codes, k >= 1 and n >= dim, an array or a table.
-            y: (k,) whole numbers (of an integer dtype) travel with v as its labels, for colouring; they have no
-                influence on it. Any other y is ignored.
+            y: (k,) whole numbers (of an integer dtype within int64) travel with v as its labels, for colouring; they
+                have no influence on it. Any other y is ignored.
 
         Returns:
             self.
@@ -124,10 +123,11 @@ class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         if seed is None or isinstance(seed, np.random.RandomState):
             seed = check_random_state(seed).randint(2**31)
         labels = None if y is None else np.asarray(y)
-        if labels is not None and (labels.ndim != 1 or labels.dtype.kind not in "iub"):
+        if labels is not None and (labels.ndim != 1 or not np.can_cast(labels.dtype, np.int64)):
             labels = None
+        check_precision(X, "X")
         self.v_ = fit(
-            _shaped(_as_float32(X), self.latent_shape),
+            _shaped(X, self.latent_shape),
             decoder,
             self.dim,
             labels=labels,
@@ -230,25 +230,6 @@ class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 def _as_rows(X: np.ndarray) -> Tensor:
     """A tensor of its own: X may be read-only."""
     return torch.from_numpy(np.array(X, order="C"))
-
-
-def _as_float32(X: np.ndarray) -> np.ndarray:
-    """X as v will see it; refused where rounding would change what there is to see.
-
-    Raises:
-        ValueError: values beyond float32, or closer to each other than it can tell.
-    """
-    with np.errstate(over="ignore", under="ignore"):
-        rounded = X.astype(np.float32)
-        if not np.isfinite(rounded).all():
-            raise ValueError(f"v computes in float32, up to 3.4e38; X reaches {np.abs(X).max():.3g}. Scale it first.")
-        lost, whole = ((X - rounded).var(0).sum(), X.var(0).sum()) if X.dtype == np.float64 else (0.0, 0.0)
-    if lost > MOST_LOST * whole:
-        raise ValueError(
-            f"v computes in float32, in which {lost / whole:.0%} of the variance of X are lost. "
-            "Subtract the mean or scale X first (StandardScaler)."
-        )
-    return rounded
 
 
 def _shaped(X: np.ndarray, latent_shape: tuple[int, ...] | None) -> np.ndarray:

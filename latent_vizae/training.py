@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +54,7 @@ class Run:
     best: float = math.inf
     state: dict[str, Tensor] = field(default_factory=dict)
     start: dict[str, Tensor] = field(default_factory=dict)
+    whole: tuple[dict[str, Any], dict[str, Tensor]] | None = None
 
     def begin(self, v: VizAE, title: str) -> bool:
         """Begin a stage of the training; False if it lies behind the checkpoint."""
@@ -80,16 +82,25 @@ class Run:
         generator.set_state(tensors["generator"])
         return facts["step"], facts["stale"]
 
-    def save(self, v: VizAE, optimiser: Muon, drawn: Tensor, title: str, stale: int) -> None:
-        """Write the checkpoint."""
+    def remember(self, v: VizAE, optimiser: Muon, generator: torch.Generator, title: str, stale: int) -> None:
+        """After a whole step: what the checkpoint holds, should the next one be cut short; written when it is time."""
         if self.checkpoint is None:
             return
-        tensors = {"generator": drawn}
-        tensors |= dict(zip(("first", "second"), optimiser.moments, strict=True))
+        tensors = {"generator": generator.get_state()}
+        for name, moment in zip(("first", "second"), optimiser.moments, strict=True):
+            tensors[name] = moment.clone()
         for prefix, weights in (("now", _weights(v)), ("best", self.state), ("start", self.start)):
-            tensors |= {f"{prefix}.{name}": weight.clone() for name, weight in weights.items()}
+            tensors |= {f"{prefix}.{name}": weight for name, weight in weights.items()}
         facts = {"title": title, "step": optimiser.steps, "steps": self.steps, "best": self.best, "stale": stale}
-        self.checkpoint.write(facts, tensors)
+        self.whole = facts, tensors
+        if self.checkpoint.due():
+            self.write()
+
+    def write(self) -> None:
+        """Write the checkpoint: the last whole step."""
+        if self.checkpoint is not None and self.whole is not None:
+            facts, tensors = self.whole  # the best weights may be those of the start, which no file can share
+            self.checkpoint.write(facts, {name: tensor.clone() for name, tensor in tensors.items()})
 
     def keep(self, v: VizAE, score: float) -> bool:
         """Remember the weights if they are the best so far."""
@@ -281,9 +292,11 @@ def _minimise(
     optimiser = Muon((weight for network in networks for weight in network.parameters()), between, rate)
     done, stale = run.resume(v, optimiser, generator)
     bar = tqdm(total=steps, initial=done, desc=title, disable=run.progress is not True, leave=False)
-    drawn = generator.get_state()
     try:
+        run.remember(v, optimiser, generator, title, stale)
         for step in range(done + 1, steps + 1):
+            if stale >= PATIENCE:
+                break
             slope_of()
             warm = min(1.0, step / max(1.0, 0.05 * steps))
             optimiser.step(warm * (1 - (step - 1) / steps))
@@ -293,17 +306,12 @@ def _minimise(
                 score = score_of()
                 bar.set_postfix(held_out=f"{score:.4g}")
                 stale = 0 if run.keep(v, score) else stale + 1
-            if run.checkpoint is not None:
-                drawn = generator.get_state()
-                if run.checkpoint.due():
-                    run.save(v, optimiser, drawn, title, stale)
+            run.remember(v, optimiser, generator, title, stale)
             if callable(run.progress):
                 run.progress(step, steps, title)
-            if stale >= PATIENCE:
-                break
     except KeyboardInterrupt:
         run.interrupted = True
-        run.save(v, optimiser, drawn, title, stale)
+        run.write()
     finally:
         bar.close()
         optimiser.release()

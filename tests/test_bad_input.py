@@ -70,7 +70,7 @@ BAD_CODES = [
     ("NaN", spoiled(NAN, 3, 7), ValueError, r"2 of 20 rows hold NaN or infinity \(rows 3, 7\)"),
     ("infinity", spoiled(-INF, 5), ValueError, r"1 of 20 rows .*\(rows 5\)"),
     ("much NaN", CODES * NAN, ValueError, r"20 of 20 rows .*\(rows 0, 1, 2, 3, 4, 5, 6, 7, \.\.\.\)"),
-    ("too large", CODES.double() * 1e300, ValueError, "20 of 20 rows"),
+    ("too large", CODES.double() * 1e300, ValueError, r"20 of 20 rows|up to 3\.4e38"),
     ("NaN in a stream", lambda: iter([CODES, spoiled(NAN, 2)]), ValueError, r"1 of 40 rows .*\(rows 22\)"),
     ("one code", CODES[0], ValueError, r"got \(6,\).*One code is a batch of 1"),
     ("a number", 3.0, ValueError, r"got \(\)"),
@@ -89,8 +89,16 @@ BAD_CODES = [
     ("a stream of codes", lambda: iter(CODES), ValueError, r"batches \(B, \*latent_shape\).*got \(6,\)"),
     ("a stream of words", lambda: iter(["a"]), TypeError, "got str"),
     ("a set", {1.0, 2.0}, ValueError, r"batches .* got \(\)"),
+    ("masked", np.ma.masked_greater(CODES.numpy(), 1), ValueError, "masked values"),
     ("sparse", CODES.to_sparse(), TypeError, "dense tensor with values, got one of torch.sparse_coo"),
     ("meta", CODES.to("meta"), TypeError, "on meta"),
+]  # fmt: skip
+ROUNDED_AWAY = [
+    ("large numbers", CODES.double() + 1e9, ValueError, r"of the variance of codes are lost\. Subtract the mean"),
+    ("whole numbers", torch.arange(120).reshape(20, 6) + 10**9, ValueError, "of the variance of codes are lost"),
+    ("beyond float32", CODES.double().numpy() * 1e100, ValueError, r"up to 3\.4e38; codes reaches .*e\+100"),
+    ("a list of large numbers", (CODES.double() + 1e9).tolist(), ValueError, "of the variance of codes are lost"),
+    ("a stream of large ones", lambda: iter([CODES.double() + 1e9]), ValueError, "of the variance of codes are lost"),
 ]  # fmt: skip
 WRONG_WIDTH = [
     ("narrow", CODES[:, :3], ValueError, r"\(k, 6\), got \(20, 3\)"),
@@ -108,7 +116,7 @@ def made(given):
     return given() if callable(given) else given
 
 
-@table(BAD_CODES)
+@table(BAD_CODES + ROUNDED_AWAY)
 def test_fit_refuses_codes(given, error, message):
     refused(lambda: fit(made(given)), error, message)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from latent_vizae import decoder as contract
-from latent_vizae import load_decoder
+from latent_vizae import fit, load_decoder
 from latent_vizae.decoder import VALUES_PER_BATCH, Decoder, decode_images, differentiable_images, require_decoder
 
 
@@ -186,6 +186,20 @@ def test_a_module_gets_codes_of_its_own_type_in_evaluation_and_is_put_back(dtype
     assert torch.equal(first, second)
     assert net.training
     assert net.noise.training
+
+
+def test_a_decoder_that_works_in_place_leaves_the_codes_alone(tmp_path):
+    codes = torch.randn(60, 6, generator=torch.Generator().manual_seed(0))
+    before = codes.clone()
+
+    def in_place(z):
+        return squares(z.mul_(0.5))
+
+    decode_images(in_place, codes)
+    fit(codes, in_place, steps=5)
+    assert torch.equal(codes, before)
+    np.save(tmp_path / "codes.npy", codes.numpy())
+    fit(np.load(tmp_path / "codes.npy", mmap_mode="r"), in_place, steps=5)  # memory that cannot be written to
 
 
 def test_a_module_that_raises_is_put_back_too():

@@ -168,3 +168,35 @@ def test_other_mistakes_are_named(folder):
         encode_images(Means(), [{"image": Image.new("L", (6, 4))}], column="picture")
     with pytest.raises(ValueError, match="one size are needed"):
         encode_images(Means(None), [Image.new("L", (6, 4)), Image.new("L", (7, 4))])
+
+
+def test_pictures_of_one_size_are_needed_across_batches_too(tmp_path):
+    images = [torch.rand(1, 4, 6), torch.rand(1, 5, 6)]
+    for out in (None, tmp_path / "codes.safetensors", tmp_path / "codes"):
+        with pytest.raises(ValueError, match=r"one size are needed.*\(1, 5, 6\), the first \(1, 4, 6\)"):
+            encode_images(Means(None), images, 1, out=out, **({"unit_size": 1} if out == tmp_path / "codes" else {}))
+    assert not (tmp_path / "codes.safetensors").exists()
+    assert [file.name for file in (tmp_path / "codes").glob("*.safetensors")] == ["codes-00000-of-00002.safetensors"]
+
+
+def test_codes_of_one_shape_are_needed(tmp_path):
+    class Growing(Means):
+        def encode(self, images):
+            self.seen.append(None)
+            return torch.zeros(len(images), 2 + len(self.seen))
+
+    with pytest.raises(ValueError, match=r"codes of two shapes, \(3,\) and \(4,\)"):
+        encode_images(Growing(), pixels(4, 4, 6)[:, None], 2, out=tmp_path / "codes.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_encoder_that_works_in_place_leaves_the_pictures_alone():
+    class InPlace(Means):
+        def encode(self, images):
+            return super().encode(images.mul_(0.5))
+
+    images = torch.rand(3, 1, 4, 6, generator=torch.Generator().manual_seed(0))
+    before = images.clone()
+    codes = encode_images(InPlace(), images)
+    assert torch.equal(images, before)
+    assert torch.allclose(codes, before.mean((1, 3)) / 2)

@@ -18,6 +18,7 @@ from torch import nn
 from latent_vizae import VizAE, fit
 from latent_vizae.framing import IMAGE_CHANGE, _reach, _secant_metric
 from latent_vizae.metrics import fvu, image_error, pca_fvu
+from latent_vizae.rows import Rows
 
 QUICK = {"steps": 40, "image_steps": 0}
 
@@ -379,6 +380,21 @@ def test_codes_that_nearly_coincide_do_not_drown_what_images_tell():
     assert torch.corrcoef(torch.stack([each / each.mean() for each in lengths]))[0, 1] > 0.9
 
 
+@pytest.mark.parametrize("k", [20, 200])
+def test_slopes_that_are_not_finite_are_left_out_and_told_of_where_there_are_many(k, recwarn):
+    def roots(z):
+        return (z[:, :4].clamp(0, 9).sqrt() / 3).reshape(-1, 1, 2, 2)
+
+    codes = normal(k, 6).abs() * torch.tensor([3, 2, 1, 1, 1, 1])
+    codes[1, 0] = 0
+    with_decoder = fit(codes, roots, steps=20)
+    assert not recwarn
+    assert not torch.equal(with_decoder.frame, fit(codes, steps=20).frame)
+    codes[:, 0] = 0
+    with pytest.warns(UserWarning, match="slopes of this decoder are NaN or infinite, so fit goes by the codes alone"):
+        fit(codes, roots, steps=20)
+
+
 def test_white_noise_keeps_its_directions():
     codes = normal(600, 512)
     assert fit(codes, steps=1).report.rank == 512
@@ -504,6 +520,15 @@ def test_the_scale_of_the_codes_does_not_matter(k, scale):
     assert scaled.report.fvu == pytest.approx(plain.report.fvu, rel=0.02, abs=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e20])
+def test_the_report_is_right_at_any_scale(scale):
+    codes = normal(60, 6) * scale
+    v = fit(codes, steps=20)
+    error, whole = (codes.double() - v(codes)).square().sum(), (codes.double() - v.mean).square().sum()
+    low, high = sorted([v.report.fvu, v.report.fvu_held_out])
+    assert 0 < low < error / whole < high
+
+
 def test_cost_follows_the_number_of_codes_and_not_their_size():
     codes = normal(30, 5000)
     v = fit(codes, **QUICK)
@@ -615,6 +640,22 @@ def interrupted_before_a_v(codes, at, settings):
     except KeyboardInterrupt:
         return True
     return False
+
+
+@pytest.mark.parametrize("decoder", [None, squares])
+def test_an_interrupt_while_measuring_returns_a_measured_v(monkeypatch, decoder):
+    codes, take, left = normal(20, 6), Rows.take, itertools.count(1, -1)
+
+    def interrupted(rows, chosen):
+        if next(left) == 1:
+            raise KeyboardInterrupt
+        return take(rows, chosen)
+
+    wanted = fit(codes, decoder).report
+    monkeypatch.setattr(Rows, "take", interrupted)
+    report = fit(codes, decoder).report
+    assert report.interrupted
+    assert report.fvu == wanted.fvu
 
 
 def test_an_interrupted_training_keeps_the_best_weights():

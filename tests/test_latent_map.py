@@ -331,6 +331,25 @@ def test_images_are_placed_where_their_codes_are(m, v, f_d):
     assert m.place(images[:3].double().numpy()).shape == (3, 2)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_images_are_placed_by_encoders_of_any_precision(v, dtype):
+    class Both(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.rand(16, 10, generator=torch.Generator().manual_seed(0)).to(dtype))
+
+        def forward(self, z):
+            return (z @ self.weight.T).sigmoid().reshape(-1, 1, 4, 4)
+
+        def encode(self, images):
+            return images.flatten(1) @ self.weight
+
+    decoder, images = Both(), torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(
+        LatentMap(v, decoder).place(images), v.encode(images.flatten(1) @ decoder.weight.float()), atol=0.1
+    )
+
+
 def test_many_images_are_placed_in_bounded_batches(v):
     sizes = []
 

@@ -1,12 +1,16 @@
 """Codes wherever they lie give the same rows, and the same v; a break in a fit changes nothing."""
 
+import importlib
+import itertools
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from torch.utils.data import DataLoader, TensorDataset
 
 import latent_vizae.rows
 from latent_vizae import fit
@@ -53,13 +57,54 @@ def test_the_map_is_the_same_wherever_they_lie(source):
     assert all(torch.equal(a, b) for a, b in zip(here.state_dict().values(), there.state_dict().values(), strict=True))
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int32, torch.uint8])
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int32, torch.uint8, torch.uint16]
+)
 def test_shards_of_any_real_type(tmp_path, dtype):
     codes = (20 * Z).abs().to(dtype)
     save_file({"codes": codes}, tmp_path / "a.safetensors")
     rows = as_rows(tmp_path / "a.safetensors")
     assert torch.equal(rows[0:1000], codes.float())
     assert torch.equal(rows.take(torch.tensor([999, 3])), codes[[999, 3]].flatten(1).float())
+
+
+@pytest.mark.parametrize("long", [False, True])
+@pytest.mark.parametrize("kind", ["tensor", "array"])
+def test_a_stream_may_fill_the_same_memory_again(monkeypatch, kind, long):
+    monkeypatch.setattr(latent_vizae.rows, "IN_MEMORY", 100 if long else 10**6)
+
+    def stream():
+        buffer = torch.empty(100, 2, 5)
+        for part in Z.split(100):
+            yield buffer.copy_(part) if kind == "tensor" else buffer.copy_(part).numpy()
+
+    assert torch.equal(as_rows(stream())[0:1000], Z)
+
+
+def test_a_loader_of_torch_is_a_stream():
+    loader = DataLoader(TensorDataset(Z), batch_size=300)
+    assert torch.equal(as_rows(loader)[0:1000], Z)
+    labelled = DataLoader(TensorDataset(Z, torch.arange(1000)), batch_size=300)
+    with pytest.raises(ValueError, match=r"shapes \(300, 2, 5\), \(300,\).*batch\[0\] for batch in loader"):
+        as_rows(labelled)
+    assert torch.equal(as_rows(batch[0] for batch in labelled)[0:1000], Z)
+    assert torch.equal(as_rows(list(code) for code in Z.split(250))[0:1000], Z)  # lists of codes are batches too
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits there")
+def test_shards_may_be_more_than_files_may_be_open(tmp_path):
+    import resource
+
+    for number, part in enumerate(Z.split(5)):
+        save_file({"codes": part.contiguous()}, tmp_path / f"{number:03}.safetensors")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/dev/fd").iterdir())) + 30, limits[1]))
+    try:
+        rows = as_rows(tmp_path)
+        assert torch.equal(rows[0:1000], Z)
+        assert torch.equal(rows.take(torch.arange(999, -1, -1)), Z.flip(0).flatten(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_a_temporary_file_is_gone_at_once(tmp_path, monkeypatch):
@@ -102,6 +147,9 @@ def test_shards_that_cannot_be_read_are_refused(tmp_path):
     (tmp_path / "manifest.json").write_text('{"complete": false}')
     with pytest.raises(ValueError, match="not complete"):
         fit(tmp_path)
+    (tmp_path / "manifest.json").write_text("[1]")  # somebody else's
+    save_file({"codes": Z}, tmp_path / "b.safetensors")
+    assert len(as_rows(tmp_path)) == 2000
 
 
 @pytest.mark.parametrize(("k", "count"), [(10, 10), (2**21, 1000), (2**21, 2**20)])
@@ -120,6 +168,13 @@ def test_of_very_many_codes_some_travel_with_v_and_all_lie_on_the_map(monkeypatc
     assert torch.allclose(v.points, v.encode(Z[v.labels]), rtol=0, atol=1e-5)
     assert v.encode(Z).abs().max() <= 1
     assert v.report.k == 1000
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_part_of_the_codes_may_have_none_that_travel(monkeypatch, seed):
+    monkeypatch.setattr("latent_vizae.fitting.MOST_POINTS", 20)
+    monkeypatch.setattr("latent_vizae.rows.AT_A_TIME", 20)
+    assert fit(Z[:101], steps=5, seed=seed).points.shape == (20, 2)
 
 
 MEMORY = """
@@ -174,6 +229,66 @@ def test_a_fit_goes_on_after_a_break_as_if_there_had_been_none(f_d, tmp_path, at
     )
     assert again.report.steps == whole.report.steps > broken.report.steps
     assert list(tmp_path.iterdir()) == []
+
+
+def raising_at(function, calls):
+    """The function, and Ctrl-C just before its n-th call."""
+    left = itertools.count(calls, -1)
+
+    def called(*inputs, **named):
+        if next(left) == 1:
+            raise KeyboardInterrupt
+        return function(*inputs, **named)
+
+    return called
+
+
+@pytest.mark.parametrize(
+    ("where", "calls"),
+    [
+        ("steps.near_orthogonal", 41),  # in the middle of a step, when half of the weights are changed
+        ("training.reconstruction_loss", 1),  # when a step is judged
+        ("training.reconstruction_loss", 3),  # when v_d settles
+        ("training.turn", 1),
+        ("fitting.turn", 1),
+        ("training.cycle_loss", 2),
+        ("model.nearest_point", 2),  # when v is measured
+    ],
+)
+def test_a_break_at_any_moment_changes_nothing(tmp_path, monkeypatch, where, calls):
+    kept, settings = tmp_path / "fit.safetensors", {"steps": 60, "seed": 3}
+    whole = fit(Z[:300], **settings)
+    module, name = where.split(".")
+    with monkeypatch.context() as broken:
+        module = importlib.import_module(f"latent_vizae.{module}")
+        broken.setattr(module, name, raising_at(getattr(module, name), calls))
+        assert fit(Z[:300], checkpoint=kept, **settings).report.interrupted
+    assert kept.exists()
+    again = fit(Z[:300], checkpoint=kept, **settings)
+    pairs = zip(whole.state_dict().values(), again.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert again.report.steps == whole.report.steps
+
+
+def test_a_break_where_patience_ends_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("latent_vizae.training.PATIENCE", 1)
+    monkeypatch.setattr("latent_vizae.training.CHECK_EVERY", 2)
+    seen = []
+    whole = fit(Z[:300], steps=500, progress=lambda step, steps, title: seen.append((title, step)))
+    last = max(step for title, step in seen if title == "fit")
+    assert last < 500
+    kept = tmp_path / "fit.safetensors"
+    assert fit(Z[:300], steps=500, checkpoint=kept, progress=Break("fit", last)).report.interrupted
+    again = fit(Z[:300], steps=500, checkpoint=kept)
+    assert torch.equal(whole.points, again.points)
+    assert again.report.steps == whole.report.steps
+
+
+@pytest.mark.parametrize("codes", [Z[:20], Z[:90, 0, :2]], ids=["few", "affine"])
+def test_a_file_that_no_fit_opened_stays(tmp_path, codes):
+    save_file({"weights": Z}, tmp_path / "mine.safetensors")
+    fit(codes, checkpoint=tmp_path / "mine.safetensors")
+    assert torch.equal(load_file(tmp_path / "mine.safetensors")["weights"], Z)
 
 
 def test_a_checkpoint_of_another_fit_is_refused_and_kept(tmp_path):
