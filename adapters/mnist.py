@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from latent_vizae.adapters.zoo.base import in_the_order_of_pixels
 from latent_vizae.adapters.zoo.table1 import Table1Autoencoder
 from latent_vizae.codes import as_device, as_whole
 
@@ -40,8 +41,10 @@ class MnistDecoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.autoencoder = Table1Autoencoder()
-        self.autoencoder.load_state_dict(load_file(WEIGHTS), strict=True)
+        with torch.device("meta"):  # nothing drawn from the global generator
+            self.autoencoder = Table1Autoencoder()
+        self.autoencoder.load_state_dict(load_file(WEIGHTS), strict=True, assign=True)
+        in_the_order_of_pixels(self.autoencoder)
         self.eval().requires_grad_(False)
 
     def forward(self, codes: Tensor) -> Tensor:

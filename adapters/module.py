@@ -7,6 +7,7 @@ There is no ``module:name``: a name would have to be imported, that is, run, and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -86,12 +87,12 @@ class ModuleDecoder(nn.Module):
             )
         shape = self.image_shape or tuple(output.shape[1:])
         if output.shape[1:] != shape:
-            if output.dim() > 3 or output[0].numel() != torch.Size(shape).numel():
+            if not _may_be(output.shape[1:], shape):
                 hint = " Channels come first: permute(0, 3, 1, 2)." if output.shape[-1] == shape[0] else ""
                 raise ValueError(
                     f"Images of shape {shape} were said, the module returned {tuple(output.shape[1:])}.{hint}"
                 )
-            output = output.reshape(-1, *shape)  # flat, or without its one channel
+            output = output.reshape(-1, *shape)
         if output.dim() != 4:
             raise ValueError(f"The module returned {tuple(output.shape[1:])} per code: say image_shape=(C, H, W).")
         if self.output_range == "logits":
@@ -119,7 +120,11 @@ class ModuleDecoder(nn.Module):
         like = next((tensor for tensor in weights if tensor.is_floating_point()), images.float())
         black, white = (0.0, 1.0) if self.output_range == "logits" else self.output_range
         codes = encoder((images.float() * (white - black) + black).to(like))
-        if not isinstance(codes, Tensor) or codes.numel() != len(images) * torch.Size(self.latent_shape).numel():
+        if (
+            not isinstance(codes, Tensor)
+            or len(codes) != len(images)
+            or not _may_be(codes.shape[1:], self.latent_shape)
+        ):
             got = tuple(codes.shape) if isinstance(codes, Tensor) else type(codes).__name__
             raise ValueError(f"The encoder returns {len(images)} codes of shape {self.latent_shape}, got {got}.")
         return codes.float().reshape(-1, *self.latent_shape)
@@ -145,6 +150,14 @@ def _shape(shape: Any, what: str) -> tuple[int, ...]:
     if not isinstance(shape, tuple | list) or not shape:
         raise ValueError(f"{what} is a tuple of sizes, got {shape!r}.")
     return tuple(as_whole(size, f"a size in {what}", 1) for size in shape)
+
+
+def _may_be(given: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether values of one shape are another's in the same order: flat, as (C, H * W), or but for sizes of 1."""
+    size = math.prod(wanted)
+    return [d for d in given if d != 1] in (
+        [d for d in other if d != 1] for other in (wanted, (size,), (wanted[0], size // wanted[0]))
+    )
 
 
 def _range(output_range: Any) -> OutputRange:

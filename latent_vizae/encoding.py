@@ -21,6 +21,7 @@ from .saving import atomic_file
 __all__ = ["batches_of", "encode_images", "encoded", "picture_of_row", "pictures_of"]
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 FILES = (".npy", ".npz", ".pt", ".pth", ".bin", ".ckpt", ".h5", ".csv", ".json", ".parquet", ".zip")
 HEADER_BYTES = 1024
@@ -42,7 +43,7 @@ def encode_images(
     """Codes of one's own pictures, by the decoder's ``encode``.
 
     Pictures are brought to the decoder's number of channels and to its image size (``decoder.image_shape``, where it
-    has one): scaled, and cropped to its aspect around the middle. Only one batch is in memory at a time.
+    has one): cropped to its aspect around the middle, and scaled. Only one batch is in memory at a time.
 
     Args:
         decoder: with a method ``encode(images)``.
@@ -161,9 +162,9 @@ def _as_image(picture: Any, channels: int | None) -> Tensor:
     """One picture as a tensor (C, H, W) in [0, 1]."""
     if isinstance(picture, str | Path):
         try:
-            with Image.open(picture) as opened:
-                picture = ImageOps.exif_transpose(opened)
-                picture.load()
+            with Image.open(picture, formats=FORMATS) as opened:
+                opened.load()
+                picture = opened.copy()
         except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise ValueError(f"{picture} cannot be read as a picture: {error}") from error
     if isinstance(picture, np.ndarray):
@@ -177,6 +178,7 @@ def _as_image(picture: Any, channels: int | None) -> Tensor:
         except TypeError as error:
             raise TypeError(f"An array of shape {picture.shape} is no picture: {error}") from error
     if isinstance(picture, Image.Image):
+        picture = ImageOps.exif_transpose(picture)
         mode = MODES.get(channels or 0) or ("L" if picture.mode in ("1", "L", "I;16") else "RGB")
         if picture.mode in ("I", "I;16", "F"):
             raise ValueError(f"A picture of mode {picture.mode} has no known white; convert it to bytes.")
@@ -194,17 +196,17 @@ def _as_image(picture: Any, channels: int | None) -> Tensor:
 
 
 def _fitted(image: Tensor, image_shape: tuple[int, int, int] | None) -> Tensor:
-    """Scaled and cropped to a decoder's image size."""
+    """Cropped to a decoder's aspect and scaled to its image size."""
     if image_shape is None or tuple(image.shape) == tuple(image_shape):
         return image
     channels, height, width = image_shape
     if len(image) != channels:
         raise ValueError(f"The decoder's pictures have {channels} channels, this one has {len(image)}.")
-    scale = max(height / image.shape[1], width / image.shape[2])
-    size = [max(height, round(image.shape[1] * scale)), max(width, round(image.shape[2] * scale))]
-    image = interpolate(image[None], size, mode="bicubic", antialias=True)[0].clamp(0, 1)
-    top, left = (size[0] - height) // 2, (size[1] - width) // 2
-    return image[:, top : top + height, left : left + width]
+    rows = min(image.shape[1], max(1, round(image.shape[2] * height / width)))
+    columns = min(image.shape[2], max(1, round(image.shape[1] * width / height)))
+    top, left = (image.shape[1] - rows) // 2, (image.shape[2] - columns) // 2
+    image = image[:, top : top + rows, left : left + columns]  # first: a strip scaled to the height may be very wide
+    return interpolate(image[None], (height, width), mode="bicubic", antialias=True)[0].clamp(0, 1)
 
 
 def batches_of(

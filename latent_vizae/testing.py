@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .codes import as_codes
-from .decoder import decode_images, differentiable_images
+from .decoder import decode_images, decoder_dtype_and_device, differentiable_images, evaluating
 
 __all__ = ["check_decoder"]
 
@@ -48,11 +48,15 @@ def check_decoder(
     given = z.clone()
 
     images = _decoded(decoder, z)
+    dtype, device = decoder_dtype_and_device(decoder)
+    mine = given.to(device=device, dtype=dtype, copy=True)
+    with torch.no_grad(), evaluating(decoder):
+        decoder(mine)
     low, high = images.min().item(), images.max().item()
     _require(0 <= low <= high <= 1, f"images lie in [0, 1], got [{low:.4g}, {high:.4g}]")
-    _require(torch.equal(given, z), "codes are left as they are, the decoder changed them in place")
+    _require(torch.equal(given.to(mine), mine), "codes are left as they are, the decoder changed them in place")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
+        torch.default_generator.manual_seed(1)
         again = _decoded(decoder, z)
     _same(images, again, tolerance, "the same code gives the same image twice")
     alone = torch.cat([_decoded(decoder, code) for code in z.split(1)])
@@ -125,8 +129,12 @@ def _check_encode(decoder: Any, images: Tensor, latent_shape: tuple[int, ...], t
     encode = getattr(decoder, "encode", None)
     if encode is None:
         return
-    with torch.no_grad():
-        codes, again, alone = encode(images), encode(images), torch.cat([encode(image[None]) for image in images])
+    dtype, device = decoder_dtype_and_device(decoder)
+    given = images.to(device=device, dtype=dtype, copy=True)
+    with torch.no_grad(), evaluating(decoder):
+        codes, again = encode(given).cpu().float(), encode(given).cpu().float()
+        _require(torch.equal(given, images.to(given)), "encode leaves images as they are, it changed them in place")
+        alone = torch.cat([encode(image) for image in given.split(1)]).cpu().float()
     law = f"encode gives codes (B, *latent_shape) = {(len(images), *latent_shape)}"
     _require(tuple(codes.shape) == (len(images), *latent_shape), f"{law}, got {tuple(codes.shape)}")
     _require(bool(torch.isfinite(codes).all()), "encode gives finite codes")

@@ -41,6 +41,12 @@ def test_only_a_name_is_loaded(source):
         load_decoder(source)
 
 
+def test_mnist_loads_without_a_draw_from_the_global_generator():
+    before = torch.get_rng_state()
+    load_decoder("mnist")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_mnist_takes_no_reference_and_no_device_that_is_not_there():
     with pytest.raises(ValueError, match="mnist:me/model"):
         load_decoder("mnist:me/model")

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from torch.nn.functional import interpolate
 
 from latent_vizae import encode_images
 
@@ -103,6 +104,29 @@ def test_a_picture_is_cropped_around_its_middle():
     image = np.zeros((4, 12), np.uint8)
     image[:, 3:9] = 255
     assert torch.allclose(encode_images(Means(), [image]), torch.ones(1, 4))
+
+
+@pytest.mark.parametrize("size", [(4000, 1), (1, 4000)])
+def test_a_strip_is_never_scaled_beyond_the_decoders_size(monkeypatch, size):
+    made = []
+
+    def noted(*inputs, **named):
+        made.append(interpolate(*inputs, **named).shape)
+        return interpolate(*inputs, **named)
+
+    monkeypatch.setattr("latent_vizae.encoding.interpolate", noted)
+    assert encode_images(Means((1, 64, 96)), [Image.new("L", size, 255)]).allclose(torch.ones(1, 64))
+    assert made == [(1, 1, 64, 96)]
+
+
+def test_a_photograph_stands_upright_as_a_file_and_as_an_image(tmp_path):
+    image, exif = Image.fromarray(pixels(1, 6, 4)[0]), Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    image.save(tmp_path / "a.png", exif=exif)
+    wanted = encode_images(Means(), [image.rotate(-90, expand=True)])
+    with Image.open(tmp_path / "a.png") as opened:
+        for given in (tmp_path / "a.png", opened):
+            assert torch.equal(encode_images(Means(), [given]), wanted)
 
 
 def test_the_bundled_decoder_knows_digits_from_files(f_d, tmp_path):

@@ -115,6 +115,8 @@ def test_what_makes_no_decoder_is_refused(arguments, error, message):
         (ModuleDecoder(linear(), (5,)), r"say image_shape=\(C, H, W\)"),
         (ModuleDecoder(linear(), (5,), (3, 3, 3)), r"Images of shape \(3, 3, 3\) were said"),
         (ModuleDecoder(lambda z: linear()(z).reshape(-1, 2, 2, 3), (5,), (3, 2, 2)), "Channels come first"),
+        (ModuleDecoder(lambda z: linear()(z).reshape(-1, 4, 3), (5,), (3, 2, 2)), r"the module returned \(4, 3\)"),
+        (ModuleDecoder(lambda z: linear()(z).reshape(-1, 4, 3), (5,), (1, 3, 4)), r"the module returned \(4, 3\)"),
         (ModuleDecoder(lambda z: linear()(z) * 100, (5,), (3, 2, 2), (-1, 1)), "was said, the module returned values"),
         (ModuleDecoder(lambda z: (linear()(z),), (5,), (3, 2, 2)), "returned tuple, not a tensor"),
         (ModuleDecoder(lambda z: linear()(z) * float("nan"), (5,), (3, 2, 2)), "was said"),
@@ -123,6 +125,19 @@ def test_what_makes_no_decoder_is_refused(arguments, error, message):
 def test_an_output_that_is_no_image_is_explained(decoder, message):
     with pytest.raises(ValueError, match=message):
         decoder(noise(2, 5))
+
+
+@pytest.mark.parametrize(("said", "returned"), [((3, 2, 2), (3, 4)), ((1, 3, 4), (3, 4)), ((3, 2, 2), (12, 1, 1))])
+def test_values_in_the_order_of_an_image_are_one(said, returned):
+    of = {"latent_shape": (5,), "image_shape": said, "output_range": (-9, 9)}
+    images = ModuleDecoder(lambda z: linear()(z).reshape(-1, *returned), **of)(noise(2, 5))
+    assert torch.equal(images, ModuleDecoder(linear(), **of)(noise(2, 5)))
+
+
+def test_codes_in_another_order_are_refused():
+    decoder = ModuleDecoder(lambda z: z, (1, 2, 3), encoder=lambda images: images.reshape(-1, 3, 2))
+    with pytest.raises(ValueError, match=r"codes of shape \(1, 2, 3\), got \(2, 3, 2\)"):
+        decoder.encode(torch.rand(2, 1, 2, 3))
 
 
 def test_a_module_has_no_name_to_be_imported_by():
@@ -177,6 +192,7 @@ BROKEN = [
     ({"forward": lambda self, z: z.detach().float().sigmoid().reshape(-1, 1, 2, 2)}, "gradients reach the code"),
     ({"forward": lambda self, z: (z * 0).float().sigmoid().reshape(-1, 1, 2, 2)}, "depends on the code"),
     ({"encode": lambda self, images: images}, "encode gives codes"),
+    ({"encode": lambda self, images: images.mul_(0.5).flatten(1)}, "leaves images as they are"),
     ({"encode": lambda self, images: torch.rand(len(images), 4)}, "the same codes twice"),
     ({"encode": lambda self, images: images.flatten(1).logit() + 5}, "undoes encoding"),
     ({"sample": lambda self, count, seed: torch.rand(count, 4)}, "same codes for the same seed"),
@@ -189,6 +205,27 @@ BROKEN = [
 def test_a_good_decoder_passes():
     check_decoder(Good(), encode_tolerance=1e-3)
     check_decoder(lambda z: z.float().sigmoid().reshape(-1, 1, 2, 2), noise(3, 4))
+
+
+class Fickle(Good):
+    """An encoder in training, which depends on the batch and on chance there, and not in evaluation."""
+
+    def __init__(self, dtype=torch.float32):
+        super().__init__()
+        self.noise, self.norm = nn.Dropout(0.5), nn.BatchNorm1d(4)
+        self.to(dtype).train()
+
+    def encode(self, images):
+        return self.norm(self.noise(images.flatten(1)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_decoder_in_training_is_judged_in_evaluation_and_left_as_it_is(dtype):
+    decoder, before = Fickle(dtype), torch.get_rng_state()
+    check_decoder(decoder, tolerance=0.01)
+    assert decoder.norm.num_batches_tracked == 0
+    assert decoder.noise.training
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize(("methods", "law"), BROKEN, ids=[law for _, law in BROKEN])
