@@ -42,13 +42,13 @@ def metric_samples(images_of: Images, inputs: Tensor, probes: int, generator: to
     return torch.cat(samples)
 
 
-def jacobian(images_of: Images, points: Tensor, step: float = 2e-3) -> Tensor:
+def jacobian(images_of: Images, points: Tensor, step: float = 0.02) -> Tensor:
     """Jacobian of points -> image by central differences: any decoder has one, differentiable or not.
 
     Args:
         images_of: (P, d) -> (P, C, H, W).
         points: (P, d).
-        step: half-distance of the difference, in map units.
+        step: half-distance of the difference, in map units. Images in bfloat16 or bytes need as much.
 
     Returns:
         (P, C * H * W, d), change of each pixel per map unit.

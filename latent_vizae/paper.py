@@ -7,6 +7,7 @@ Autoencoder". Each function below makes one figure or table; `write_paper` makes
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -345,10 +346,10 @@ def write_paper(out: str | Path, progress: bool = False) -> dict[str, Any]:
     out = Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):  # is it writable? before any work
+            pass
     except OSError as error:
-        raise ValueError(f"Cannot make the folder {out}: {error.strerror or error}.") from error
-    with atomic_file(out / "report.json"):  # is it writable? before any work
-        pass
+        raise ValueError(f"Cannot write to the folder {out}: {error.strerror or error}.") from error
     need_plot()
     decoder = load_decoder("mnist")
     sections = {}

@@ -168,13 +168,16 @@ def layer_picture(certificate: Certificate, path: str | Path, *, points: Tensor 
         return save_figure(figure, target)
     side = round(len(layer) ** (1 / dim))
     figure, cells = new_figure(12, 5.3, 1, 2)
-    known = known[known[:, 2].abs() <= 1 / (side - 1)] if dim == 3 else known
+    level = certificate.grid[side // 2, 2].item() if dim == 3 else 0.0  # of an odd side: 0
+    known = known[(known[:, 2] - level).abs() <= 1 / (side - 1)] if dim == 3 else known
     for cell, values, name in zip(cells, layer.T, ("slowest", "fastest"), strict=True):
         heat = values.reshape((side,) * dim)
         _heat(cell, heat[:, :, side // 2] if dim == 3 else heat)
         shown = _few(known)
         cell.scatter(*known[shown].T[:2], s=9, color="white", alpha=_alpha(len(shown)), linewidths=0)
-        caption(cell, f"change in the {name} direction" + (", slice at coordinate 3 = 0" if dim == 3 else ""))
+        caption(
+            cell, f"change in the {name} direction" + (f", slice at coordinate 3 = {level:.2g}" if dim == 3 else "")
+        )
     return save_figure(figure, target)
 
 

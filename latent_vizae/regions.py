@@ -137,7 +137,7 @@ def cover(region: Region, count: int, seed: int) -> Tensor:
     inside: list[Tensor] = []
     found = 0
     for _ in range(64):
-        candidates = region.low + engine.draw(2 * count) * (region.high - region.low)
+        candidates = region.low + engine.draw(max(256, 2 * count)) * (region.high - region.low)
         inside.append(candidates[region.contains(candidates)])
         found += len(inside[-1])
         if found >= count:
@@ -154,6 +154,8 @@ def lattice(region: Region, count: int) -> Tensor:
         for low, size in zip(region.low.tolist(), extent.tolist(), strict=True):
             number = max(1, int(size / spacing))
             axes.append(low + (torch.arange(number) + 0.5) * (size / number))
+        if math.prod(map(len, axes)) > 128 * count + 2**16:
+            raise ValueError("This region is too thin to be filled: less than 1 % of its bounding box lies inside.")
         candidates = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, dim)
         return candidates[region.contains(candidates)]
 

@@ -17,6 +17,8 @@ from .saving import atomic_file
 
 __all__ = ["Samples", "to_uint8"]
 
+MOST_GIF = 2**16 - 1
+
 
 def to_uint8(images: Tensor) -> np.ndarray:
     """Images (k, C, H, W) in [0, 1], C of 1, 3 or 4, to bytes (k, H, W, 3 or 4)."""
@@ -103,15 +105,19 @@ class Samples:
         return path
 
     def _frames(self) -> list[Image.Image]:
-        """Frames of at least 224 pixels, enlarged by whole numbers."""
+        """Frames of at least 224 pixels, enlarged by whole numbers; but strips to no more than 4,096 in length."""
         images = to_uint8(self.images)
-        factor = max(1, 224 // min(images.shape[1:3]))
+        height, width = images.shape[1:3]
+        factor = max(1, min(224 // min(height, width), 4096 // max(height, width)))
         return [Image.fromarray(image.repeat(factor, 0).repeat(factor, 1)) for image in images]
 
     def _save_gif(self, path: Path) -> None:
         first, *rest = self._frames()
         milliseconds = round(1000 * self.seconds_per_frame)
-        first.save(path, save_all=True, append_images=rest, duration=milliseconds, loop=0)
+        if max(first.size) > MOST_GIF:
+            raise ValueError(f"A GIF has at most {MOST_GIF} pixels a side, got {first.width} x {first.height}.")
+        disposal = 2 if first.mode == "RGBA" else 0  # else what was drawn stays under what is transparent
+        first.save(path, save_all=True, append_images=rest, duration=milliseconds, loop=0, disposal=disposal)
 
     def _save_mp4(self, path: Path) -> None:
         try:
@@ -121,6 +127,9 @@ class Samples:
             raise ImportError('Saving .mp4 needs: pip install "latent-vizae[plot]". Or save as .gif.') from error
         frames: list[Any] = [np.asarray(frame.convert("RGB")) for frame in self._frames()]
         imageio.mimsave(path, frames, fps=1 / self.seconds_per_frame, macro_block_size=2)
+        if path.stat().st_size == 0:  # what ffmpeg refuses, imageio passes over
+            height, width = frames[0].shape[:2]
+            raise ValueError(f"ffmpeg makes no film of {width} x {height} pixels. Save as .gif or .png.")
 
     def _save_tensors(self, path: Path) -> None:
         tensors = {name: getattr(self, name).detach().cpu().contiguous() for name in ("points", "codes", "images")}

@@ -47,7 +47,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
         if path.is_dir():
             raise IsADirectoryError(f"{path} is a folder")
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # no such folder, too long a name
+            partial.unlink(missing_ok=True)
         reason = error.strerror or error
         raise ValueError(f"Cannot write {path}: {reason}. Choose a folder that can be written.") from error
     try:

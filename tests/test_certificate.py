@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from latent_vizae import certify, fit
+from latent_vizae import LatentMap, certificate, certify, fit
 from latent_vizae.activations import AbTanh
 from latent_vizae.certificate import activations, linear_maps, noise_test
+
+EXACT = "donot_use_mm_for_euclid_dist"
 
 
 def normal(*shape, seed=0):
@@ -189,6 +191,24 @@ def test_a_decoder_that_folds_is_found_out(plane):
     assert verdicts(found, "every small step") == {"does not hold"}
 
 
+@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize(("level", "size"), [(0, 1), (1000, 1), (0.5, 0.002)])
+def test_collisions_are_those_of_all_pairs(monkeypatch, dim, level, size):
+    monkeypatch.setattr(certificate, "PAIRS_AT_A_TIME", 1000)
+    side = {1: 51, 2: 13, 3: 5}[dim]
+    grid = torch.cartesian_prod(*[torch.linspace(-1, 1, side)] * dim).reshape(-1, dim)
+    results = level + size * torch.sin((grid.abs() + 0.003 * grid) @ normal(dim, 8))
+    apart, changed = (torch.cdist(x.double(), x.double(), compute_mode=EXACT) for x in (grid, results))
+    neighbours = (apart > 1e-6) & (apart < 2.01 / (side - 1))
+    far = (apart >= 0.5 - 1e-6).triu(1)
+    folded = far & (changed <= changed[neighbours].median() / 2)
+    worst, count, pairs = certificate._collisions(grid, results)
+    assert (count, pairs) == (folded.sum(), far.sum())
+    assert count > 0
+    wanted = changed[folded].sort().values[:10] / 8**0.5
+    torch.testing.assert_close(torch.tensor([pair[2] for pair in worst]).double(), wanted, rtol=1e-3, atol=1e-9)
+
+
 def test_a_decoder_that_does_not_fold_is_not_accused(plane):
     found = certify(plane, decoder=lambda z: (0.1 * z).sigmoid().repeat(1, 2).reshape(-1, 1, 2, 2))
     assert found.collision_count == 0
@@ -260,6 +280,22 @@ def test_the_stretch_does_not_need_gradients(plane):
 
 
 # Table 2.
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.uint8])
+def test_the_stretch_of_coarse_images_is_that_of_fine_ones(v, f_d, dtype):
+    def coarse(z):
+        return (f_d(z) * 255).round() / 255 if dtype == torch.uint8 else f_d(z).to(dtype)
+
+    points = 2 * torch.rand(50, 2, generator=torch.Generator().manual_seed(0)) - 1
+    fine, rough = (LatentMap(v, decoder).stretch(points) for decoder in (f_d, coarse))
+    assert (rough / fine - 1).abs().median() < 0.03
+    assert (rough / fine - 1).abs().max() < 0.5
+
+
+def test_a_code_of_zero_has_no_norm_to_scale_noise_by():
+    assert [test.name for test in noise_test(squares, torch.zeros(1, 6))] == ["1"]
+    assert "does not hold" not in str(certify(fit(torch.zeros(1, 6), squares), squares).noise)
 
 
 def test_the_noise_test_has_the_papers_three_scales(f_d):

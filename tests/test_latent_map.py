@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageSequence
 from safetensors.torch import load_file
 
 from latent_vizae import LatentMap, fit
@@ -191,6 +191,18 @@ def test_intervals_and_balls_are_discs_of_their_dimension(any_map):
     center = [0.1] * any_map.v.dim
     points = any_map.region(center, np.float32(0.3), 50).points
     assert (points - torch.tensor(center)).norm(dim=1).max() <= 0.3 + 1e-6
+
+
+def test_a_polygon_without_area_is_refused_at_once(m):
+    for layout in ("grid", "cover"):
+        with pytest.raises(ValueError, match="too thin to be filled"):
+            m.region(polygon=[(0, 0), (1, 0), (0, 0), (0, 1)], count=10, layout=layout)
+
+
+def test_a_thin_polygon_is_filled_whatever_the_count(m):
+    sliver = [(-1, -1), (-0.97, -1), (1, 1), (0.97, 1)]  # 1.5 % of its box
+    for count, seed in itertools.product((1, 2, 50), range(20)):
+        assert len(m.region(polygon=sliver, count=count, seed=seed)) == count
 
 
 def test_a_polygon_may_cross_itself():
@@ -425,6 +437,39 @@ def test_a_film_has_its_frames(samples, tmp_path):
     assert np.abs(frames[:, 4::8, 4::8].astype(int) - to_uint8(samples.images)[..., 0]).mean() < 8
 
 
+@pytest.mark.parametrize("shape", [(1, 300), (300, 1), (1, 5000)])
+def test_strips_become_films_that_can_be_seen(tmp_path, shape):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
+    strip = Samples(torch.zeros(2, 2), torch.zeros(2, 3), torch.rand(2, 1, *shape), rows=1)
+    with Image.open(strip.save(tmp_path / "a.gif")) as picture:
+        assert max(picture.size) <= max(4096, *shape)
+    raw = ["-f", "rawvideo", "-pix_fmt", "gray", "-"]
+    film = subprocess.run([ffmpeg, "-i", strip.save(tmp_path / "a.mp4"), *raw], capture_output=True, check=True)
+    assert len(film.stdout) > 0
+
+
+def test_what_no_format_can_hold_leaves_what_was_there(tmp_path):
+    huge = Samples(torch.zeros(2, 2), torch.zeros(2, 3), torch.rand(2, 1, 1, 70_000), rows=1)
+    for ending, message in ((".gif", "at most 65535 pixels a side, got 70000 x 1"), (".mp4", "ffmpeg makes no film")):
+        (tmp_path / f"a{ending}").write_text("mine")
+        with pytest.raises(ValueError, match=message):
+            huge.save(tmp_path / f"a{ending}")
+        assert (tmp_path / f"a{ending}").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_an_animation_of_transparent_images_keeps_nothing_of_the_frame_before(tmp_path):
+    images = torch.zeros(6, 4, 28, 28)
+    for number, image in enumerate(images):
+        image[:, 10:17, 4 * number : 4 * number + 4] = 1
+    file = Samples(torch.zeros(6, 2), torch.zeros(6, 3), images, rows=1).save(tmp_path / "a.gif")
+    with Image.open(file) as picture:
+        opaque = [
+            int((np.asarray(frame.convert("RGBA"))[..., 3] > 0).sum()) for frame in ImageSequence.Iterator(picture)
+        ]
+    assert opaque == [7 * 4 * 8 * 8] * 6
+
+
 def test_films_without_the_extra_name_it(samples, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     with pytest.raises(ImportError, match=r'pip install "latent-vizae\[plot\]"'):
@@ -471,8 +516,11 @@ def test_an_ending_that_names_no_format_is_refused(samples, tmp_path, name):
 
 
 def test_a_folder_that_is_not_there_is_named(samples, tmp_path):
-    with pytest.raises(ValueError, match=r"Cannot write .*nowhere/a\.png"):
-        samples.save(tmp_path / "nowhere" / "a.png")
+    (tmp_path / "file").touch()
+    for name in ("nowhere/a.png", "file/a.png", 300 * "a" + ".png"):
+        with pytest.raises(ValueError, match=rf"Cannot write .*{name}"):
+            samples.save(tmp_path / name)
+    (tmp_path / "file").unlink()
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(ValueError, match="is a folder"):
         samples.save(tmp_path / "folder.png")

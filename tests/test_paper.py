@@ -119,6 +119,18 @@ def test_the_report_shows_every_picture(whole_paper):
     assert json.loads((out / "report.json").read_text(encoding="utf-8")).keys() == summary.keys()
 
 
+def test_an_earlier_report_stays_until_the_new_one_is_whole(tmp_path, monkeypatch):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    (tmp_path / "report.json").write_text("{}")
+    monkeypatch.setattr(paper, "load_decoder", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        paper.write_paper(tmp_path)
+    assert (tmp_path / "report.json").read_text() == "{}"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_an_output_that_cannot_be_written_is_refused_before_any_work(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ValueError, match="file"):

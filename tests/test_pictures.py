@@ -83,6 +83,15 @@ def test_the_stretch_layer_is_drawn(maps, dim, tmp_path):
     assert picture.std() > 10
 
 
+@pytest.mark.parametrize(("side", "level"), [(8, "0.14"), (9, "0")])
+def test_a_slice_says_where_it_is(tmp_path, monkeypatch, side, level):
+    captions = []
+    monkeypatch.setattr("latent_vizae.pictures.caption", lambda cell, text: captions.append(text))
+    v = fit(torch.eye(4), dim=3)
+    layer_picture(certify(v, lambda z: z.sigmoid().reshape(-1, 1, 2, 2), resolution=side), tmp_path / "a.png")
+    assert captions[0].endswith(f"slice at coordinate 3 = {level}")
+
+
 def test_a_decoder_that_never_changes_is_drawn_too(tmp_path):
     still = lambda z: torch.full((len(z), 1, 2, 2), 0.5)  # noqa: E731
     v = fit(torch.eye(4), still)
