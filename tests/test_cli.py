@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from latent_vizae import VizAE, cli
+from latent_vizae.cli_files import output_folder, write_json
 
 MADE = ["certificate.txt", "grid.png", "layers.png", "map.png", "path.gif", "path.png", "report.json", "v"]
 
@@ -143,6 +144,41 @@ def test_an_earlier_map_is_replaced_and_other_files_beside_it_stay(squares, tmp_
     assert second.keys() == first.keys()
     assert json.loads(second["report.json"])["fit"]["k"] == 9
     assert VizAE.from_pretrained(tmp_path / "new" / "map" / "v").points.shape == (9, 1)
+
+
+def test_of_two_maps_at_once_into_a_new_folder_the_later_one_stays(tmp_path):
+    out = tmp_path / "out"
+    with output_folder(out, "map") as late, output_folder(out, "map") as early:
+        for folder in (early, late):
+            (folder / "map.png").write_text(folder.name)
+            write_json(folder / "report.json", {"made_by": "map"})
+    assert (out / "map.png").read_text() == late.name
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("meanwhile", ["another's folder", "a file", "a folder in a file's place"])
+def test_what_was_made_and_cannot_be_moved_is_kept_and_named(tmp_path, meanwhile):
+    out = tmp_path / "out"
+    named = pytest.raises(ValueError, match=r"Cannot write .*out: .* kept in ")
+    with named as caught, output_folder(out, "map") as partial:
+        (partial / "map.png").write_text("minutes of work")
+        if meanwhile == "a file":
+            out.write_text("mine")
+        else:
+            (out / "map.png").mkdir(parents=True)
+        if meanwhile == "a folder in a file's place":
+            write_json(out / "report.json", {"made_by": "map"})
+    assert str(partial) in str(caught.value)
+    assert everything(partial) == {"map.png": b"minutes of work"}
+
+
+def test_a_link_to_nothing_is_refused_before_any_work(squares, monkeypatch):
+    monkeypatch.setattr(cli, "fit", None)
+    Path("link").symlink_to("none")
+    done = squares("map", "--count", 5, "--out", "link")
+    assert done.exit_code == 2
+    assert "link is a link to nothing. Make none," in done.stderr
+    assert [str(path) for path in Path().iterdir()] == ["link"]
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
