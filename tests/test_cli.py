@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.utils import httpx
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
@@ -245,11 +246,35 @@ def test_points_boxes_and_shapes_are_read_or_refused(squares):
         ("grid", "--shape", "0x3"), ("path", "--from", "0,0", "--to", "40"),
         ("path", "--from", "0,0,0", "--to", "1,1"),
         ("path", "--from", "0,0", "--to", "1,nan"), ("path", "--from", "0,0", "--to", "1", "--exact"),
-        ("path", "--from", "0", "--to", "1", "--frames", 1),
+        ("path", "--from", "0", "--to", "1", "--frames", 1), ("grid", "--shape", f"{10**8}x{10**8}"),
+        ("path", "--from", "0", "--to", "1", "--frames", 10**11),
     ):  # fmt: skip
         done = squares(*bad, "--v", "o", "--out", "bad.png")
         assert (done.exit_code, done.stderr[:21]) == (2, "latent-vizae: error: "), bad
         assert not Path("bad.png").exists()
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:99"])
+def test_a_device_that_is_not_there_is_named(tmp_path, v, device):
+    v.save_pretrained(tmp_path / "v")
+    np.save(tmp_path / "codes.npy", np.zeros((3, 10), np.float32))
+    for command in (
+        ["place", "--v", tmp_path / "v", "--codes", tmp_path / "codes.npy"],
+        ["encode", "--images", tmp_path],
+    ):
+        arguments = [*command, "--out", tmp_path / "out", "--device", device]
+        done = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+        assert (done.exit_code, f"There is no device '{device}'" in done.stderr) == (2, True), done.stderr
+
+
+def test_a_hub_that_hangs_up_is_one_line(squares, monkeypatch):
+    def hang_up(*_):
+        raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
+
+    monkeypatch.setattr("latent_vizae.hub.fetch_folder", hang_up)
+    done = squares("certify", "--v", "alice/none")
+    assert done.exit_code == 2
+    assert re.fullmatch(r"latent-vizae: error: The Hub cannot be reached[^\n]*disconnected[^\n]*\n", done.stderr)
 
 
 def test_a_missing_extra_is_named_before_any_work(squares, monkeypatch):
