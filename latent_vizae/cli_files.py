@@ -30,11 +30,15 @@ DEFAULT_COUNT = 2000
 def output_folder(out: Path, maker: str) -> Iterator[Path]:
     """Give a hidden folder to write into; what it holds goes to ``out`` on a clean exit, or goes away.
 
-    A new ``out`` appears in one step. An earlier one gets its files replaced one by one, the report last.
+    A new ``out`` appears in one step. An earlier one, perhaps made meanwhile, gets its files replaced one by one, the
+    report last. Where that fails, what was not moved stays in the hidden folder.
 
     Raises:
-        ValueError: ``out`` is a file, holds something that ``maker`` did not make, or cannot be written.
+        ValueError: ``out`` is a file or leads nowhere, holds something that ``maker`` did not make, or cannot be
+            written.
     """
+    if out.is_symlink() and not out.exists():
+        raise ValueError(f"--out is a folder, {out} is a link to nothing. Make {out.readlink()}, or choose another.")
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out is a folder, {out} is a file. Choose another name.")
     found = [path for path in out.iterdir() if not path.name.startswith(".latent-vizae-")] if out.exists() else []
@@ -45,25 +49,42 @@ def output_folder(out: Path, maker: str) -> Iterator[Path]:
     is_new = not out.exists()
     parents = [parent for parent in out.absolute().parents if not parent.exists()]
     partial = (out.parent if is_new else out) / f".latent-vizae-{secrets.token_hex(6)}"
+    kept = False
     try:
         try:
             partial.mkdir(parents=True)
         except OSError as error:
             raise ValueError(f"Cannot write {out}: {error.strerror}. Choose a folder that can be written.") from error
         yield partial
-        if is_new:
-            partial.rename(out)
-            return
-        files = [path for path in partial.rglob("*") if path.is_file()]
-        for path in sorted(files, key=lambda path: path.name == REPORT_FILE):
-            target = out / path.relative_to(partial)
-            target.parent.mkdir(exist_ok=True)
-            path.replace(target)
+        try:
+            _move(partial, out, maker, is_new)
+        except OSError as error:
+            kept = True
+            raise ValueError(
+                f"Cannot write {out}: {error.strerror or error}. What was made is kept in {partial}: move it."
+            ) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if not kept:
+            shutil.rmtree(partial, ignore_errors=True)
         for parent in parents:
             if parent.exists() and not any(parent.iterdir()):
                 parent.rmdir()
+
+
+def _move(partial: Path, out: Path, maker: str, is_new: bool) -> None:
+    """What was made to where it belongs."""
+    if is_new:
+        try:
+            partial.rename(out)
+            return
+        except OSError:
+            if _maker(out / REPORT_FILE) != maker:
+                raise
+    files = [path for path in partial.rglob("*") if path.is_file()]
+    for path in sorted(files, key=lambda path: path.name == REPORT_FILE):
+        target = out / path.relative_to(partial)
+        target.parent.mkdir(exist_ok=True)
+        path.replace(target)
 
 
 def _maker(report: Path) -> str | None:

@@ -12,6 +12,7 @@ import torch
 import typer
 
 from .cli_files import load_v
+from .codes import as_device
 from .decoder import load_decoder
 from .encoding import UNIT_SIZE, encode_images
 from .placing import place_codes
@@ -101,10 +102,11 @@ def _opened(path: Path) -> Any:
 
 
 def _own(device: str) -> str:
-    """This process' share of the accelerators of its machine."""
-    if device != "cuda" or "LOCAL_RANK" not in os.environ:
-        return device
-    return f"cuda:{int(os.environ['LOCAL_RANK']) % max(1, torch.cuda.device_count())}"
+    """A device that is there; under torchrun, this process' share of the accelerators of its machine."""
+    if device == "cuda" and "LOCAL_RANK" in os.environ:
+        device = f"cuda:{int(os.environ['LOCAL_RANK']) % max(1, torch.cuda.device_count())}"
+    as_device(device)
+    return device
 
 
 def _say(folder: Path, as_json: bool) -> None:

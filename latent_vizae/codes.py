@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 __all__ = [
-    "ArrayLike", "as_codes", "as_device", "as_labels", "as_points", "as_tensor", "as_whole", "batch_of_stream",
-    "check_finite", "check_latent_shape", "check_precision",
+    "MOST_POINTS", "ArrayLike", "as_codes", "as_device", "as_labels", "as_points", "as_tensor", "as_whole",
+    "batch_of_stream", "check_finite", "check_latent_shape", "check_precision",
 ]  # fmt: skip
 
 ArrayLike: TypeAlias = Any
 """A torch tensor, a numpy array (a memory map too), a number, or nested lists of numbers."""
+MOST_POINTS = 10**6
+"""So many are decoded at once, their images held in memory."""
 MOST_LOST = 0.01
 """Share of the variance of codes that may go when they are rounded to float32."""
 
@@ -220,12 +222,12 @@ def as_labels(labels: ArrayLike, count: int) -> Tensor:
     return torch.from_numpy(array.astype(np.int64))
 
 
-def as_whole(value: Any, what: str, least: int = 0) -> int:
-    """A whole number of at least ``least``, from any kind of integer (numpy's too).
+def as_whole(value: Any, what: str, least: int = 0, most: int = 2**63 - 1) -> int:
+    """A whole number from ``least`` to ``most``, from any kind of integer (numpy's too).
 
     Raises:
         TypeError: not a whole number.
-        ValueError: too small, or above 64 bits.
+        ValueError: too small or too large.
     """
     try:
         number = operator.index(value)
@@ -233,8 +235,9 @@ def as_whole(value: Any, what: str, least: int = 0) -> int:
         number = None
     if number is None or isinstance(value, bool):
         raise TypeError(f"{what} is a whole number, at least {least}, got {value!r}.")
-    if not least <= number < 2**63:
-        raise ValueError(f"{what} is a whole number, at least {least}, got {number}.")
+    if not least <= number <= most:
+        bound = f"at least {least}" if number < least else f"at most {most}"
+        raise ValueError(f"{what} is a whole number, {bound}, got {number}.")
     return number
 
 

@@ -232,14 +232,22 @@ def decode_images(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
         Images (k, C, H, W), float32 in [0, 1], on the decoder's device.
 
     Raises:
-        ValueError: the decoder raised, or returned something that is not a batch of images in [0, 1].
+        ValueError: the decoder raised, or returned something that is not a batch of images in [0, 1]; or their memory
+            is not there.
     """
     first = _check_range(_call(decoder, codes[:1]))
     size = images_at_a_time(first[0])
     size = min(size, getattr(decoder, "max_batch", None) or size)
     if len(codes) == 1:
         return first
-    images = first.new_empty((len(codes), *first.shape[1:]))
+    try:
+        images = first.new_empty((len(codes), *first.shape[1:]))
+    except RuntimeError as error:
+        need = len(codes) * first.numel() * first.element_size() / 2**30
+        raise ValueError(
+            f"{len(codes)} images of shape {tuple(first.shape[1:])} need {need:.0f} GiB, which are not there. Ask for "
+            "fewer at a time."
+        ) from error
     images[:1] = first
     for start in range(1, len(codes), size):
         batch = _check_range(_call(decoder, codes[start : start + size]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +18,38 @@ from .unit_folder import Unit, digest, probes, run_units
 
 __all__ = ["encode_shards"]
 
+COMPARED = 8
+"""Pictures of a shard that are encoded again, to tell encoders apart."""
+
 
 @torch.no_grad()
 def encode_shards(
     decoder: Any, images: Any, folder: Path, batch_size: int, column: str | None, **settings: Any
 ) -> Path:
     """See `latent_vizae.encode_images`. A resumed run may take another ``batch_size``: memory may ask for it."""
-    picture, count, files = _indexed(images, column)
+    picture, count, known_by = _indexed(images, column)
     image_shape = getattr(decoder, "image_shape", None)
 
     def codes(unit: Unit) -> Tensor:
         pictures = batches_of(map(picture, range(unit.start, unit.stop)), image_shape, batch_size, some[0].shape[1:])
         return torch.cat([part.cpu() for part in encoded(decoder, pictures)])
 
+    def again(unit: Unit) -> Tensor:
+        return codes(replace(unit, stop=min(unit.stop, unit.start + COMPARED)))
+
     some = [next(batches_of([picture(number)], image_shape, 1)) for number in probes(count)]
     work = {
-        "task": "encode_images", "decoder": decoder_name(decoder), "column": column, "files": files,
-        "some images": digest(*some),
+        "task": "encode_images", "decoder": decoder_name(decoder), "column": column,
+        "images": known_by or digest(some),
     }  # fmt: skip
-    return run_units(folder, work, codes, tensor="codes", count=count, **settings)
+    return run_units(folder, work, codes, again=again, tensor="codes", count=count, **settings)
 
 
 def _indexed(images: Any, column: str | None) -> tuple[Callable[[int], Any], int, str | None]:
-    """Picture of a number, how many there are, and what tells a folder's files from others."""
+    """Picture of a number, how many there are, and a digest of all of a folder's files or an array's pictures."""
     if isinstance(images, str | Path):
         files = list(pictures_of(images, column)[0])
-        named = "\n".join(f"{file.relative_to(images).as_posix()}" for file in files)
-        return files.__getitem__, len(files), hashlib.sha256(named.encode()).hexdigest()
+        return files.__getitem__, len(files), _contents(files, Path(images))
     if not (hasattr(images, "__getitem__") and hasattr(images, "__len__")):
         if not isinstance(images, Iterable):
             raise TypeError(f"images is an array, a folder or a sequence of pictures, got {type(images).__name__}.")
@@ -64,4 +70,16 @@ def _indexed(images: Any, column: str | None) -> tuple[Callable[[int], Any], int
             return torch.as_tensor(np.array(item))
         return picture_of_row(item, column) if isinstance(item, dict) else item
 
-    return picture, count, None
+    return picture, count, digest(map(picture, range(count))) if isinstance(images, Tensor | np.ndarray) else None
+
+
+def _contents(files: list[Path], folder: Path) -> str:
+    """SHA-256 of names and contents; a time would tell a copy on another machine from the folder."""
+    total = hashlib.sha256()
+    for file in files:
+        try:
+            contents = hashlib.sha256(file.read_bytes()).hexdigest()
+        except OSError as error:
+            raise ValueError(f"{file} cannot be read as a picture: {error}") from error
+        total.update(f"{file.relative_to(folder).as_posix()}\n{contents}\n".encode())
+    return total.hexdigest()

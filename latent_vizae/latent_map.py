@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .arrows import Arrows, chosen_directions, find_arrows
-from .codes import ArrayLike, as_codes, as_points, as_tensor, as_whole
+from .codes import MOST_POINTS, ArrayLike, as_codes, as_points, as_tensor, as_whole
 from .decoder import decode_images, decoder_dtype_and_device, images_at_a_time, load_decoder, require_decoder
 from .directions import REACH, Direction, Directions
 from .encoding import encoded
@@ -124,7 +124,7 @@ class LatentMap:
 
         Raises:
             ValueError: a box that is empty, has its corners swapped or another dimension; a shape that is not d
-                numbers.
+                numbers, or more than a million points.
         """
         dim = self.v.dim
         box = ((-1.0,) * dim, (1.0,) * dim) if box is None else box
@@ -156,10 +156,11 @@ class LatentMap:
             residual_of: see `render`.
 
         Raises:
-            ValueError: not exactly one of disc, box and polygon; an empty one; a count below 1; another layout.
+            ValueError: not exactly one of disc, box and polygon; an empty one; a count below 1 or above a million;
+                another layout.
         """
         region = self._one_region(center, radius, box, polygon)
-        count = as_whole(count, "count", 1)
+        count = as_whole(count, "count", 1, MOST_POINTS)
         if layout not in ("cover", "grid"):
             raise ValueError(f"layout is 'cover' or 'grid', got {layout!r}.")
         points = cover(region, count, seed) if layout == "cover" else lattice(region, count)
@@ -199,7 +200,7 @@ class LatentMap:
                 turns into that of the other along the way.
 
         Raises:
-            ValueError: fewer than two ends, ends of another shape, too few frames, another pace or curve.
+            ValueError: fewer than two ends, ends of another shape, too few frames or too many, another pace or curve.
 
         Example:
             >>> import torch
@@ -209,7 +210,7 @@ class LatentMap:
             torch.Size([5, 2])
         """
         corners, codes = self._corners(ends)
-        frames = as_whole(frames, "frames", 2)
+        frames = as_whole(frames, "frames", 2, MOST_POINTS // 8)  # as `constant_pace` looks at 8 times as many
         for name, value, known in (
             ("pace", pace, ("constant", "linear")),
             ("curve", curve, ("straight", "shortest")),

@@ -14,7 +14,7 @@ from .decoder import evaluating
 from .model import VizAE
 from .rows import as_rows
 from .saving import checksum
-from .unit_folder import Unit, digest, probes, run_units
+from .unit_folder import Unit, digest, run_units
 
 __all__ = ["decoder_name", "place_codes", "sample_codes"]
 
@@ -38,8 +38,9 @@ def place_codes(
     Args:
         v: the map.
         codes: (k, *latent_shape): an array, a memory map, batches, a ``.safetensors`` file or a folder of shards.
-        out: a new folder, or one with some of this work. It gets ``points-00000-of-00010.safetensors``, ..., each with
-            a tensor ``points`` (unit_size, dim) float32, and ``manifest.json``.
+        out: a new folder, or one with some of this work: the same v and the same codes, all of them. It gets
+            ``points-00000-of-00010.safetensors``, ..., each with a tensor ``points`` (unit_size, dim) float32, and
+            ``manifest.json``.
         unit_size: codes a shard.
         processes: how many should work; refused where there are others.
         progress: show a bar on stderr.
@@ -72,7 +73,7 @@ def place_codes(
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in v.state_dict().items()}
     work = {
         "task": "place_codes", "v": checksum(json.dumps(v.config, sort_keys=True), weights),
-        "some codes": digest(*(rows[number : number + 1] for number in probes(count))),
+        "codes": digest(rows.parts()),
     }  # fmt: skip
     return run_units(
         out, work, points, tensor="points", count=count, unit_size=unit_size, processes=processes, progress=progress
@@ -93,7 +94,8 @@ def sample_codes(
     """Codes of the generator's prior, by the decoder's ``sample``, in a folder of shards as `place_codes` makes it.
 
     Each shard has a seed of its own, made of ``seed`` and its number, so the codes are the same for any number of
-    processes (and others for another ``unit_size``).
+    processes (and others for another ``unit_size``). A run that goes on draws the first and the last finished shard
+    again, and refuses a folder of other codes.
 
     Args:
         decoder: with a method ``sample(count, seed)``.
@@ -123,12 +125,12 @@ def sample_codes(
 
     work = {"task": "sample_codes", "decoder": decoder_name(decoder)}
     settings: dict[str, Any] = {"count": as_whole(count, "count", 1), "unit_size": unit_size, "seed": seed}
-    return run_units(out, work, codes, tensor="codes", processes=processes, progress=progress, **settings)
+    return run_units(out, work, codes, again=codes, tensor="codes", processes=processes, progress=progress, **settings)
 
 
 def decoder_name(decoder: Any) -> Any:
     """What tells a decoder from others: how `load_decoder` finds it, else its class or function, and its weights."""
-    weights = [digest(*decoder.state_dict().values())] if isinstance(decoder, nn.Module) else []
+    weights = [digest(decoder.state_dict().values())] if isinstance(decoder, nn.Module) else []
     source = getattr(decoder, "source", None)
     if isinstance(source, str):
         return [source, json.loads(json.dumps(getattr(decoder, "options", {}), default=str)), *weights]

@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ MANIFEST_FILE = "manifest.json"
 FORMAT = 1
 MOST_UNITS = 100_000
 MAX_MANIFEST_BYTES = 2**26
+TOLERANCE = 0.02
+"""Rows made again differ by rounding: relative rms, twice what `testing.check_decoder` lets encoders differ."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def run_units(
     work: dict[str, Any],
     make: Callable[[Unit], Tensor],
     *,
+    again: Callable[[Unit], Tensor] | None = None,
     tensor: str,
     count: int,
     unit_size: int,
@@ -63,6 +66,8 @@ def run_units(
         out: a new or empty folder, or one that holds some or all of this work. Machines must share it.
         work: what makes this work this one and no other, JSON-native. A folder of another work is refused.
         make: the rows (stop - start, ...) of a unit; it sees nothing of the other units.
+        again: some first rows of a unit, to compare with those of an earlier run (of the first whole unit and of the
+            last): where they differ by more than rounding, it was another work. None where ``work`` tells all.
         tensor: name of the tensor in the shards, and the beginning of their file names.
         count: number of rows.
         unit_size: rows a unit.
@@ -81,6 +86,8 @@ def run_units(
     units = _plan(tensor, count, unit_size, seed)
     work = json.loads(json.dumps({**work, "tensor": tensor, "count": count, "unit_size": unit_size, "seed": seed}))
     known = _known_checksums(folder, work, units)  # every process refuses for itself, before one of them writes
+    if again is not None:
+        _compare(folder, work, units, known, again)
     world.wait()
     if world.rank == 0:
         _prepare(folder, work, units)
@@ -109,9 +116,12 @@ def run_units(
     return folder
 
 
-def digest(*values: Tensor) -> str:
-    """SHA-256 of tensors, to tell one work from another."""
-    return checksum("", {f"{number:09}": value.detach().cpu().contiguous() for number, value in enumerate(values)})
+def digest(values: Iterable[Tensor]) -> str:
+    """SHA-256 of tensors, read one by one, to tell one work from another."""
+    total = hashlib.sha256()
+    for value in values:
+        total.update(checksum("", {"": value.detach().cpu().contiguous()}).encode())
+    return total.hexdigest()
 
 
 def probes(count: int) -> list[int]:
@@ -172,6 +182,24 @@ def _known_checksums(folder: Path, work: dict[str, Any], units: list[Unit]) -> d
         raise ValueError(f"{folder} holds another work: {said}. Choose a new folder, or empty this one.")
     records = [record for record in document["units"] if isinstance(record, dict)]
     return {str(record.get("file")): str(record["sha256"]) for record in records if record.get("sha256")}
+
+
+def _compare(
+    folder: Path, work: dict[str, Any], units: list[Unit], known: dict[str, str], again: Callable[[Unit], Tensor]
+) -> None:
+    """Refuse a folder whose rows are not those that would be made now."""
+    for order in (units, units[::-1]):
+        unit = next((unit for unit in order if _is_whole(folder / unit.file, unit, work, known.get(unit.file))), None)
+        if unit is None:
+            return
+        there = load((folder / unit.file).read_bytes())[work["tensor"]]
+        here = again(unit).detach().to("cpu", torch.float32)
+        apart = here - there[: len(here)] if here.shape[1:] == there.shape[1:] else torch.tensor(torch.inf)
+        if not apart.square().mean() <= TOLERANCE**2 * there.square().mean():
+            raise ValueError(
+                f"{folder} holds another work: {unit.file} holds other {work['tensor']} than are made now, perhaps by "
+                "another decoder. Choose a new folder, or empty this one."
+            )
 
 
 def _prepare(folder: Path, work: dict[str, Any], units: list[Unit]) -> None:

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.utils import httpx
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from latent_vizae import VizAE, cli
+from latent_vizae.cli_files import output_folder, write_json
 
 MADE = ["certificate.txt", "grid.png", "layers.png", "map.png", "path.gif", "path.png", "report.json", "v"]
 
@@ -145,6 +147,41 @@ def test_an_earlier_map_is_replaced_and_other_files_beside_it_stay(squares, tmp_
     assert VizAE.from_pretrained(tmp_path / "new" / "map" / "v").points.shape == (9, 1)
 
 
+def test_of_two_maps_at_once_into_a_new_folder_the_later_one_stays(tmp_path):
+    out = tmp_path / "out"
+    with output_folder(out, "map") as late, output_folder(out, "map") as early:
+        for folder in (early, late):
+            (folder / "map.png").write_text(folder.name)
+            write_json(folder / "report.json", {"made_by": "map"})
+    assert (out / "map.png").read_text() == late.name
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("meanwhile", ["another's folder", "a file", "a folder in a file's place"])
+def test_what_was_made_and_cannot_be_moved_is_kept_and_named(tmp_path, meanwhile):
+    out = tmp_path / "out"
+    named = pytest.raises(ValueError, match=r"Cannot write .*out: .* kept in ")
+    with named as caught, output_folder(out, "map") as partial:
+        (partial / "map.png").write_text("minutes of work")
+        if meanwhile == "a file":
+            out.write_text("mine")
+        else:
+            (out / "map.png").mkdir(parents=True)
+        if meanwhile == "a folder in a file's place":
+            write_json(out / "report.json", {"made_by": "map"})
+    assert str(partial) in str(caught.value)
+    assert everything(partial) == {"map.png": b"minutes of work"}
+
+
+def test_a_link_to_nothing_is_refused_before_any_work(squares, monkeypatch):
+    monkeypatch.setattr(cli, "fit", None)
+    Path("link").symlink_to("none")
+    done = squares("map", "--count", 5, "--out", "link")
+    assert done.exit_code == 2
+    assert "link is a link to nothing. Make none," in done.stderr
+    assert [str(path) for path in Path().iterdir()] == ["link"]
+
+
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_a_map_of_ones_own_codes_and_labels(squares, dim):
     codes, labels = torch.randn(30, 3, dtype=torch.float16), torch.arange(30) % 3
@@ -209,11 +246,35 @@ def test_points_boxes_and_shapes_are_read_or_refused(squares):
         ("grid", "--shape", "0x3"), ("path", "--from", "0,0", "--to", "40"),
         ("path", "--from", "0,0,0", "--to", "1,1"),
         ("path", "--from", "0,0", "--to", "1,nan"), ("path", "--from", "0,0", "--to", "1", "--exact"),
-        ("path", "--from", "0", "--to", "1", "--frames", 1),
+        ("path", "--from", "0", "--to", "1", "--frames", 1), ("grid", "--shape", f"{10**8}x{10**8}"),
+        ("path", "--from", "0", "--to", "1", "--frames", 10**11),
     ):  # fmt: skip
         done = squares(*bad, "--v", "o", "--out", "bad.png")
         assert (done.exit_code, done.stderr[:21]) == (2, "latent-vizae: error: "), bad
         assert not Path("bad.png").exists()
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:99"])
+def test_a_device_that_is_not_there_is_named(tmp_path, v, device):
+    v.save_pretrained(tmp_path / "v")
+    np.save(tmp_path / "codes.npy", np.zeros((3, 10), np.float32))
+    for command in (
+        ["place", "--v", tmp_path / "v", "--codes", tmp_path / "codes.npy"],
+        ["encode", "--images", tmp_path],
+    ):
+        arguments = [*command, "--out", tmp_path / "out", "--device", device]
+        done = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+        assert (done.exit_code, f"There is no device '{device}'" in done.stderr) == (2, True), done.stderr
+
+
+def test_a_hub_that_hangs_up_is_one_line(squares, monkeypatch):
+    def hang_up(*_):
+        raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
+
+    monkeypatch.setattr("latent_vizae.hub.fetch_folder", hang_up)
+    done = squares("certify", "--v", "alice/none")
+    assert done.exit_code == 2
+    assert re.fullmatch(r"latent-vizae: error: The Hub cannot be reached[^\n]*disconnected[^\n]*\n", done.stderr)
 
 
 def test_a_missing_extra_is_named_before_any_work(squares, monkeypatch):

@@ -109,6 +109,11 @@ def test_a_broken_decoder_is_told_what_is_wrong(decoder, message, count):
         decode_images(decoder, torch.zeros(count, 6))
 
 
+def test_images_that_no_memory_holds_are_refused():
+    with pytest.raises(ValueError, match=r"images of shape \(1, 1, 1\) need 3725290 GiB"):
+        decode_images(lambda z: z[..., None, None], torch.zeros(1, 1).expand(10**15, 1))
+
+
 def test_images_of_two_sizes_are_refused():
     with pytest.raises(ValueError, match=r"two shapes, \(1, 2, 2\) and \(1, 2, 4\)"):
         decode_images(lambda z: torch.zeros(len(z), 1, 2, 2 if len(z) == 1 else 4), torch.zeros(3, 6))

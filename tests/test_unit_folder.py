@@ -3,19 +3,24 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from latent_vizae import encode_images, place_codes, sample_codes
 from latent_vizae.rows import as_rows
 
 COUNT, SIZE = 50, 8
+AGAIN = 8 + 2
+"""Pictures of the first and of the last shard that a resumed run encodes again, to compare."""
 
 
 class Means:
@@ -36,6 +41,11 @@ class Means:
 
 def pixels(count=COUNT, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (count, 1, 4, 6), np.uint8)
+
+
+def changed(array, row):
+    array[row] = 200
+    return array
 
 
 def shards(folder):
@@ -107,7 +117,7 @@ def test_a_damaged_shard_is_made_again_and_no_other(made, damage, known):
     decoder = Means()
     encode_images(decoder, pixels(), 3, out=made, unit_size=SIZE)
     assert everything(made) == whole
-    assert decoder.count == SIZE
+    assert decoder.count == SIZE + AGAIN
     after = times(made)
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {path.name} | (set() if known else {"manifest.json"})
@@ -116,7 +126,7 @@ def test_a_damaged_shard_is_made_again_and_no_other(made, damage, known):
 def test_nothing_is_done_twice(made):
     before, decoder = times(made), Means()
     assert encode_images(decoder, pixels(), out=made, unit_size=SIZE) == made
-    assert decoder.count == 0
+    assert decoder.count == AGAIN
     assert times(made) == before
 
 
@@ -138,7 +148,7 @@ def test_a_unit_that_fails_is_redone_and_the_others_stay(tmp_path, made, end):
     Failing.encode = Means.encode
     decoder = Failing()
     encode_images(decoder, pixels(), 2, out=out, unit_size=SIZE)
-    assert decoder.count == COUNT - 3 * SIZE
+    assert decoder.count == COUNT - 3 * SIZE + 2 * 8
     assert [path.read_bytes()[-16:] for path in shards(out)] == [path.read_bytes()[-16:] for path in shards(made)]
 
 
@@ -263,7 +273,8 @@ def test_a_killed_run_is_resumed(tmp_path, f_d, number):
     ("changed", "message"),
     [
         ({"images": pixels(COUNT - 1)}, "count is 50 there, 49 here"),
-        ({"images": pixels(seed=1)}, "some images"),
+        ({"images": pixels(seed=1)}, "images is"),
+        ({"images": changed(pixels(), 1)}, "images is"),
         ({"unit_size": 9}, "unit_size is 8 there, 9 here"),
     ],
 )
@@ -274,6 +285,57 @@ def test_another_works_folder_is_refused_and_left_as_it_is(made, changed, messag
     with pytest.raises(ValueError, match=r"holds another work: .*task is"):
         sample_codes(Means(), COUNT, out=made, unit_size=SIZE)
     assert everything(made) == before
+
+
+def test_a_folder_of_pictures_is_known_by_their_contents_wherever_it_lies(tmp_path):
+    (tmp_path / "in").mkdir()
+    for number, image in enumerate(pixels()):
+        Image.fromarray(image[0]).save(tmp_path / "in" / f"{number}.bmp")  # all of one size
+    out = encode_images(Means(), tmp_path / "in", out=tmp_path / "codes", unit_size=SIZE)
+    before = everything(out)
+    shutil.copytree(tmp_path / "in", tmp_path / "copy", copy_function=shutil.copyfile)
+    encode_images(Means(), tmp_path / "copy", 3, out=out, unit_size=SIZE)
+    Image.fromarray(pixels(seed=1)[0, 0]).save(tmp_path / "copy" / "17.bmp")
+    with pytest.raises(ValueError, match="holds another work: images is"):
+        encode_images(Means(), tmp_path / "copy", out=out, unit_size=SIZE)
+    assert everything(out) == before
+
+
+class Scaled(Means):
+    """A plain object around what it learned, with rounding of its own."""
+
+    def __init__(self, factor=1.0):
+        super().__init__()
+        self.factor = factor
+
+    def encode(self, images):
+        return super().encode(images) * self.factor * (1 + 1e-3 * torch.randn(len(images), 1))
+
+    def sample(self, count, seed):
+        return super().sample(count, seed) * self.factor
+
+
+@pytest.mark.parametrize("missing", [[], [0], [6], [0, 6], [1, 2, 3, 4, 5, 6]], ids=str)
+def test_another_decoder_of_the_same_class_is_refused_and_rounding_is_not(tmp_path, missing):
+    encode = partial(encode_images, images=pixels(), out=tmp_path / "codes", unit_size=SIZE)
+    sample = partial(sample_codes, count=COUNT, out=tmp_path / "samples", unit_size=SIZE)
+    for make in (encode, sample):
+        out = make(Scaled())
+        for number in reversed(missing):
+            shards(out)[number].rename(tmp_path / f"{out.name} {number}")
+        before = everything(out)
+        with pytest.raises(ValueError, match=r"holds another work: .* holds other codes than are made now"):
+            make(Scaled(-1.0))
+        assert everything(out) == before
+        make(Scaled())
+        assert len(shards(out)) == 7
+
+
+def test_points_of_other_codes_are_refused_though_one_differs(tmp_path, v):
+    codes = torch.randn(100, 10, generator=torch.Generator().manual_seed(0)).numpy()
+    place_codes(v, codes, tmp_path / "points", 30)
+    with pytest.raises(ValueError, match="holds another work: codes is"):
+        place_codes(v, changed(codes, 1), tmp_path / "points", 30)
 
 
 def test_what_is_no_folder_of_units_is_refused(tmp_path):
