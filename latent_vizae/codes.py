@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 __all__ = [
-    "MOST_POINTS", "ArrayLike", "as_codes", "as_device", "as_labels", "as_points", "as_tensor", "as_whole",
+    "MOST_DECODED", "ArrayLike", "as_codes", "as_device", "as_labels", "as_points", "as_tensor", "as_whole",
     "batch_of_stream", "check_finite", "check_latent_shape", "check_precision",
 ]  # fmt: skip
 
 ArrayLike: TypeAlias = Any
 """A torch tensor, a numpy array (a memory map too), a number, or nested lists of numbers."""
-MOST_POINTS = 10**6
+MOST_DECODED = 10**6
 """So many are decoded at once, their images held in memory."""
 MOST_LOST = 0.01
 """Share of the variance of codes that may go when they are rounded to float32."""

@@ -57,9 +57,9 @@ def encode_images(
             ``codes-00000-of-00010.safetensors``, ..., and ``manifest.json``; finished shards stay where a run is cut
             short, and the next run does the rest. Under ``torchrun`` the processes share the work (extra
             `distributed`). The pictures are then a folder, an array or something else that can be indexed. A folder
-            of another work is refused. Works are told apart by the names and contents of all files or all of an array
-            (each process reads them before it begins), by 16 pictures of anything else; and by the decoder's name,
-            its weights, and a few codes of the first and of the last finished shard, made again.
+            of another work is refused. Works are told apart by 16 pictures, the names and sizes of all files, or all
+            of an array; and by the decoder's name, its weights, and a few codes of the first and of the last finished
+            shard, made again.
         unit_size: pictures a shard, 1000 by default; so many codes are in memory.
         processes: how many should work on a folder; refused where there are others.
         progress: show a bar on stderr.

@@ -27,7 +27,7 @@ def encode_shards(
     decoder: Any, images: Any, folder: Path, batch_size: int, column: str | None, **settings: Any
 ) -> Path:
     """See `latent_vizae.encode_images`. A resumed run may take another ``batch_size``: memory may ask for it."""
-    picture, count, known_by = _indexed(images, column)
+    picture, count, files = _indexed(images, column)
     image_shape = getattr(decoder, "image_shape", None)
 
     def codes(unit: Unit) -> Tensor:
@@ -40,16 +40,16 @@ def encode_shards(
     some = [next(batches_of([picture(number)], image_shape, 1)) for number in probes(count)]
     work = {
         "task": "encode_images", "decoder": decoder_name(decoder), "column": column,
-        "images": known_by or digest(some),
+        "files": files, "some images": digest(some),
     }  # fmt: skip
     return run_units(folder, work, codes, again=again, tensor="codes", count=count, **settings)
 
 
 def _indexed(images: Any, column: str | None) -> tuple[Callable[[int], Any], int, str | None]:
-    """Picture of a number, how many there are, and a digest of all of a folder's files or an array's pictures."""
+    """Picture of a number, how many there are, and what tells a folder's files or an array's pictures from others."""
     if isinstance(images, str | Path):
         files = list(pictures_of(images, column)[0])
-        return files.__getitem__, len(files), _contents(files, Path(images))
+        return files.__getitem__, len(files), _listed(files, Path(images))
     if not (hasattr(images, "__getitem__") and hasattr(images, "__len__")):
         if not isinstance(images, Iterable):
             raise TypeError(f"images is an array, a folder or a sequence of pictures, got {type(images).__name__}.")
@@ -73,13 +73,7 @@ def _indexed(images: Any, column: str | None) -> tuple[Callable[[int], Any], int
     return picture, count, digest(map(picture, range(count))) if isinstance(images, Tensor | np.ndarray) else None
 
 
-def _contents(files: list[Path], folder: Path) -> str:
-    """SHA-256 of names and contents; a time would tell a copy on another machine from the folder."""
-    total = hashlib.sha256()
-    for file in files:
-        try:
-            contents = hashlib.sha256(file.read_bytes()).hexdigest()
-        except OSError as error:
-            raise ValueError(f"{file} cannot be read as a picture: {error}") from error
-        total.update(f"{file.relative_to(folder).as_posix()}\n{contents}\n".encode())
-    return total.hexdigest()
+def _listed(files: list[Path], folder: Path) -> str:
+    """SHA-256 of names and sizes; a time would tell a copy on another machine from the folder."""
+    lines = [f"{file.relative_to(folder).as_posix()} {file.stat().st_size}" for file in files]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

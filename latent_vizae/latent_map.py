@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .arrows import Arrows, chosen_directions, find_arrows
-from .codes import MOST_POINTS, ArrayLike, as_codes, as_points, as_tensor, as_whole
+from .codes import MOST_DECODED, ArrayLike, as_codes, as_points, as_tensor, as_whole
 from .decoder import decode_images, decoder_dtype_and_device, images_at_a_time, load_decoder, require_decoder
 from .directions import REACH, Direction, Directions
 from .encoding import encoded
@@ -160,7 +160,7 @@ class LatentMap:
                 another layout.
         """
         region = self._one_region(center, radius, box, polygon)
-        count = as_whole(count, "count", 1, MOST_POINTS)
+        count = as_whole(count, "count", 1, MOST_DECODED)
         if layout not in ("cover", "grid"):
             raise ValueError(f"layout is 'cover' or 'grid', got {layout!r}.")
         points = cover(region, count, seed) if layout == "cover" else lattice(region, count)
@@ -210,7 +210,7 @@ class LatentMap:
             torch.Size([5, 2])
         """
         corners, codes = self._corners(ends)
-        frames = as_whole(frames, "frames", 2, MOST_POINTS // 8)  # as `constant_pace` looks at 8 times as many
+        frames = as_whole(frames, "frames", 2, MOST_DECODED // 8)  # as `constant_pace` looks at 8 times as many
         for name, value, known in (
             ("pace", pace, ("constant", "linear")),
             ("curve", curve, ("straight", "shortest")),

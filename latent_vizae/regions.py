@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from .codes import MOST_POINTS, ArrayLike, as_tensor, as_whole
+from .codes import MOST_DECODED, ArrayLike, as_tensor, as_whole
 
 __all__ = ["Region", "box_region", "cover", "disc_region", "grid_points", "lattice", "polygon_region"]
 
@@ -115,8 +115,8 @@ def grid_points(region: Region, shape: int | tuple[int, ...] | None, dim: int) -
         raise ValueError(f"shape is {dim} whole numbers of at least 1 on this map, got {shape!r}.") from error
     if len(counts) != dim:
         raise ValueError(f"shape is {dim} whole numbers of at least 1 on this map, got {shape!r}.")
-    if math.prod(counts) > MOST_POINTS:
-        raise ValueError(f"A grid has at most {MOST_POINTS} points, got the shape {shape!r}. Choose a smaller one.")
+    if math.prod(counts) > MOST_DECODED:
+        raise ValueError(f"A grid has at most {MOST_DECODED} points, got the shape {shape!r}. Choose a smaller one.")
 
     def axis(index: int, count: int) -> Tensor:
         low, high = region.low[index].item(), region.high[index].item()
