@@ -22,7 +22,7 @@ from latent_vizae import Directions, LatentMap, VizAE, certify, encode_images, f
 from latent_vizae.certificate import Certificate
 from latent_vizae.cli_files import read_codes
 from latent_vizae.demos.maps import FittedMap, Maps, images_for_page, quality
-from latent_vizae.hub import fetch_folder, is_repo_id, parse_reference
+from latent_vizae.hub import fetch_folder, is_repo_id, look_up, parse_reference
 from latent_vizae.saving import CONFIG_FILE, MODEL_FILE
 
 __all__ = [
@@ -49,14 +49,17 @@ class Decoders:
 
         Raises:
             ValueError: not the bundled one and not one of the Hub.
+            huggingface_hub.errors.HfHubHTTPError: the Hub does not give it to everybody.
         """
         name = _checked_name(name)
         if name in self._bundled:
             return self._bundled[name]
+        public = {}
+        if name != "mnist":  # all visitors share it: not with our login
+            name, public = _pinned(name), {"token": False}
         key = f"{name} {sorted(options.items())}"
         with self._lock:
             if key not in self._kept:
-                public = {} if name == "mnist" else {"token": False}  # all visitors share it: not with our login
                 self._kept[key] = load_decoder(name, **options, **public)
                 while len(self._kept) > self._most:
                     self._kept.popitem(last=False)
@@ -76,6 +79,13 @@ def _checked_name(name: Any) -> str:
     if Path(reference).exists():
         raise ValueError(f"Decoders come from the Hub here; {reference!r} is a folder of this machine.")
     return text
+
+
+def _pinned(name: str) -> str:
+    """A decoder's name with the commit, which everybody may have now, whatever our cache holds."""
+    scheme, _, reference = name.partition(":")
+    repo, _, revision = parse_reference(reference)
+    return f"{scheme}:{reference.partition('@')[0]}@{look_up(repo, revision, token=False).sha}"
 
 
 def open_picture(file: str | Path) -> Image.Image:
@@ -213,11 +223,13 @@ def fetch_named(name: Any, what: str, token: str | bool) -> tuple[str, Path]:
 
     Raises:
         ValueError: ``name`` is no id of a repository.
+        huggingface_hub.errors.HfHubHTTPError: the Hub does not give it to this visitor, whatever our cache holds.
     """
     text = name.strip() if isinstance(name, str) else ""
     if not is_repo_id(text):
         raise ValueError(f"{what} called user/name, got {text[:80]!r}.")
-    return text, fetch_folder(text, [MODEL_FILE, CONFIG_FILE], token=token)[0]
+    commit = look_up(text, token=token).sha
+    return text, fetch_folder(text, [MODEL_FILE, CONFIG_FILE], commit, token)[0]
 
 
 def start_map(f_d: Any) -> FittedMap:

@@ -3,6 +3,7 @@
 import base64
 import io
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -189,6 +190,18 @@ def test_only_names_of_the_hub_and_the_bundled_decoder_are_loaded(name, monkeypa
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"A decoder is|A Hub reference is|come from the Hub"):
         jobs.Decoders().get(name)
+
+
+def test_a_decoder_that_is_kept_is_had_while_everybody_may_have_it(monkeypatch):
+    commits, loaded = ["one", "one", "two"], []
+    monkeypatch.setattr(jobs, "look_up", lambda repo, revision, token: SimpleNamespace(sha=commits.pop(0)))
+    monkeypatch.setattr(jobs, "load_decoder", lambda name, token: loaded.append((name, token)) or object())
+    decoders = jobs.Decoders()
+    first, again, newer = (decoders.get("hub:user/name/part@main") for _ in range(3))
+    assert first is again is not newer
+    assert loaded == [(f"hub:user/name/part@{commit}", False) for commit in ("one", "two")]
+    with pytest.raises(IndexError):  # the Hub's refusal
+        decoders.get("hub:user/name/part")
 
 
 @pytest.mark.parametrize("name", ["", "start", "../start", "/etc", "a/b/c", None])
