@@ -33,6 +33,8 @@ __all__ = [
 START = Path(__file__).parent / "start"
 MOST_CODES, MOST_VALUES = 20_000, 2**26
 MOST_PIXELS = 2**25
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+"""Those that Pillow reads by itself: EPS it would hand to Ghostscript."""
 SCHEMES = ("hub", "diffusers")
 
 
@@ -95,14 +97,14 @@ def open_picture(file: str | Path) -> Image.Image:
         ValueError: no picture, a damaged one, or one of more than 32 megapixels.
     """
     try:
-        with Image.open(file) as picture:
+        with Image.open(file, formats=FORMATS) as picture:
             width, height = picture.size
             if width * height > MOST_PIXELS:
                 raise ValueError(f"This picture has {width} x {height} pixels; at most {MOST_PIXELS:,} are taken.")
             picture.load()
             return picture.copy()
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError("This file cannot be read as a picture; is it whole?") from error
+        raise ValueError(f"This file cannot be read as a picture ({', '.join(FORMATS)}); is it whole?") from error
 
 
 def as_digit(picture: Image.Image) -> Image.Image:

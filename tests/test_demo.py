@@ -226,7 +226,8 @@ def test_uploads_that_are_no_such_thing_are_refused(f_d, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     Image.new("L", (64, 64)).save(tmp_path / "whole.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:50])
-    for name in ("text.png", "cut.png"):
+    Image.new("L", (64, 64)).save(tmp_path / "other.ppm")  # whole, but of no format that is taken
+    for name in ("text.png", "cut.png", "other.ppm"):
         with pytest.raises(ValueError, match="cannot be read as a picture"):
             jobs.open_picture(tmp_path / name)
     bomb = io.BytesIO()
