@@ -5,6 +5,7 @@ Names come from strangers: only generators of the Hub and the bundled one are lo
 
 from __future__ import annotations
 
+import struct
 import tempfile
 import threading
 import zipfile
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from latent_vizae import Directions, LatentMap, VizAE, certify, encode_images, fit, load_decoder
@@ -33,6 +34,8 @@ __all__ = [
 START = Path(__file__).parent / "start"
 MOST_CODES, MOST_VALUES = 20_000, 2**26
 MOST_PIXELS = 2**25
+DAMAGED = (OSError, SyntaxError, TypeError, struct.error, Image.DecompressionBombError)
+"""What Pillow raises on a damaged picture, or on what a camera noted in it."""
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 """Those that Pillow reads by itself: EPS it would hand to Ghostscript."""
 SCHEMES = ("hub", "diffusers")
@@ -91,7 +94,7 @@ def _pinned(name: str) -> str:
 
 
 def open_picture(file: str | Path) -> Image.Image:
-    """A picture that a visitor uploaded, its size looked at before its pixels.
+    """A picture that a visitor uploaded, upright, its size looked at before its pixels.
 
     Raises:
         ValueError: no picture, a damaged one, or one of more than 32 megapixels.
@@ -102,8 +105,8 @@ def open_picture(file: str | Path) -> Image.Image:
             if width * height > MOST_PIXELS:
                 raise ValueError(f"This picture has {width} x {height} pixels; at most {MOST_PIXELS:,} are taken.")
             picture.load()
-            return picture.copy()
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+            return ImageOps.exif_transpose(picture)
+    except DAMAGED as error:
         raise ValueError(f"This file cannot be read as a picture ({', '.join(FORMATS)}); is it whole?") from error
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from latent_vizae import VizAE
 from latent_vizae.demos import jobs
@@ -245,6 +245,29 @@ def test_uploads_that_are_no_such_thing_are_refused(f_d, tmp_path):
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             jobs.gather_codes(f_d, source, **options)
+
+
+@pytest.mark.parametrize("orientation", [None, 1, 3, 6, 8])
+def test_a_photo_held_sideways_comes_upright(tmp_path, orientation):
+    upright = Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6) * 10)
+    turned = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    stored = upright.transpose(turned[orientation]) if orientation in turned else upright
+    exif = Image.Exif()
+    if orientation:
+        exif[ExifTags.Base.Orientation] = orientation
+    stored.save(tmp_path / "photo.png", exif=exif)
+    assert np.array_equal(jobs.open_picture(tmp_path / "photo.png"), upright)
+
+
+def test_a_photo_whose_notes_are_damaged_is_told_of(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation], exif[ExifTags.Base.XResolution] = 6, 1.5
+    Image.new("L", (6, 4)).save(tmp_path / "photo.jpg", exif=exif)
+    rational, text = (b"\x01\x1a\0" + kind for kind in (b"\x05", b"\x02"))
+    notes = (tmp_path / "photo.jpg").read_bytes().replace(rational, text)  # the resolution, in letters
+    (tmp_path / "photo.jpg").write_bytes(notes)
+    with pytest.raises(ValueError, match="cannot be read as a picture"):
+        jobs.open_picture(tmp_path / "photo.jpg")
 
 
 def test_a_fit_tells_how_far_it_is_and_stops_at_a_word(f_d):
