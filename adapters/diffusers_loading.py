@@ -28,6 +28,9 @@ WEIGHTS = "diffusion_pytorch_model"
 VARIANTS = ("", ".fp16", ".bf16")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
+USUAL_BLOCKS, USUAL_LAYERS, MOST_LAYERS, MOST_DEPTH = 8, 8, 512, 8
+"""By default those of diffusers have up to 6 blocks, or 36 layers in one. Of configurations: how deep they nest."""
+
 
 def load_diffusers(
     reference: str,
@@ -152,14 +155,26 @@ def _find(root: Path, places: list[str], reference: str) -> tuple[str, dict[str,
     )
 
 
-def _plausible(value: Any, name: str = "") -> bool:
-    """Whether numbers are small enough to build a network from, above all those of layers."""
-    if isinstance(value, dict):
-        return all(_plausible(item, key) for key, item in value.items())
-    if isinstance(value, list):
-        return len(value) <= 4096 and all(_plausible(item, name) for item in value)
-    limit = 512 if re.search("layers|depth|blocks", name) else 2**20
-    return not isinstance(value, int | float) or abs(value) <= limit
+def _plausible(config: dict[str, Any]) -> bool:
+    """Whether numbers are small enough to build a network from; without weights, too, layers take time and memory."""
+    blocks, layers = USUAL_BLOCKS, USUAL_LAYERS  # where it says nothing
+    entries: list[tuple[str, Any, int]] = [("", config, 0)]
+    while entries:
+        name, value, depth = entries.pop()
+        if isinstance(value, dict | list) and depth == MOST_DEPTH:
+            return False
+        if isinstance(value, dict):
+            entries += [(key, item, depth + 1) for key, item in value.items()]
+        elif isinstance(value, list):
+            entries += [(name, item, depth + 1) for item in value]
+            if not name.startswith("latents_"):  # means and deviations of up to hundreds of channels
+                blocks = max(blocks, len(value))
+        elif isinstance(value, int | float):
+            if not abs(value) <= 2**20:
+                return False
+            if re.search("layers|depth|blocks", name):
+                layers = max(layers, abs(value))
+    return blocks * layers <= MOST_LAYERS
 
 
 def _weight_files(get: Callable[[list[str]], Path], root: Path, place: str) -> list[Path]:
