@@ -5,6 +5,7 @@ Names come from strangers: only generators of the Hub and the bundled one are lo
 
 from __future__ import annotations
 
+import math
 import struct
 import tempfile
 import threading
@@ -34,6 +35,7 @@ __all__ = [
 START = Path(__file__).parent / "start"
 MOST_CODES, MOST_VALUES = 20_000, 2**26
 MOST_PIXELS = 2**25
+MOST_SIDE, MOST_FRAMES = 512, 16
 DAMAGED = (OSError, SyntaxError, TypeError, struct.error, Image.DecompressionBombError)
 """What Pillow raises on a damaged picture, or on what a camera noted in it."""
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
@@ -53,12 +55,13 @@ class Decoders:
         """Load a decoder, or have it at once.
 
         Raises:
-            ValueError: not the bundled one and not one of the Hub.
+            ValueError: not the bundled one and not one of the Hub, or options for larger images than are made here.
             huggingface_hub.errors.HfHubHTTPError: the Hub does not give it to everybody.
         """
         name = _checked_name(name)
         if name in self._bundled:
             return self._bundled[name]
+        _check_sizes(options)
         public = {}
         if name != "mnist":  # all visitors share it: not with our login
             name, public = _pinned(name), {"token": False}
@@ -84,6 +87,25 @@ def _checked_name(name: Any) -> str:
     if Path(reference).exists():
         raise ValueError(f"Decoders come from the Hub here; {reference!r} is a folder of this machine.")
     return text
+
+
+def _check_sizes(options: dict[str, Any]) -> None:
+    """Refuse what makes a decoder large before it is tried; a stranger's map has options, too."""
+    for name, size, most in (
+        ("image_size", max, MOST_SIDE), ("num_frames", max, MOST_FRAMES), ("latent_shape", math.prod, MOST_VALUES)
+    ):  # fmt: skip
+        value = options.get(name, 1)
+        if size(value if isinstance(value, list) and value else [value]) > most:
+            raise ValueError(f"{name} is at most {most:,} here, got {value}.")
+
+
+def _check_amount(count: int, latent_shape: Any) -> None:
+    """Refuse more codes than are mapped here."""
+    if (values := count * math.prod(latent_shape)) > MOST_VALUES:
+        raise ValueError(
+            f"{count:,} codes of shape {tuple(latent_shape)} are {values:,} values; at most {MOST_VALUES:,} are "
+            "mapped here: take fewer codes, or smaller images."
+        )
 
 
 def _pinned(name: str) -> str:
@@ -158,7 +180,7 @@ def gather_codes(
         files: one file of codes, or pictures.
 
     Raises:
-        ValueError: the decoder has none of these, or the files are no such thing.
+        ValueError: the decoder has none of these, the files are no such thing, or it is too much.
     """
     if not 1 <= count <= MOST_CODES:
         raise ValueError(f"Between 1 and {MOST_CODES:,} codes can be mapped here, got {count}.")
@@ -174,16 +196,17 @@ def gather_codes(
     if source == "prior":
         if not hasattr(f_d, "sample"):
             raise ValueError("This decoder has no prior to draw from: upload pictures or codes.")
+        _check_amount(count, f_d.latent_shape)
         return f_d.sample(count, seed), None
     files = [files] if isinstance(files, str | Path) else list(files or [])
     if not files:
         raise ValueError("Upload a file first.")
     if source == "codes":
         codes, known = read_codes(Path(files[0]))
-        if codes.numel() > MOST_VALUES:
-            raise ValueError(f"These are {codes.numel():,} values; at most {MOST_VALUES:,} are mapped here.")
+        _check_amount(len(codes), codes.shape[1:])
         return codes[:count], None if known is None else known[:count]
     if source == "pictures":
+        _check_amount(min(count, len(files)), f_d.latent_shape)
         return encode_images(f_d, (open_picture(file) for file in files[:count])), None
     raise ValueError(f"Codes are examples, prior, codes or pictures, got {source!r}.")
 
@@ -212,12 +235,14 @@ def load_map(decoders: Decoders, name: Any, token: str | bool = False) -> Fitted
         token: of the visitor; False for none. Never that of the one who runs the page.
 
     Raises:
-        ValueError: ``name`` is no id of a repository, or what is there is no map with a decoder of the Hub.
+        ValueError: ``name`` is no id of a repository, or what is there is no map with a decoder of the Hub, or it
+            is too large.
     """
     text, folder = fetch_named(name, "A map of the Hub is", token)
     v = VizAE.from_pretrained(folder)
     if v.source is None:
         raise ValueError(f"The map {text} names no decoder, so it has no images.")
+    _check_amount(len(v.points), v.latent_shape)
     f_d = decoders.get(v.source, **v.source_options)
     codes = v.decode(v.points)
     return FittedMap(text, LatentMap(v, f_d), codes, v.labels, quality(v) + " Its codes are as the map keeps them.")

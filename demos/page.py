@@ -16,6 +16,7 @@ from latent_vizae import load_decoder
 from latent_vizae.demos.api import MENDABLE, add_endpoints, in_words, kindly
 from latent_vizae.demos.directions_tab import add_directions_tab
 from latent_vizae.demos.jobs import (
+    MOST_SIDE,
     Decoders,
     certified,
     fit_map,
@@ -193,7 +194,13 @@ def build() -> gr.Blocks:
                         elem_id="lv-decoder",
                     )
                     image_size = gr.Number(
-                        64, label="Image size", info="of a diffusers autoencoder", precision=0, elem_id="lv-size"
+                        64,
+                        label="Image size",
+                        info="of a diffusers autoencoder",
+                        minimum=0,
+                        maximum=MOST_SIDE,
+                        precision=0,
+                        elem_id="lv-size",
                     )
                     dim = gr.Radio([1, 2, 3], value=2, label="Dimensions of the map", elem_id="lv-dim")
                 with gr.Row():

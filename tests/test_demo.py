@@ -1,6 +1,7 @@
 """What the page asks of its server: every handler on the real first map, and what strangers send."""
 
 import base64
+import copy
 import io
 import zipfile
 from types import SimpleNamespace
@@ -202,6 +203,34 @@ def test_a_decoder_that_is_kept_is_had_while_everybody_may_have_it(monkeypatch):
     assert loaded == [(f"hub:user/name/part@{commit}", False) for commit in ("one", "two")]
     with pytest.raises(IndexError):  # the Hub's refusal
         decoders.get("hub:user/name/part")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"image_size": 513}, {"image_size": [64, 8192]}, {"num_frames": 17}, {"latent_shape": [16, 4096, 4096]}],
+)
+def test_a_decoder_that_would_fill_the_memory_is_refused_before_it_is_loaded(options, monkeypatch, v, tmp_path):
+    monkeypatch.setattr(jobs, "look_up", lambda *_, **__: pytest.fail("the Hub was asked"))
+    with pytest.raises(ValueError, match=r"is at most .* here, got"):
+        jobs.Decoders().get("diffusers:user/name", **options)
+    v = copy.deepcopy(v)
+    v.source, v.source_options = "diffusers:user/name", options
+    v.save_pretrained(tmp_path / "v")
+    monkeypatch.setattr(jobs, "fetch_named", lambda *_: ("user/map", tmp_path / "v"))
+    with pytest.raises(ValueError, match=r"is at most .* here, got"):
+        jobs.load_map(jobs.Decoders(), "user/map")
+
+
+def test_more_codes_than_the_memory_holds_are_refused_before_they_are_made(v, tmp_path, monkeypatch):
+    large = SimpleNamespace(latent_shape=(16, 128, 128), sample=pytest.fail, encode=pytest.fail)
+    for source, files in (("prior", None), ("pictures", [tmp_path] * 20_000)):
+        with pytest.raises(ValueError, match=r"20,000 codes of shape \(16, 128, 128\) are .* at most 67,108,864"):
+            jobs.gather_codes(large, source, count=20_000, files=files)
+    v.save_pretrained(tmp_path / "v")
+    monkeypatch.setattr(jobs, "fetch_named", lambda *_: ("user/map", tmp_path / "v"))
+    monkeypatch.setattr(jobs, "MOST_VALUES", 199)  # this map has 20 codes of 10 numbers
+    with pytest.raises(ValueError, match="20 codes of shape"):
+        jobs.load_map(jobs.Decoders(), "user/map")
 
 
 @pytest.mark.parametrize("name", ["", "start", "../start", "/etc", "a/b/c", None])
