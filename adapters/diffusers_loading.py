@@ -41,6 +41,7 @@ def load_diffusers(
     dtype: str | torch.dtype = "float32",
     device: str | torch.device = "cpu",
     token: str | bool | None = None,
+    most_bytes: int | None = None,
 ) -> DiffusersDecoder:
     """The entry point of the scheme ``diffusers``: an autoencoder from a folder or from the Hub.
 
@@ -55,6 +56,7 @@ def load_diffusers(
         dtype: "float32", "float16", "bfloat16", or the torch type, of its weights; codes and images stay float32.
         device: where it goes.
         token: of a Hub user; by default the one that is logged in.
+        most_bytes: to download at a time, configuration or weights; by default any number.
 
     Returns:
         The decoder; its ``source`` names the commit that was loaded.
@@ -62,7 +64,7 @@ def load_diffusers(
     Raises:
         ImportError: diffusers is missing, or older than the class.
         ValueError: no autoencoder of images is there, it has no safetensors weights or others than its config.json
-            says, or it does not work on this size.
+            says, it does not work on this size, or it is larger than ``most_bytes``.
         huggingface_hub.errors.RepositoryNotFoundError: no such repository, or it is private.
 
     Example:
@@ -75,7 +77,7 @@ def load_diffusers(
         raise ValueError(f"dtype is one of {', '.join(DTYPES)}, got {dtype!r}.")
     target = as_device(device)
     diffusers = _diffusers()
-    get, base, name = _opened(reference, token)
+    get, base, name = _opened(reference, token, most_bytes)
     places = [f"{base}/{place}".strip("/") for place in SUBFOLDERS]
     small = ("config.json", *(f"{WEIGHTS}.safetensors.index{variant}.json" for variant in VARIANTS))
     root = get([f"{place}/{file}".strip("/") for place in places for file in small])
@@ -99,7 +101,9 @@ def _diffusers() -> Any:
         raise ImportError('diffusers is missing: pip install "latent-vizae[diffusers]".') from error
 
 
-def _opened(reference: str, token: str | bool | None) -> tuple[Callable[[list[str]], Path], str, Callable[[str], str]]:
+def _opened(
+    reference: str, token: str | bool | None, most_bytes: int | None
+) -> tuple[Callable[[list[str]], Path], str, Callable[[str], str]]:
     """A folder or a repository: what makes files of these names be there, where to look, what a place is called."""
     folder = Path(reference).expanduser()
     if reference and folder.is_dir():
@@ -111,7 +115,7 @@ def _opened(reference: str, token: str | bool | None) -> tuple[Callable[[list[st
     commits = [revision]
 
     def get(names: list[str]) -> Path:
-        root, commit = fetch_folder(repo, names, commits[-1], token)
+        root, commit = fetch_folder(repo, names, commits[-1], token, most_bytes=most_bytes)
         commits.append(commit)  # the next files come from the same one
         return root
 

@@ -36,6 +36,8 @@ START = Path(__file__).parent / "start"
 MOST_CODES, MOST_VALUES = 20_000, 2**26
 MOST_PIXELS = 2**25
 MOST_SIDE, MOST_FRAMES = 512, 16
+MOST_BYTES = 2**31
+"""To download at a time."""
 DAMAGED = (OSError, SyntaxError, TypeError, struct.error, Image.DecompressionBombError)
 """What Pillow raises on a damaged picture, or on what a camera noted in it."""
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
@@ -64,7 +66,7 @@ class Decoders:
         _check_sizes(options)
         public = {}
         if name != "mnist":  # all visitors share it: not with our login
-            name, public = _pinned(name), {"token": False}
+            name, public = _pinned(name), {"token": False, "most_bytes": MOST_BYTES}
         key = f"{name} {sorted(options.items())}"
         with self._lock:
             if key not in self._kept:
@@ -252,14 +254,14 @@ def fetch_named(name: Any, what: str, token: str | bool) -> tuple[str, Path]:
     """What a visitor calls by name on the Hub, never a path of this machine: the name, and the folder of its files.
 
     Raises:
-        ValueError: ``name`` is no id of a repository.
+        ValueError: ``name`` is no id of a repository, or its files are too large.
         huggingface_hub.errors.HfHubHTTPError: the Hub does not give it to this visitor, whatever our cache holds.
     """
     text = name.strip() if isinstance(name, str) else ""
     if not is_repo_id(text):
         raise ValueError(f"{what} called user/name, got {text[:80]!r}.")
     commit = look_up(text, token=token).sha
-    return text, fetch_folder(text, [MODEL_FILE, CONFIG_FILE], commit, token)[0]
+    return text, fetch_folder(text, [MODEL_FILE, CONFIG_FILE], commit, token, most_bytes=MOST_BYTES)[0]
 
 
 def start_map(f_d: Any) -> FittedMap:

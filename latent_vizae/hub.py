@@ -6,6 +6,7 @@ Errors are the Hub's own (`huggingface_hub.errors`), with one sentence of help; 
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,8 +53,10 @@ def parse_reference(text: str) -> Reference:
     return Reference(f"{user}/{name}", subfolder, revision or None)
 
 
-def look_up(repo: str, revision: str | None = None, token: str | bool | None = None) -> Any:
+def look_up(repo: str, revision: str | None = None, token: str | bool | None = None, *, sizes: bool = False) -> Any:
     """What the Hub says now of a commit of a model repository (a ``ModelInfo``) to one who may read its files.
+
+    With ``sizes`` it says those of the files, too.
 
     Raises:
         huggingface_hub.errors.HfHubHTTPError: the Hub refused: no such repository or revision, private, gated.
@@ -62,14 +65,19 @@ def look_up(repo: str, revision: str | None = None, token: str | bool | None = N
     from huggingface_hub import HfApi
 
     api = HfApi(token=token, library_name="latent-vizae")
-    info = api.repo_info(repo, revision=revision)
+    info = api.repo_info(repo, revision=revision, files_metadata=sizes)
     if info.gated:  # everybody is told of it, not everybody may read it
         api.auth_check(repo)
     return info
 
 
 def fetch_folder(
-    repo: str, patterns: list[str], revision: str | None = None, token: str | bool | None = None
+    repo: str,
+    patterns: list[str],
+    revision: str | None = None,
+    token: str | bool | None = None,
+    *,
+    most_bytes: int | None = None,
 ) -> tuple[Path, str]:
     """Download what matches the patterns of one commit of a model repository into the cache.
 
@@ -81,11 +89,13 @@ def fetch_folder(
         patterns: globs of the wanted files.
         revision: branch, tag or commit; by default the main branch.
         token: of a Hub user; by default the one that is logged in.
+        most_bytes: that the wanted files may have together; by default any number.
 
     Returns:
         The folder, and the commit that it holds.
 
     Raises:
+        ValueError: they have more.
         huggingface_hub.errors.RepositoryNotFoundError: no such repository, or it is private.
         huggingface_hub.errors.GatedRepoError: it is for those whom its owner let in.
         huggingface_hub.errors.RevisionNotFoundError: no such revision.
@@ -96,7 +106,11 @@ def fetch_folder(
 
     cached = False
     try:
-        look_up(repo, revision, token)
+        files = look_up(repo, revision, token, sizes=most_bytes is not None).siblings
+        if most_bytes is not None:
+            wanted = [file for file in files if any(fnmatch(file.rfilename, pattern) for pattern in patterns)]
+            if (size := sum(file.size for file in wanted)) > most_bytes:
+                raise ValueError(f"{repo} has {size:,} bytes to download; at most {most_bytes:,} are taken here.")
     except HfHubHTTPError as error:
         if (status := error.response.status_code) != 429 and status < 500:
             raise

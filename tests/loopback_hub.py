@@ -330,7 +330,7 @@ class Hub:
         told = {"id": repo.repo_id, "author": repo.owner, "sha": commit.sha, "private": repo.private, "cardData": card}
         told |= {key: card[key] for key in ("tags", "library_name", "pipeline_tag") if key in card}
         told |= {"lastModified": DATE, "createdAt": DATE, "gated": repo.gated and "auto", "disabled": False}
-        return Answer(told | {"siblings": [{"rfilename": path} for path in sorted(files)]})
+        return Answer(told | {"siblings": [{"rfilename": path, "size": files[path].size} for path in sorted(files)]})
 
     def xet_token(self) -> Answer:
         told = {"casUrl": f"local://{self.folder}/cas", "exp": 4102444800, "accessToken": "xet"}

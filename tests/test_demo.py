@@ -196,11 +196,12 @@ def test_only_names_of_the_hub_and_the_bundled_decoder_are_loaded(name, monkeypa
 def test_a_decoder_that_is_kept_is_had_while_everybody_may_have_it(monkeypatch):
     commits, loaded = ["one", "one", "two"], []
     monkeypatch.setattr(jobs, "look_up", lambda repo, revision, token: SimpleNamespace(sha=commits.pop(0)))
-    monkeypatch.setattr(jobs, "load_decoder", lambda name, token: loaded.append((name, token)) or object())
+    monkeypatch.setattr(jobs, "load_decoder", lambda name, **options: loaded.append((name, options)) or object())
     decoders = jobs.Decoders()
     first, again, newer = (decoders.get("hub:user/name/part@main") for _ in range(3))
     assert first is again is not newer
-    assert loaded == [(f"hub:user/name/part@{commit}", False) for commit in ("one", "two")]
+    options = {"token": False, "most_bytes": 2**31}
+    assert loaded == [(f"hub:user/name/part@{commit}", options) for commit in ("one", "two")]
     with pytest.raises(IndexError):  # the Hub's refusal
         decoders.get("hub:user/name/part")
 

@@ -379,7 +379,7 @@ def test_folders(folder, codes, tmp_path):
 def test_from_the_hub_come_the_configuration_and_the_weights_of_one_commit(folder, codes, tmp_path, monkeypatch):
     asked = []
 
-    def fetch(repo, patterns, revision=None, token=None):
+    def fetch(repo, patterns, revision=None, token=None, most_bytes=None):
         asked.append((repo, revision, patterns))
         target = tmp_path / "cache" / "c0ffee"
         for file in folder.iterdir():

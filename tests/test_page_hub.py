@@ -183,6 +183,30 @@ tried(decoders.get, source)
     assert done.stdout.split() == ["OfflineModeIsEnabled"] * 5, done.stderr
 
 
+def test_what_is_larger_than_the_page_takes_is_not_downloaded(hub, f_d, tmp_path):
+    diffusers = pytest.importorskip("diffusers")
+    f_d.autoencoder.save_pretrained(tmp_path / "f")
+    diffusers.AutoencoderTiny().save_pretrained(tmp_path / "tiny")
+    for name, folder in (("map", START), ("f", tmp_path / "f"), ("tiny", tmp_path / "tiny")):
+        hub.add_repo(f"alice/large-{name}", folder_of(folder))
+    before = len(hub.requests)
+    code = """
+from latent_vizae.demos import jobs
+jobs.MOST_BYTES, decoders = 10_000, jobs.Decoders()
+for call in (lambda: jobs.load_map(decoders, "alice/large-map"), lambda: decoders.get("hub:alice/large-f"),
+             lambda: decoders.get("diffusers:alice/large-tiny")):
+    try:
+        call()
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+    done = hub.run(code)
+    told = done.stdout.splitlines()
+    assert len(told) == 3, done.stderr
+    assert all(re.search(r"ValueError .* bytes to download; at most 10,000 are taken here\.", line) for line in told)
+    assert not [request.path for request in hub.requests[before:] if request.path.endswith(".safetensors")]
+
+
 def test_directions_of_the_hub_come_with_their_sliders_and_what_is_none_is_told_in_words(
     browser, address, hub, f_d, tmp_path
 ):
