@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import struct
-import tempfile
 import threading
 import zipfile
 from collections import OrderedDict
@@ -282,9 +281,10 @@ def certified(fitted: FittedMap) -> str:
     return plain_words(certify(fitted.latent_map.v, fitted.latent_map.decoder, fitted.codes[:1]))
 
 
-def pack(fitted: FittedMap, selection: dict[str, Any], maps: Any, directions: Directions | None = None) -> list[str]:
-    """Files of a map and of what is selected on it: v, pictures, animation, codes; and of directions."""
-    place = Path(tempfile.mkdtemp(prefix="latent-vizae-"))
+def pack(
+    fitted: FittedMap, selection: dict[str, Any], maps: Any, place: Path, directions: Directions | None = None
+) -> list[str]:
+    """Files of a map and of what is selected on it, in the folder ``place``: v, pictures, codes; and of directions."""
     made = [_zipped(fitted.latent_map.v.save_pretrained, place, "v")]
     if directions is not None:
         made.append(_zipped(directions.save_pretrained, place, "directions"))

@@ -3,7 +3,11 @@
 import base64
 import copy
 import io
+import os
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -317,8 +321,9 @@ def test_a_fit_tells_how_far_it_is_and_stops_at_a_word(f_d):
     assert fitted.latent_map.v.points.abs().max() <= 1.001
 
 
-def test_what_is_kept_loads_again(maps, start, f_d):
-    files = jobs.pack(maps.start, {"box": [[-0.3, -0.3], [0.3, 0.3]], "corners": [[0, 0], [0.4, 0.4]]}, maps)
+def test_what_is_kept_loads_again(maps, tmp_path):
+    selected = {"box": [[-0.3, -0.3], [0.3, 0.3]], "corners": [[0, 0], [0.4, 0.4]]}
+    files = jobs.pack(maps.start, selected, maps, tmp_path)
     names = [file.rsplit("/", 1)[1] for file in files]
     assert names == ["v.zip", "grid.png", "grid-codes.safetensors", "path.gif", "path-codes.safetensors"]
     folder = files[0].removesuffix(".zip") + "-again"
@@ -327,6 +332,26 @@ def test_what_is_kept_loads_again(maps, start, f_d):
     assert torch.equal(VizAE.from_pretrained(folder + "/v").points, maps.start.latent_map.v.points)
     with Image.open(files[3]) as animation:
         assert animation.n_frames == 24
+
+
+def test_what_was_prepared_stays_only_where_gradio_removes_it(tmp_path):
+    pytest.importorskip("gradio")
+    code = """
+from latent_vizae.demos import page
+demo = page.build()
+start = next(block for block in demo.blocks.values() if block.elem_id == "lv").value["id"]
+prepare = next(event.fn for event in demo.fns.values() if event.name == "pack_")
+print(*prepare(start, {}, ""), demo.delete_cache)
+"""
+    folders = {name: tmp_path / name for name in ("TMPDIR", "GRADIO_TEMP_DIR")}
+    folders["TMPDIR"].mkdir()
+    environment = {**os.environ, **{name: str(folder) for name, folder in folders.items()}}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    file, _, removing = done.stdout.strip().partition(" ")
+    assert zipfile.is_zipfile(file), done.stderr
+    assert Path(file).is_relative_to(folders["GRADIO_TEMP_DIR"])
+    assert removing == "(3600, 86400)"
+    assert not list(folders["TMPDIR"].rglob("*.zip"))
 
 
 def test_the_certificate_comes_in_plain_words(maps):

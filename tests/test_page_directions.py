@@ -220,12 +220,12 @@ def test_training_stops_at_a_word_and_the_best_so_far_comes(few):
 
 
 def test_directions_are_packed_with_the_map_and_come_back(steering, few, found, tmp_path):
-    files = jobs.pack(few, {}, steering.maps, found.directions)
+    files = jobs.pack(few, {}, steering.maps, tmp_path / "both", found.directions)
     with zipfile.ZipFile(next(file for file in files if file.endswith("directions.zip"))) as file:
         file.extractall(tmp_path)
     again = Directions.from_pretrained(tmp_path / "directions")
     assert torch.equal(again.class_directions, found.directions.class_directions)
-    assert len(jobs.pack(few, {}, steering.maps)) == 1
+    assert len(jobs.pack(few, {}, steering.maps, tmp_path / "one")) == 1
 
 
 def test_directions_of_the_hub_are_for_maps_of_their_decoder(few, found, tmp_path, monkeypatch):
