@@ -28,6 +28,9 @@ WEIGHTS = "diffusion_pytorch_model"
 VARIANTS = ("", ".fp16", ".bf16")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
+USUAL_BLOCKS, USUAL_LAYERS, MOST_LAYERS, MOST_DEPTH = 8, 8, 512, 8
+"""By default those of diffusers have up to 6 blocks, or 36 layers in one. Of configurations: how deep they nest."""
+
 
 def load_diffusers(
     reference: str,
@@ -38,6 +41,7 @@ def load_diffusers(
     dtype: str | torch.dtype = "float32",
     device: str | torch.device = "cpu",
     token: str | bool | None = None,
+    most_bytes: int | None = None,
 ) -> DiffusersDecoder:
     """The entry point of the scheme ``diffusers``: an autoencoder from a folder or from the Hub.
 
@@ -52,6 +56,7 @@ def load_diffusers(
         dtype: "float32", "float16", "bfloat16", or the torch type, of its weights; codes and images stay float32.
         device: where it goes.
         token: of a Hub user; by default the one that is logged in.
+        most_bytes: to download at a time, configuration or weights; by default any number.
 
     Returns:
         The decoder; its ``source`` names the commit that was loaded.
@@ -59,7 +64,7 @@ def load_diffusers(
     Raises:
         ImportError: diffusers is missing, or older than the class.
         ValueError: no autoencoder of images is there, it has no safetensors weights or others than its config.json
-            says, or it does not work on this size.
+            says, it does not work on this size, or it is larger than ``most_bytes``.
         huggingface_hub.errors.RepositoryNotFoundError: no such repository, or it is private.
 
     Example:
@@ -72,7 +77,7 @@ def load_diffusers(
         raise ValueError(f"dtype is one of {', '.join(DTYPES)}, got {dtype!r}.")
     target = as_device(device)
     diffusers = _diffusers()
-    get, base, name = _opened(reference, token)
+    get, base, name = _opened(reference, token, most_bytes)
     places = [f"{base}/{place}".strip("/") for place in SUBFOLDERS]
     small = ("config.json", *(f"{WEIGHTS}.safetensors.index{variant}.json" for variant in VARIANTS))
     root = get([f"{place}/{file}".strip("/") for place in places for file in small])
@@ -96,7 +101,9 @@ def _diffusers() -> Any:
         raise ImportError('diffusers is missing: pip install "latent-vizae[diffusers]".') from error
 
 
-def _opened(reference: str, token: str | bool | None) -> tuple[Callable[[list[str]], Path], str, Callable[[str], str]]:
+def _opened(
+    reference: str, token: str | bool | None, most_bytes: int | None
+) -> tuple[Callable[[list[str]], Path], str, Callable[[str], str]]:
     """A folder or a repository: what makes files of these names be there, where to look, what a place is called."""
     folder = Path(reference).expanduser()
     if reference and folder.is_dir():
@@ -108,7 +115,7 @@ def _opened(reference: str, token: str | bool | None) -> tuple[Callable[[list[st
     commits = [revision]
 
     def get(names: list[str]) -> Path:
-        root, commit = fetch_folder(repo, names, commits[-1], token)
+        root, commit = fetch_folder(repo, names, commits[-1], token, most_bytes=most_bytes)
         commits.append(commit)  # the next files come from the same one
         return root
 
@@ -152,14 +159,26 @@ def _find(root: Path, places: list[str], reference: str) -> tuple[str, dict[str,
     )
 
 
-def _plausible(value: Any, name: str = "") -> bool:
-    """Whether numbers are small enough to build a network from, above all those of layers."""
-    if isinstance(value, dict):
-        return all(_plausible(item, key) for key, item in value.items())
-    if isinstance(value, list):
-        return len(value) <= 4096 and all(_plausible(item, name) for item in value)
-    limit = 512 if re.search("layers|depth|blocks", name) else 2**20
-    return not isinstance(value, int | float) or abs(value) <= limit
+def _plausible(config: dict[str, Any]) -> bool:
+    """Whether numbers are small enough to build a network from; without weights, too, layers take time and memory."""
+    blocks, layers = USUAL_BLOCKS, USUAL_LAYERS  # where it says nothing
+    entries: list[tuple[str, Any, int]] = [("", config, 0)]
+    while entries:
+        name, value, depth = entries.pop()
+        if isinstance(value, dict | list) and depth == MOST_DEPTH:
+            return False
+        if isinstance(value, dict):
+            entries += [(key, item, depth + 1) for key, item in value.items()]
+        elif isinstance(value, list):
+            entries += [(name, item, depth + 1) for item in value]
+            if not name.startswith("latents_"):  # means and deviations of up to hundreds of channels
+                blocks = max(blocks, len(value))
+        elif isinstance(value, int | float):
+            if not abs(value) <= 2**20:
+                return False
+            if re.search("layers|depth|blocks", name):
+                layers = max(layers, abs(value))
+    return blocks * layers <= MOST_LAYERS
 
 
 def _weight_files(get: Callable[[list[str]], Path], root: Path, place: str) -> list[Path]:

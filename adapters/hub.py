@@ -37,7 +37,7 @@ CONVERT = """Pickled weights can run code when they are opened, and are not. Con
 class _Repository:
     """A folder, or a commit of a Hub repository of which only what is asked for gets downloaded."""
 
-    def __init__(self, reference: str, token: str | bool | None) -> None:
+    def __init__(self, reference: str, token: str | bool | None, most_bytes: int | None) -> None:
         self.local = bool(reference) and Path(reference).is_dir()
         self.folder, self.source = Path(reference), f"hub:{reference}"
         if not self.local:
@@ -46,7 +46,7 @@ class _Repository:
             except ValueError as error:
                 raise ValueError(f"{error} There is no folder of that name either.") from error
             _check_path(self._wanted.subfolder)
-            self._token, self._revision = token, self._wanted.revision
+            self._token, self._revision, self._most_bytes = token, self._wanted.revision, most_bytes
 
     def fetch(self, *patterns: str) -> None:
         """Have what matches in the folder, if the repository has it."""
@@ -54,7 +54,8 @@ class _Repository:
             return
         repo, subfolder, _ = self._wanted
         prefix = f"{subfolder}/" if subfolder else ""
-        folder, commit = fetch_folder(repo, [prefix + pattern for pattern in patterns], self._revision, self._token)
+        wanted = [prefix + pattern for pattern in patterns]
+        folder, commit = fetch_folder(repo, wanted, self._revision, self._token, most_bytes=self._most_bytes)
         self._revision = commit  # what is fetched next is of the same commit
         self.folder, self.source = folder / subfolder, f"hub:{repo}/{prefix}".rstrip("/") + f"@{commit}"
 
@@ -100,6 +101,7 @@ def load_hub(
     file: str | None = None,
     device: str | torch.device | None = None,
     token: str | bool | None = None,
+    most_bytes: int | None = None,
 ) -> ZooGenerator | OnnxDecoder | ModuleDecoder:
     """The entry point of the scheme ``hub``.
 
@@ -114,6 +116,7 @@ def load_hub(
         file: the .safetensors (for a module) or .onnx to take; needed where there are several.
         device: where it is to live; by default the CPU, or where the module is. ONNX graphs stay on the CPU.
         token: of a Hub user; by default the one that is logged in.
+        most_bytes: to download at a time, configuration and weights; by default any number.
 
     Returns:
         A decoder. Its ``source`` names the commit, so that ``load_decoder(source, **options)`` brings it back; it is
@@ -146,7 +149,7 @@ def load_hub(
                 f"file names an .onnx graph, or with module= the .safetensors with its weights, got {file!r}. "
                 f"{CONVERT if file.endswith(PICKLES) else ''}".rstrip()
             )
-    repository = _Repository(reference, token)
+    repository = _Repository(reference, token, most_bytes)
     if module is not None:
         return _into_module(repository, module, file, latent_shape, image_shape, output_range, device)
     if file is None:

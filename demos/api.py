@@ -7,9 +7,11 @@ import html
 import io
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder, is_in_or_equal
 from huggingface_hub.utils import httpx
 
 from latent_vizae import certify as measure_trust
@@ -49,6 +51,15 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, httpx.TransportError):
         return "The Hub cannot be reached; try again later."
     return html.escape(str(error).strip(), quote=False)
+
+
+def _uploaded(picture: Any) -> Path:
+    """Where a visitor's upload lies; Gradio lets endpoints have any path that a stranger writes."""
+    given = picture.get("path") if isinstance(picture, dict) else getattr(picture, "path", None)
+    path = Path(given if isinstance(given, str) else "")
+    if not is_in_or_equal(path, get_upload_folder()) or not path.is_file():
+        raise ValueError(f"A picture is a file that was uploaded here; upload it first. Got {str(given)[:80]!r}.")
+    return path
 
 
 def add_endpoints(maps: Maps, decoders: Decoders, steering: Steering) -> None:
@@ -135,8 +146,7 @@ def add_endpoints(maps: Maps, decoders: Decoders, steering: Steering) -> None:
         Returns:
             id of the pin, point, and image: what the decoder makes of its code.
         """
-        file = picture["path"] if isinstance(picture, dict) else picture.path
-        return place_picture(maps, known(map_id), open_picture(file))
+        return place_picture(maps, known(map_id), open_picture(_uploaded(picture)))
 
     def certify(map_id: str = "") -> dict[str, Any]:
         """Measure whether a map is one-to-one and locally smooth.

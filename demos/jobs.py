@@ -5,7 +5,8 @@ Names come from strangers: only generators of the Hub and the bundled one are lo
 
 from __future__ import annotations
 
-import tempfile
+import math
+import struct
 import threading
 import zipfile
 from collections import OrderedDict
@@ -15,14 +16,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from latent_vizae import Directions, LatentMap, VizAE, certify, encode_images, fit, load_decoder
 from latent_vizae.certificate import Certificate
 from latent_vizae.cli_files import read_codes
 from latent_vizae.demos.maps import FittedMap, Maps, images_for_page, quality
-from latent_vizae.hub import fetch_folder, is_repo_id, parse_reference
+from latent_vizae.hub import fetch_folder, is_repo_id, look_up, parse_reference
 from latent_vizae.saving import CONFIG_FILE, MODEL_FILE
 
 __all__ = [
@@ -33,6 +34,13 @@ __all__ = [
 START = Path(__file__).parent / "start"
 MOST_CODES, MOST_VALUES = 20_000, 2**26
 MOST_PIXELS = 2**25
+MOST_SIDE, MOST_FRAMES = 512, 16
+MOST_BYTES = 2**31
+"""To download at a time."""
+DAMAGED = (OSError, SyntaxError, TypeError, struct.error, Image.DecompressionBombError)
+"""What Pillow raises on a damaged picture, or on what a camera noted in it."""
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+"""Those that Pillow reads by itself: EPS it would hand to Ghostscript."""
 SCHEMES = ("hub", "diffusers")
 
 
@@ -48,15 +56,19 @@ class Decoders:
         """Load a decoder, or have it at once.
 
         Raises:
-            ValueError: not the bundled one and not one of the Hub.
+            ValueError: not the bundled one and not one of the Hub, or options for larger images than are made here.
+            huggingface_hub.errors.HfHubHTTPError: the Hub does not give it to everybody.
         """
         name = _checked_name(name)
         if name in self._bundled:
             return self._bundled[name]
+        _check_sizes(options)
+        public = {}
+        if name != "mnist":  # all visitors share it: not with our login
+            name, public = _pinned(name), {"token": False, "most_bytes": MOST_BYTES}
         key = f"{name} {sorted(options.items())}"
         with self._lock:
             if key not in self._kept:
-                public = {} if name == "mnist" else {"token": False}  # all visitors share it: not with our login
                 self._kept[key] = load_decoder(name, **options, **public)
                 while len(self._kept) > self._most:
                     self._kept.popitem(last=False)
@@ -78,21 +90,47 @@ def _checked_name(name: Any) -> str:
     return text
 
 
+def _check_sizes(options: dict[str, Any]) -> None:
+    """Refuse what makes a decoder large before it is tried; a stranger's map has options, too."""
+    for name, size, most in (
+        ("image_size", max, MOST_SIDE), ("num_frames", max, MOST_FRAMES), ("latent_shape", math.prod, MOST_VALUES)
+    ):  # fmt: skip
+        value = options.get(name, 1)
+        if size(value if isinstance(value, list) and value else [value]) > most:
+            raise ValueError(f"{name} is at most {most:,} here, got {value}.")
+
+
+def _check_amount(count: int, latent_shape: Any) -> None:
+    """Refuse more codes than are mapped here."""
+    if (values := count * math.prod(latent_shape)) > MOST_VALUES:
+        raise ValueError(
+            f"{count:,} codes of shape {tuple(latent_shape)} are {values:,} values; at most {MOST_VALUES:,} are "
+            "mapped here: take fewer codes, or smaller images."
+        )
+
+
+def _pinned(name: str) -> str:
+    """A decoder's name with the commit, which everybody may have now, whatever our cache holds."""
+    scheme, _, reference = name.partition(":")
+    repo, _, revision = parse_reference(reference)
+    return f"{scheme}:{reference.partition('@')[0]}@{look_up(repo, revision, token=False).sha}"
+
+
 def open_picture(file: str | Path) -> Image.Image:
-    """A picture that a visitor uploaded, its size looked at before its pixels.
+    """A picture that a visitor uploaded, upright, its size looked at before its pixels.
 
     Raises:
         ValueError: no picture, a damaged one, or one of more than 32 megapixels.
     """
     try:
-        with Image.open(file) as picture:
+        with Image.open(file, formats=FORMATS) as picture:
             width, height = picture.size
             if width * height > MOST_PIXELS:
                 raise ValueError(f"This picture has {width} x {height} pixels; at most {MOST_PIXELS:,} are taken.")
             picture.load()
-            return picture.copy()
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError("This file cannot be read as a picture; is it whole?") from error
+            return ImageOps.exif_transpose(picture)
+    except DAMAGED as error:
+        raise ValueError(f"This file cannot be read as a picture ({', '.join(FORMATS)}); is it whole?") from error
 
 
 def as_digit(picture: Image.Image) -> Image.Image:
@@ -143,7 +181,7 @@ def gather_codes(
         files: one file of codes, or pictures.
 
     Raises:
-        ValueError: the decoder has none of these, or the files are no such thing.
+        ValueError: the decoder has none of these, the files are no such thing, or it is too much.
     """
     if not 1 <= count <= MOST_CODES:
         raise ValueError(f"Between 1 and {MOST_CODES:,} codes can be mapped here, got {count}.")
@@ -159,16 +197,17 @@ def gather_codes(
     if source == "prior":
         if not hasattr(f_d, "sample"):
             raise ValueError("This decoder has no prior to draw from: upload pictures or codes.")
+        _check_amount(count, f_d.latent_shape)
         return f_d.sample(count, seed), None
     files = [files] if isinstance(files, str | Path) else list(files or [])
     if not files:
         raise ValueError("Upload a file first.")
     if source == "codes":
         codes, known = read_codes(Path(files[0]))
-        if codes.numel() > MOST_VALUES:
-            raise ValueError(f"These are {codes.numel():,} values; at most {MOST_VALUES:,} are mapped here.")
+        _check_amount(len(codes), codes.shape[1:])
         return codes[:count], None if known is None else known[:count]
     if source == "pictures":
+        _check_amount(min(count, len(files)), f_d.latent_shape)
         return encode_images(f_d, (open_picture(file) for file in files[:count])), None
     raise ValueError(f"Codes are examples, prior, codes or pictures, got {source!r}.")
 
@@ -197,12 +236,14 @@ def load_map(decoders: Decoders, name: Any, token: str | bool = False) -> Fitted
         token: of the visitor; False for none. Never that of the one who runs the page.
 
     Raises:
-        ValueError: ``name`` is no id of a repository, or what is there is no map with a decoder of the Hub.
+        ValueError: ``name`` is no id of a repository, or what is there is no map with a decoder of the Hub, or it
+            is too large.
     """
     text, folder = fetch_named(name, "A map of the Hub is", token)
     v = VizAE.from_pretrained(folder)
     if v.source is None:
         raise ValueError(f"The map {text} names no decoder, so it has no images.")
+    _check_amount(len(v.points), v.latent_shape)
     f_d = decoders.get(v.source, **v.source_options)
     codes = v.decode(v.points)
     return FittedMap(text, LatentMap(v, f_d), codes, v.labels, quality(v) + " Its codes are as the map keeps them.")
@@ -212,12 +253,14 @@ def fetch_named(name: Any, what: str, token: str | bool) -> tuple[str, Path]:
     """What a visitor calls by name on the Hub, never a path of this machine: the name, and the folder of its files.
 
     Raises:
-        ValueError: ``name`` is no id of a repository.
+        ValueError: ``name`` is no id of a repository, or its files are too large.
+        huggingface_hub.errors.HfHubHTTPError: the Hub does not give it to this visitor, whatever our cache holds.
     """
     text = name.strip() if isinstance(name, str) else ""
     if not is_repo_id(text):
         raise ValueError(f"{what} called user/name, got {text[:80]!r}.")
-    return text, fetch_folder(text, [MODEL_FILE, CONFIG_FILE], token=token)[0]
+    commit = look_up(text, token=token).sha
+    return text, fetch_folder(text, [MODEL_FILE, CONFIG_FILE], commit, token, most_bytes=MOST_BYTES)[0]
 
 
 def start_map(f_d: Any) -> FittedMap:
@@ -238,9 +281,10 @@ def certified(fitted: FittedMap) -> str:
     return plain_words(certify(fitted.latent_map.v, fitted.latent_map.decoder, fitted.codes[:1]))
 
 
-def pack(fitted: FittedMap, selection: dict[str, Any], maps: Any, directions: Directions | None = None) -> list[str]:
-    """Files of a map and of what is selected on it: v, pictures, animation, codes; and of directions."""
-    place = Path(tempfile.mkdtemp(prefix="latent-vizae-"))
+def pack(
+    fitted: FittedMap, selection: dict[str, Any], maps: Any, place: Path, directions: Directions | None = None
+) -> list[str]:
+    """Files of a map and of what is selected on it, in the folder ``place``: v, pictures, codes; and of directions."""
     made = [_zipped(fitted.latent_map.v.save_pretrained, place, "v")]
     if directions is not None:
         made.append(_zipped(directions.save_pretrained, place, "directions"))

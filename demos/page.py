@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from inspect import signature
 from pathlib import Path
@@ -11,11 +12,14 @@ from typing import Any
 
 import gradio as gr
 import torch
+from gradio.processing_utils import save_file_to_cache
+from gradio.utils import get_upload_folder
 
 from latent_vizae import load_decoder
 from latent_vizae.demos.api import MENDABLE, add_endpoints, in_words, kindly
 from latent_vizae.demos.directions_tab import add_directions_tab
 from latent_vizae.demos.jobs import (
+    MOST_SIDE,
     Decoders,
     certified,
     fit_map,
@@ -46,6 +50,8 @@ SOURCES = [
     ("codes in a file (.npy, .safetensors)", "codes"),
     ("pictures", "pictures"),
 ]
+HOUR, DAY = 3600, 86400
+"""How often files are looked over, and how old those are that go: uploads, and what was prepared."""
 TOKEN = re.compile(r"[A-Za-z0-9_.~+/=-]{1,4096}")
 
 
@@ -129,7 +135,9 @@ def build() -> gr.Blocks:
     @kindly
     def pack_(map_id: str, selection: dict[str, Any], found_id: str) -> list[str]:
         directions = steering.kept(found_id).directions if found_id else None
-        return pack(maps.get(map_id), selection or {}, maps, directions)
+        with tempfile.TemporaryDirectory() as place:
+            files = pack(maps.get(map_id), selection or {}, maps, Path(place), directions)
+            return [save_file_to_cache(file, get_upload_folder()) for file in files]  # whence Gradio removes them
 
     @kindly
     def push_(map_id: str, repo: str, private: bool, token: str, login: gr.OAuthToken | None) -> tuple[str, str]:
@@ -150,7 +158,7 @@ def build() -> gr.Blocks:
         data = getattr(event, "_data", None)
         return data if isinstance(data, dict) else {}
 
-    with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(HOUR, DAY)) as demo:
         gr.HTML(
             "<h1>A map of a generator's latent space</h1><p>Every place of the map is an image. Move over it; drag a "
             "region to see samples of it; click a path to see one thing turn into another.</p>",
@@ -193,7 +201,13 @@ def build() -> gr.Blocks:
                         elem_id="lv-decoder",
                     )
                     image_size = gr.Number(
-                        64, label="Image size", info="of a diffusers autoencoder", precision=0, elem_id="lv-size"
+                        64,
+                        label="Image size",
+                        info="of a diffusers autoencoder",
+                        minimum=0,
+                        maximum=MOST_SIDE,
+                        precision=0,
+                        elem_id="lv-size",
                     )
                     dim = gr.Radio([1, 2, 3], value=2, label="Dimensions of the map", elem_id="lv-dim")
                 with gr.Row():

@@ -6,10 +6,20 @@ Errors are the Hub's own (`huggingface_hub.errors`), with one sentence of help; 
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Reference", "fetch_folder", "folder_of", "is_repo_id", "list_files", "parse_reference", "push_folder"]
+__all__ = [
+    "Reference",
+    "fetch_folder",
+    "folder_of",
+    "is_repo_id",
+    "list_files",
+    "look_up",
+    "parse_reference",
+    "push_folder",
+]
 
 NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
 REPO_ID = re.compile(rf"{NAME}/{NAME}")
@@ -43,29 +53,82 @@ def parse_reference(text: str) -> Reference:
     return Reference(f"{user}/{name}", subfolder, revision or None)
 
 
+def look_up(repo: str, revision: str | None = None, token: str | bool | None = None, *, sizes: bool = False) -> Any:
+    """What the Hub says now of a commit of a model repository (a ``ModelInfo``) to one who may read its files.
+
+    With ``sizes`` it says those of the files, too.
+
+    Raises:
+        huggingface_hub.errors.HfHubHTTPError: the Hub refused: no such repository or revision, private, gated.
+        OSError or httpx.TransportError: the Hub cannot be asked (offline).
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi(token=token, library_name="latent-vizae")
+    info = api.repo_info(repo, revision=revision, files_metadata=sizes)
+    if info.gated:  # everybody is told of it, not everybody may read it
+        api.auth_check(repo)
+    return info
+
+
 def fetch_folder(
-    repo: str, patterns: list[str], revision: str | None = None, token: str | bool | None = None
+    repo: str,
+    patterns: list[str],
+    revision: str | None = None,
+    token: str | bool | None = None,
+    *,
+    most_bytes: int | None = None,
 ) -> tuple[Path, str]:
     """Download what matches the patterns of one commit of a model repository into the cache.
+
+    What is in the cache already is for those who may read it: the Hub is asked first. Where it cannot be reached, or
+    is busy or down, the cache has to do.
 
     Args:
         repo: ``user/name``.
         patterns: globs of the wanted files.
         revision: branch, tag or commit; by default the main branch.
         token: of a Hub user; by default the one that is logged in.
+        most_bytes: that the wanted files may have together; by default any number.
 
     Returns:
         The folder, and the commit that it holds.
 
     Raises:
+        ValueError: they have more.
         huggingface_hub.errors.RepositoryNotFoundError: no such repository, or it is private.
+        huggingface_hub.errors.GatedRepoError: it is for those whom its owner let in.
         huggingface_hub.errors.RevisionNotFoundError: no such revision.
         huggingface_hub.errors.LocalEntryNotFoundError: offline, and not in the cache.
     """
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
 
-    folder = Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, token=token))
+    cached = False
+    try:
+        files = look_up(repo, revision, token, sizes=most_bytes is not None).siblings
+        if most_bytes is not None:
+            wanted = [file for file in files if any(fnmatch(file.rfilename, pattern) for pattern in patterns)]
+            if (size := sum(file.size for file in wanted)) > most_bytes:
+                raise ValueError(f"{repo} has {size:,} bytes to download; at most {most_bytes:,} are taken here.")
+    except HfHubHTTPError as error:
+        if (status := error.response.status_code) != 429 and status < 500:
+            raise
+        cached = True
+    except _unreachable():
+        cached = True
+    folder = Path(
+        snapshot_download(repo, revision=revision, allow_patterns=patterns, token=token, local_files_only=cached)
+    )
     return folder, folder.name
+
+
+def _unreachable() -> tuple[type[Exception], ...]:
+    """Errors that say that there is no way to the Hub."""
+    from huggingface_hub.errors import OfflineModeIsEnabled
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # which of two it uses, it does not say
+
+    return OfflineModeIsEnabled, httpx.NetworkError, httpx.TimeoutException
 
 
 def folder_of(
@@ -99,12 +162,10 @@ def folder_of(
 def list_files(repo: str, revision: str | None = None, token: str | bool | None = None) -> list[str] | None:
     """Names of the files of a model repository; None where the Hub cannot be asked (offline)."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import OfflineModeIsEnabled
-    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # which of two it uses, it does not say
 
     try:
         return sorted(HfApi(token=token, library_name="latent-vizae").list_repo_files(repo, revision=revision))
-    except (OfflineModeIsEnabled, httpx.NetworkError, httpx.TimeoutException):
+    except _unreachable():
         return None
 
 

@@ -162,6 +162,7 @@ class Hub:
         self.repos: dict[str, Repo] = {}  # by "models/alice/map"
         self.large: dict[str, bytes] = {}  # LFS files by sha256
         self.stalled, self.released = "", threading.Event()  # downloads of such paths stop halfway until the event
+        self.down = False  # whether all that is asked is answered with 503
         self.errors: list[str] = []  # tracebacks of our own mistakes
         self.lock = threading.RLock()
 
@@ -230,6 +231,8 @@ class Hub:
     def answer(self, method: str, path: str, query: str, token: str | None, body: bytes) -> Answer:
         """Answer a request. Segments are unquoted one by one, so that the revision refs%2Fpr%2F1 stays one."""
         user = "" if token is None else self.users.get(token.removeprefix("Bearer "))
+        if self.down:
+            raise Refused(503, "Service Temporarily Unavailable")
         if user is None:
             raise Refused(401, "Invalid credentials in Authorization header")
         asked = {key: values[-1] for key, values in parse_qs(query).items()}
@@ -295,6 +298,9 @@ class Hub:
                 told = {"title": "", "num": int(number), "createdAt": DATE, "status": "draft", "isPullRequest": True}
                 told |= {"changes": {"base": "refs/heads/main"}, "filesWithConflicts": [], "events": []}
                 return Answer(told | {"repo": {"name": repo.repo_id, "type": repo.repo_type}})
+            case ["GET", "auth-check"]:
+                self.let_in(repo, user)
+                return Answer({})
             case ["GET", "xet-read-token", _]:
                 return self.xet_token()
         if not user:
@@ -324,7 +330,7 @@ class Hub:
         told = {"id": repo.repo_id, "author": repo.owner, "sha": commit.sha, "private": repo.private, "cardData": card}
         told |= {key: card[key] for key in ("tags", "library_name", "pipeline_tag") if key in card}
         told |= {"lastModified": DATE, "createdAt": DATE, "gated": repo.gated and "auto", "disabled": False}
-        return Answer(told | {"siblings": [{"rfilename": path} for path in sorted(files)]})
+        return Answer(told | {"siblings": [{"rfilename": path, "size": files[path].size} for path in sorted(files)]})
 
     def xet_token(self) -> Answer:
         told = {"casUrl": f"local://{self.folder}/cas", "exp": 4102444800, "accessToken": "xet"}
@@ -359,9 +365,12 @@ class Hub:
             return File(None, size, sha256, sha256, xet)
         raise Refused(400, f"An LFS pointer pointed to a file that does not exist: {sha256}")
 
-    def resolve(self, repo: Repo, revision: str, path: str, user: str) -> Answer:
+    def let_in(self, repo: Repo, user: str) -> None:
         if repo.gated and user != repo.owner:
             raise Refused(403 if user else 401, f"Access to model {repo.repo_id} is restricted", "GatedRepo")
+
+    def resolve(self, repo: Repo, revision: str, path: str, user: str) -> Answer:
+        self.let_in(repo, user)
         commit = repo.at(revision)
         headers = {"X-Repo-Commit": commit.sha}
         if path not in commit.files:

@@ -1,13 +1,19 @@
 """What the page asks of its server: every handler on the real first map, and what strangers send."""
 
 import base64
+import copy
 import io
+import os
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from latent_vizae import VizAE
 from latent_vizae.demos import jobs
@@ -191,6 +197,47 @@ def test_only_names_of_the_hub_and_the_bundled_decoder_are_loaded(name, monkeypa
         jobs.Decoders().get(name)
 
 
+def test_a_decoder_that_is_kept_is_had_while_everybody_may_have_it(monkeypatch):
+    commits, loaded = ["one", "one", "two"], []
+    monkeypatch.setattr(jobs, "look_up", lambda repo, revision, token: SimpleNamespace(sha=commits.pop(0)))
+    monkeypatch.setattr(jobs, "load_decoder", lambda name, **options: loaded.append((name, options)) or object())
+    decoders = jobs.Decoders()
+    first, again, newer = (decoders.get("hub:user/name/part@main") for _ in range(3))
+    assert first is again is not newer
+    options = {"token": False, "most_bytes": 2**31}
+    assert loaded == [(f"hub:user/name/part@{commit}", options) for commit in ("one", "two")]
+    with pytest.raises(IndexError):  # the Hub's refusal
+        decoders.get("hub:user/name/part")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"image_size": 513}, {"image_size": [64, 8192]}, {"num_frames": 17}, {"latent_shape": [16, 4096, 4096]}],
+)
+def test_a_decoder_that_would_fill_the_memory_is_refused_before_it_is_loaded(options, monkeypatch, v, tmp_path):
+    monkeypatch.setattr(jobs, "look_up", lambda *_, **__: pytest.fail("the Hub was asked"))
+    with pytest.raises(ValueError, match=r"is at most .* here, got"):
+        jobs.Decoders().get("diffusers:user/name", **options)
+    v = copy.deepcopy(v)
+    v.source, v.source_options = "diffusers:user/name", options
+    v.save_pretrained(tmp_path / "v")
+    monkeypatch.setattr(jobs, "fetch_named", lambda *_: ("user/map", tmp_path / "v"))
+    with pytest.raises(ValueError, match=r"is at most .* here, got"):
+        jobs.load_map(jobs.Decoders(), "user/map")
+
+
+def test_more_codes_than_the_memory_holds_are_refused_before_they_are_made(v, tmp_path, monkeypatch):
+    large = SimpleNamespace(latent_shape=(16, 128, 128), sample=pytest.fail, encode=pytest.fail)
+    for source, files in (("prior", None), ("pictures", [tmp_path] * 20_000)):
+        with pytest.raises(ValueError, match=r"20,000 codes of shape \(16, 128, 128\) are .* at most 67,108,864"):
+            jobs.gather_codes(large, source, count=20_000, files=files)
+    v.save_pretrained(tmp_path / "v")
+    monkeypatch.setattr(jobs, "fetch_named", lambda *_: ("user/map", tmp_path / "v"))
+    monkeypatch.setattr(jobs, "MOST_VALUES", 199)  # this map has 20 codes of 10 numbers
+    with pytest.raises(ValueError, match="20 codes of shape"):
+        jobs.load_map(jobs.Decoders(), "user/map")
+
+
 @pytest.mark.parametrize("name", ["", "start", "../start", "/etc", "a/b/c", None])
 def test_only_ids_of_the_hub_are_loaded_as_maps(name):
     with pytest.raises(ValueError, match="called user/name"):
@@ -213,7 +260,8 @@ def test_uploads_that_are_no_such_thing_are_refused(f_d, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     Image.new("L", (64, 64)).save(tmp_path / "whole.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:50])
-    for name in ("text.png", "cut.png"):
+    Image.new("L", (64, 64)).save(tmp_path / "other.ppm")  # whole, but of no format that is taken
+    for name in ("text.png", "cut.png", "other.ppm"):
         with pytest.raises(ValueError, match="cannot be read as a picture"):
             jobs.open_picture(tmp_path / name)
     bomb = io.BytesIO()
@@ -233,6 +281,29 @@ def test_uploads_that_are_no_such_thing_are_refused(f_d, tmp_path):
             jobs.gather_codes(f_d, source, **options)
 
 
+@pytest.mark.parametrize("orientation", [None, 1, 3, 6, 8])
+def test_a_photo_held_sideways_comes_upright(tmp_path, orientation):
+    upright = Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6) * 10)
+    turned = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    stored = upright.transpose(turned[orientation]) if orientation in turned else upright
+    exif = Image.Exif()
+    if orientation:
+        exif[ExifTags.Base.Orientation] = orientation
+    stored.save(tmp_path / "photo.png", exif=exif)
+    assert np.array_equal(jobs.open_picture(tmp_path / "photo.png"), upright)
+
+
+def test_a_photo_whose_notes_are_damaged_is_told_of(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation], exif[ExifTags.Base.XResolution] = 6, 1.5
+    Image.new("L", (6, 4)).save(tmp_path / "photo.jpg", exif=exif)
+    rational, text = (b"\x01\x1a\0" + kind for kind in (b"\x05", b"\x02"))
+    notes = (tmp_path / "photo.jpg").read_bytes().replace(rational, text)  # the resolution, in letters
+    (tmp_path / "photo.jpg").write_bytes(notes)
+    with pytest.raises(ValueError, match="cannot be read as a picture"):
+        jobs.open_picture(tmp_path / "photo.jpg")
+
+
 def test_a_fit_tells_how_far_it_is_and_stops_at_a_word(f_d):
     codes, labels = jobs.gather_codes(f_d, "examples", count=60)
     told = []
@@ -250,8 +321,9 @@ def test_a_fit_tells_how_far_it_is_and_stops_at_a_word(f_d):
     assert fitted.latent_map.v.points.abs().max() <= 1.001
 
 
-def test_what_is_kept_loads_again(maps, start, f_d):
-    files = jobs.pack(maps.start, {"box": [[-0.3, -0.3], [0.3, 0.3]], "corners": [[0, 0], [0.4, 0.4]]}, maps)
+def test_what_is_kept_loads_again(maps, tmp_path):
+    selected = {"box": [[-0.3, -0.3], [0.3, 0.3]], "corners": [[0, 0], [0.4, 0.4]]}
+    files = jobs.pack(maps.start, selected, maps, tmp_path)
     names = [file.rsplit("/", 1)[1] for file in files]
     assert names == ["v.zip", "grid.png", "grid-codes.safetensors", "path.gif", "path-codes.safetensors"]
     folder = files[0].removesuffix(".zip") + "-again"
@@ -260,6 +332,26 @@ def test_what_is_kept_loads_again(maps, start, f_d):
     assert torch.equal(VizAE.from_pretrained(folder + "/v").points, maps.start.latent_map.v.points)
     with Image.open(files[3]) as animation:
         assert animation.n_frames == 24
+
+
+def test_what_was_prepared_stays_only_where_gradio_removes_it(tmp_path):
+    pytest.importorskip("gradio")
+    code = """
+from latent_vizae.demos import page
+demo = page.build()
+start = next(block for block in demo.blocks.values() if block.elem_id == "lv").value["id"]
+prepare = next(event.fn for event in demo.fns.values() if event.name == "pack_")
+print(*prepare(start, {}, ""), demo.delete_cache)
+"""
+    folders = {name: tmp_path / name for name in ("TMPDIR", "GRADIO_TEMP_DIR")}
+    folders["TMPDIR"].mkdir()
+    environment = {**os.environ, **{name: str(folder) for name, folder in folders.items()}}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    file, _, removing = done.stdout.strip().partition(" ")
+    assert zipfile.is_zipfile(file), done.stderr
+    assert Path(file).is_relative_to(folders["GRADIO_TEMP_DIR"])
+    assert removing == "(3600, 86400)"
+    assert not list(folders["TMPDIR"].rglob("*.zip"))
 
 
 def test_the_certificate_comes_in_plain_words(maps):

@@ -1,5 +1,6 @@
 """The adapter of diffusers: every class at a tiny size, the pipelines' formulas, folders good and bad."""
 
+import inspect
 import json
 import sys
 
@@ -378,7 +379,7 @@ def test_folders(folder, codes, tmp_path):
 def test_from_the_hub_come_the_configuration_and_the_weights_of_one_commit(folder, codes, tmp_path, monkeypatch):
     asked = []
 
-    def fetch(repo, patterns, revision=None, token=None):
+    def fetch(repo, patterns, revision=None, token=None, most_bytes=None):
         asked.append((repo, revision, patterns))
         target = tmp_path / "cache" / "c0ffee"
         for file in folder.iterdir():
@@ -395,6 +396,14 @@ def test_from_the_hub_come_the_configuration_and_the_weights_of_one_commit(folde
     assert [revision for _, revision, _ in asked] == ["main", "c0ffee"] * 2
     assert asked[1][2] == ["vae/diffusion_pytorch_model.safetensors"]
     assert all(name.endswith(".json") for name in asked[0][2])
+
+
+@pytest.mark.parametrize("kind", sorted(adapter.IMAGE | adapter.CLIP))
+def test_the_configuration_that_a_class_has_by_itself_is_plausible(kind):
+    factory = getattr(diffusers, kind, None) or pytest.skip("an older diffusers")
+    said = inspect.signature(factory.__init__).parameters.values()
+    config = {parameter.name: parameter.default for parameter in said if parameter.default is not parameter.empty}
+    assert loading._plausible(json.loads(json.dumps(config)))
 
 
 def rewrite(folder, **changes):
@@ -427,6 +436,18 @@ BAD = {
     "no object": (lambda f: (f / "config.json").write_text("[]"), "no JSON object"),
     "wrong types": (lambda f: rewrite(f, block_out_channels="many"), "No AutoencoderKL can be built"),
     "many layers": (lambda f: rewrite(f, layers_per_block=10**9), "numbers that no autoencoder has"),
+    "many layers at once": (lambda f: rewrite(f, layers_per_block=65), "numbers that no autoencoder has"),
+    "many blocks": (lambda f: rewrite(f, block_out_channels=[8] * 65), "numbers that no autoencoder has"),
+    "blocks of layers": (
+        lambda f: rewrite(f, block_out_channels=[8] * 32, layers_per_block=17),
+        "numbers that no autoencoder has",
+    ),
+    "deep lists": (
+        lambda f: (f / "config.json").write_text(
+            '{"_class_name": "AutoencoderKL", "x": ' + "[" * 600 + "]" * 600 + "}"
+        ),
+        "numbers that no autoencoder has",
+    ),
     "wide layers": (lambda f: rewrite(f, block_out_channels=[2**20, 2**20]), "not the weights"),
     "wrong statistics": (lambda f: rewrite(f, latents_mean=[1, 2], latents_std=[1, 2]), "normalises in no way"),
     "no spread": (lambda f: rewrite(f, latents_mean=[0] * 4, latents_std=[0] * 4), "normalises by zeros"),

@@ -138,6 +138,41 @@ print(json.dumps([name_of(v.push_to_hub, "alice/other"), name_of(v.push_to_hub, 
     assert "models/alice/other" not in hub.repos
 
 
+def test_what_is_in_the_cache_is_not_for_those_whom_the_hub_refuses(hub, pushed, tmp_path):
+    files = hub.files("alice/fives")
+    hub.add_repo("alice/own", files, private=True)
+    hub.add_repo("alice/gated", files)
+    hub.repos["models/alice/gated"].gated = True
+    commits = {name: hub.repos[f"models/{name}"].at().sha for name in ("alice/own", "alice/gated")}
+    code = f"""
+print(json.dumps([name_of(VizAE.from_pretrained, name, revision=revision, token=token)
+                  for name, commit in {commits}.items() for revision in (None, commit)
+                  for token in ("hf_alice", False, "hf_bob", "hf_alice")]))
+"""
+    kinds = [outcome and outcome[0] for outcome in told(hub, code, home=tmp_path / "home")]
+    private, gated = ([None, kind, kind, None] for kind in ("RepositoryNotFoundError", "GatedRepoError"))
+    assert kinds == 2 * private + 2 * gated
+
+
+@pytest.mark.parametrize("why", ["down", "no network"])
+def test_where_the_hub_does_not_answer_the_cache_has_to_do(hub, pushed, tmp_path, why):
+    home = tmp_path / "home"
+    told(hub, 'VizAE.from_pretrained("alice/fives")\nprint(1)', home=home, cwd=tmp_path)
+    code = """
+print(json.dumps([len(VizAE.from_pretrained("alice/fives").points), name_of(VizAE.from_pretrained, "alice/other")]))
+"""
+    hub.down = why == "down"
+    unplug = "import os\nos.environ['HF_ENDPOINT'] = 'http://127.0.0.1:1'\n" if why == "no network" else ""
+    try:
+        done = hub.run(unplug + FIT + code, home=home, cwd=tmp_path)
+    finally:
+        hub.down = False
+    assert done.returncode == 0, done.stderr
+    points, uncached = json.loads(done.stdout)
+    assert points == 30
+    assert uncached[0] == "LocalEntryNotFoundError"
+
+
 def test_offline_a_cached_map_loads_and_another_says_so(hub, pushed, tmp_path):
     home = tmp_path / "home"
     told(hub, 'VizAE.from_pretrained("alice/fives")\nprint(1)', home=home, cwd=tmp_path)

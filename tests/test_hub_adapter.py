@@ -691,7 +691,7 @@ def hub(tmp_path, monkeypatch):
     repository.mkdir()
     cache = tmp_path / "c0ffee"
 
-    def fetch(repo, patterns, revision=None, token=None):
+    def fetch(repo, patterns, revision=None, token=None, most_bytes=None):
         asked.append((repo, patterns, revision, token))
         for path in repository.rglob("*"):
             name = path.relative_to(repository).as_posix()

@@ -3,6 +3,7 @@
 import base64
 import json
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -219,17 +220,18 @@ def test_training_stops_at_a_word_and_the_best_so_far_comes(few):
 
 
 def test_directions_are_packed_with_the_map_and_come_back(steering, few, found, tmp_path):
-    files = jobs.pack(few, {}, steering.maps, found.directions)
+    files = jobs.pack(few, {}, steering.maps, tmp_path / "both", found.directions)
     with zipfile.ZipFile(next(file for file in files if file.endswith("directions.zip"))) as file:
         file.extractall(tmp_path)
     again = Directions.from_pretrained(tmp_path / "directions")
     assert torch.equal(again.class_directions, found.directions.class_directions)
-    assert len(jobs.pack(few, {}, steering.maps)) == 1
+    assert len(jobs.pack(few, {}, steering.maps, tmp_path / "one")) == 1
 
 
 def test_directions_of_the_hub_are_for_maps_of_their_decoder(few, found, tmp_path, monkeypatch):
     found.directions.save_pretrained(tmp_path / "saved")
-    monkeypatch.setattr(jobs, "fetch_folder", lambda name, files, token: (tmp_path / "saved", "1"))
+    monkeypatch.setattr(jobs, "look_up", lambda name, token: SimpleNamespace(sha="1"))
+    monkeypatch.setattr(jobs, "fetch_folder", lambda name, *_, **__: (tmp_path / "saved", "1"))
     assert isinstance(load_directions(few, "alice/directions"), FoundDirections)
     wide = torch.cat([few.codes, few.codes], 1)
     other = FittedMap(

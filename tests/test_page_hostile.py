@@ -104,18 +104,26 @@ def test_an_upload_of_more_than_64_megabytes_is_refused(address):
     assert status == 413, told[:200]
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "/proc/self/environ", "OURS", "../../etc/passwd", "", "/"])
-def test_a_file_that_was_not_uploaded_is_no_picture_to_place(address, path):
-    from latent_vizae.demos.jobs import START
+def placed(address, picture):
+    """What /place answers to a picture said in JSON."""
+    status, told = post(address, "gradio_api/call/place", json.dumps({"data": [picture, ""]}).encode())
+    return told if status != 200 else post(address, "gradio_api/call/place/" + json.loads(told)["event_id"])[1]
 
-    path = path.replace("OURS", str(START / "config.json"))
-    body = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, ""]}
-    status, told = post(address, "gradio_api/call/place", json.dumps(body).encode())
-    if status == 200:
-        _, told = post(address, "gradio_api/call/place/" + json.loads(told)["event_id"])
-        assert "event: error" in told
+
+@pytest.mark.parametrize("meta", [{"meta": {"_type": "gradio.FileData"}}, {"meta": {}}, {}])
+@pytest.mark.parametrize("path", ["/etc/passwd", "/proc/self/environ", "PICTURE", "../../etc/passwd", "", "/"])
+def test_a_file_that_was_not_uploaded_is_no_picture_to_place(address, tmp_path, path, meta):
+    (tmp_path / "secret.png").write_bytes(noise())
+    told = placed(address, {"path": path.replace("PICTURE", str(tmp_path / "secret.png")), **meta})
+    assert "event: error" in told or "detail" in told
     assert "root:" not in told
     assert "image" not in told
+
+
+def test_an_upload_is_a_picture_to_place(address):
+    (where,) = json.loads(upload(address, "noise.png", noise())[1])
+    for meta in ({"meta": {"_type": "gradio.FileData"}}, {}):
+        assert '"image"' in placed(address, {"path": where, **meta})
 
 
 @pytest.mark.parametrize("route", ["gradio_api/file=", "file=", "gradio_api/file/", "gradio_api/stream/"])

@@ -9,6 +9,7 @@ from PIL import Image
 from serving import CHROMIUM, READY, hover, pixels, serving, visiting
 
 from latent_vizae import VizAE, discover_directions
+from latent_vizae.demos.jobs import START
 
 pytest.importorskip("gradio")
 pytest.importorskip("playwright")
@@ -154,6 +155,56 @@ def test_what_is_no_map_is_told_in_words(browser, address, hub, name, private, f
 
 def folder_of(path):
     return {file.relative_to(path).as_posix(): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+
+def test_a_stranger_gets_nothing_private_that_others_have_loaded(hub, f_d, tmp_path):
+    f_d.autoencoder.save_pretrained(tmp_path / "f")
+    hub.add_repo("alice/own-map", folder_of(START), private=True)
+    hub.add_repo("alice/own-generator", folder_of(tmp_path / "f"), private=True)
+    code = f"""
+from latent_vizae import load_decoder
+from latent_vizae.demos.jobs import Decoders, load_map
+decoders, own = Decoders(), "hub:alice/own-generator"
+def tried(call, *arguments):
+    try:
+        print(type(call(*arguments)).__name__)
+    except Exception as error:
+        print(type(error).__name__)
+tried(load_map, decoders, "alice/own-map", {TOKEN!r})
+tried(load_map, decoders, "alice/own-map", False)
+tried(load_map, decoders, "alice/own-map", {OURS!r})
+source = load_decoder(own, token={TOKEN!r}).source  # of alice's own accord, on the same machine
+tried(decoders.get, own)
+tried(decoders.get, source)
+"""
+    done = hub.run(code, token=OURS)
+    assert done.stdout.split() == ["FittedMap", *["RepositoryNotFoundError"] * 4], done.stderr
+    done = hub.run(code, offline=True)  # then nobody can say who may have it
+    assert done.stdout.split() == ["OfflineModeIsEnabled"] * 5, done.stderr
+
+
+def test_what_is_larger_than_the_page_takes_is_not_downloaded(hub, f_d, tmp_path):
+    diffusers = pytest.importorskip("diffusers")
+    f_d.autoencoder.save_pretrained(tmp_path / "f")
+    diffusers.AutoencoderTiny().save_pretrained(tmp_path / "tiny")
+    for name, folder in (("map", START), ("f", tmp_path / "f"), ("tiny", tmp_path / "tiny")):
+        hub.add_repo(f"alice/large-{name}", folder_of(folder))
+    before = len(hub.requests)
+    code = """
+from latent_vizae.demos import jobs
+jobs.MOST_BYTES, decoders = 10_000, jobs.Decoders()
+for call in (lambda: jobs.load_map(decoders, "alice/large-map"), lambda: decoders.get("hub:alice/large-f"),
+             lambda: decoders.get("diffusers:alice/large-tiny")):
+    try:
+        call()
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+    done = hub.run(code)
+    told = done.stdout.splitlines()
+    assert len(told) == 3, done.stderr
+    assert all(re.search(r"ValueError .* bytes to download; at most 10,000 are taken here\.", line) for line in told)
+    assert not [request.path for request in hub.requests[before:] if request.path.endswith(".safetensors")]
 
 
 def test_directions_of_the_hub_come_with_their_sliders_and_what_is_none_is_told_in_words(
