@@ -31,8 +31,8 @@ from .metrics import image_error
 from .model import VizAE, check_dim, check_pull
 from .report import FitReport
 from .rows import AT_A_TIME, Rows, as_rows, drawn
-from .surface import stretch, turn
-from .training import Batches, Run, close_the_cycle, train
+from .surface import lay_flat, stretch, turn
+from .training import Batches, Run, close_the_cycle, missed, train
 
 __all__ = ["fit"]
 
@@ -179,10 +179,15 @@ def fit(
                 batches = Batches(x, frame, dim, generator)
                 if pull is None and k >= FEW:
                     v.pull = min(k / 5, MOST_PULL[dim - 1] * batches.neighbours_kept() ** 2)
-                train(v, batches, _framed(frame, rows, held_out), decoder, steps, image_steps, run)
+                x_held = _framed(frame, rows, held_out)
+                train(v, batches, x_held, decoder, steps, image_steps, run)
                 _fill_ranks(v)
+                flat = _new_vizae(latent_shape, dim, (), frame, v.pull)
+                lay_flat(flat, x)
+                if hidden is None and missed(flat, x_held) < missed(v, x_held):
+                    v = flat
                 turn(v, x)
-                if not run.interrupted:
+                if not run.interrupted and v is not flat:
                     close_the_cycle(v, batches, steps, run)
                     _fill_ranks(v)
             except KeyboardInterrupt:

@@ -17,7 +17,7 @@ from .model import VizAE
 from .perceptron import through
 from .projecting import nearest_point
 
-__all__ = ["settle", "stretch", "turn"]
+__all__ = ["lay_flat", "settle", "stretch", "turn"]
 
 TURNS, RIDGE = 4, 1e-4
 
@@ -45,6 +45,20 @@ def settle(v: VizAE, draw: Callable[[], Tensor], score_of: Callable[[], float]) 
     finally:  # an interrupted turn is undone too
         last.weight.copy_(kept[0])
         last.bias.copy_(kept[1])
+
+
+@torch.no_grad()
+def lay_flat(v: VizAE, x: Tensor) -> None:
+    """Set an affine v to the plane of least squares through x (K, rank): the principal components in the frame."""
+    rows = x.double()
+    middle = rows.mean(0)
+    centred = rows - middle
+    axes = torch.linalg.eigh(centred.T @ centred)[1].flip(1)[:, : v.dim]
+    v_e, v_d = linear_layer(v.encoder, -1), linear_layer(v.decoder, 0)
+    v_e.weight.copy_(axes.T)
+    v_e.bias.copy_(-(middle @ axes))
+    v_d.weight.copy_(axes)
+    v_d.bias.copy_(middle)
 
 
 @torch.no_grad()

@@ -25,7 +25,7 @@ from .projecting import nearest_point
 from .steps import Half, Muon
 from .surface import settle, turn
 
-__all__ = ["Batches", "Run", "close_the_cycle", "train"]
+__all__ = ["Batches", "Run", "close_the_cycle", "missed", "train"]
 
 PLACED = 4000
 """So many codes get a place from their neighbours first; further ones follow those."""
@@ -149,14 +149,11 @@ def train(
     def guess_score() -> float:
         return reconstruction_loss(x_held, v.decoder(v.encoder(x_held))).item()
 
-    def frame_score() -> float:
-        return reconstruction_loss(x_held, _shown(v, x_held)).item()
-
     if run.begin(v, "fit"):
         _minimise(v, [v.encoder, v.decoder], frame_slope, guess_score, steps, 0.008, "fit", run, batches.generator)
         if not run.interrupted:
             turn(v, batches.x)
-            settle(v, lambda: batches.draw(SETTLED)[0], frame_score)
+            settle(v, lambda: batches.draw(SETTLED)[0], lambda: missed(v, x_held))
     if decoder is None or image_steps == 0 or run.interrupted or not run.begin(v, "fit images"):
         return
 
@@ -182,7 +179,7 @@ def train(
 
     if _has_slope(decoder, codes_of(judged[:1])):
         run.best = image_score()  # what has to be beaten
-        weight = frame_score() / max(run.best, 1e-12)
+        weight = missed(v, x_held) / max(run.best, 1e-12)
         _minimise(
             v,
             [v.encoder, v.decoder],
@@ -200,6 +197,12 @@ def _shown(v: VizAE, x: Tensor) -> Tensor:
     """What the map shows of rows (B, rank): ``v_d(v_e(x))`` in the frame."""
     shown: Tensor = v.decoder(nearest_point(v.decoder, x, v.encoder(x), v.pull))
     return shown
+
+
+@torch.no_grad()
+def missed(v: VizAE, x: Tensor) -> float:
+    """Mean square in the frame of what does not come back of rows (B, rank)."""
+    return reconstruction_loss(x, _shown(v, x)).item()
 
 
 @torch.enable_grad()
