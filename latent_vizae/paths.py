@@ -40,14 +40,21 @@ def constant_pace(images_of: Images, curve: Tensor, lengths: Tensor, frames: int
     Returns:
         (frames, m), the ends included.
     """
+    wanted = torch.linspace(0, 1, frames).to(lengths)
+
+    def evened(at: Tensor, steps: Tensor) -> Tensor:
+        """Positions of frames, by how much images change between positions ``at``."""
+        travelled = torch.cat([steps.new_zeros(1), (steps + 1e-6 * steps.mean()).cumsum(0)])
+        moved = resample(at.unsqueeze(1), travelled, wanted * travelled[-1]).squeeze(1)
+        moved[-1] = lengths[-1]  # though images may change no more before it
+        return moved
+
     fine = torch.linspace(0, 1, 8 * frames + 1).to(lengths) * lengths[-1]
     steps = image_steps(images_of(resample(curve, lengths, fine))).to(lengths)
-    travelled = torch.cat([steps.new_zeros(1), (steps + 1e-6 * steps.mean()).cumsum(0)])
-    if travelled[-1] <= 0:
-        return resample(curve, lengths, torch.linspace(0, 1, frames).to(lengths) * lengths[-1])
-    wanted = torch.linspace(0, 1, frames).to(lengths)
+    if steps.sum() <= 0:
+        return resample(curve, lengths, wanted * lengths[-1])
     best, evenness = None, math.inf
-    at = resample(fine.unsqueeze(1), travelled, wanted * travelled[-1]).squeeze(1)
+    at = evened(fine, steps)
     for _ in range(rounds):
         rows = resample(curve, lengths, at)
         steps = image_steps(images_of(rows)).to(lengths)
@@ -56,8 +63,7 @@ def constant_pace(images_of: Images, curve: Tensor, lengths: Tensor, frames: int
             best, evenness = rows, spread
         if spread < 0.01:
             break
-        travelled = torch.cat([steps.new_zeros(1), (steps + 1e-6 * steps.mean()).cumsum(0)])
-        at = resample(at.unsqueeze(1), travelled, wanted * travelled[-1]).squeeze(1)
+        at = evened(at, steps)
     return resample(curve, lengths, at) if best is None else best
 
 

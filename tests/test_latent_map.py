@@ -265,6 +265,16 @@ def test_a_path_with_residuals_ends_exactly_at_its_codes(cheap, f_d, curve, pace
     assert not torch.allclose(cheap.path(codes, frames=9).codes[[0, -1]], codes[[0, -1]], atol=1e-2)
 
 
+@pytest.mark.parametrize("frames", [2, 16])
+def test_a_path_ends_at_its_end_though_images_stop_changing_before(v, fives, frames):
+    weight = normal(10, 16)
+    m = LatentMap(v, lambda z: (4 * (z @ weight)).clamp(0, 1).round().reshape(-1, 1, 4, 4))
+    for start, end in itertools.pairwise(fives):
+        samples = m.path(start, end, frames=frames, residual=True)
+        assert torch.allclose(samples.points[[0, -1]], v.encode(torch.stack([start, end])), atol=1e-5)
+        assert torch.allclose(samples.codes[[0, -1]], torch.stack([start, end]), atol=1e-4)
+
+
 def test_a_path_that_goes_nowhere_stays(cheap, fives):
     for curve in ("straight", "shortest"):
         samples = cheap.path(fives[0], fives[0], frames=4, curve=curve)
