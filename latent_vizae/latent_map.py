@@ -16,7 +16,7 @@ from .directions import REACH, Direction, Directions
 from .encoding import encoded
 from .geometry import resample, stretch
 from .model import VizAE
-from .paths import constant_pace, shortest_curve
+from .paths import constant_pace, lengths_along, shortest_curve
 from .regions import Region, box_region, cover, disc_region, grid_points, lattice, polygon_region
 from .samples import Samples
 
@@ -196,7 +196,7 @@ class LatentMap:
             curve: "straight" lines between the corners, or "shortest", the paths between them along which the
                 images change least in all (geodesics of the pull-back metric).
             residual: with codes as ends, start and end exactly at them: what the map does not show of the one
-                turns into that of the other along the way.
+                turns into that of the other along the way, on the spot where both have the same point.
 
         Raises:
             ValueError: fewer than two ends, ends of another shape, too few frames, another pace or curve.
@@ -221,20 +221,16 @@ class LatentMap:
             if codes is None:
                 raise ValueError("residual=True needs codes as ends; these are points, which have no residual.")
             residuals = codes - self.v(codes)
-        line = shortest_curve(self.render, corners) if curve == "shortest" else corners
-        return self._along(line, corners, residuals, frames, pace)
+        line, where = corners, list(range(len(corners)))
+        if curve == "shortest":
+            line, where = shortest_curve(self.render, corners)
+        return self._along(line, where, residuals, frames, pace)
 
     @torch.no_grad()
-    def _along(self, line: Tensor, corners: Tensor, residuals: Tensor | None, frames: int, pace: str) -> Samples:
-        steps = (line[1:] - line[:-1]).norm(dim=1)
-        lengths = torch.cat([steps.new_zeros(1), steps.cumsum(0)])
+    def _along(self, line: Tensor, where: list[int], residuals: Tensor | None, frames: int, pace: str) -> Samples:
+        lengths = lengths_along(line, where, residuals)
         if residuals is not None:  # residuals ride along, from corner to corner, as further coordinates
-            where = [int((line - corner).norm(dim=1).argmin()) for corner in corners]
-            where[0], where[-1] = 0, len(line) - 1
-            carried = resample(residuals.flatten(1), lengths[where], lengths)
-        else:
-            carried = line[:, :0]
-        extended = torch.cat([line, carried], 1)
+            line = torch.cat([line, resample(residuals.flatten(1), lengths[where], lengths)], 1)
 
         def samples_of(rows: Tensor) -> Samples:
             points, extra = rows[:, : self.v.dim], rows[:, self.v.dim :]
@@ -244,8 +240,8 @@ class LatentMap:
             return Samples(points, codes, decode_images(self.decoder, codes), rows=1)
 
         if pace == "linear" or lengths[-1] == 0:
-            return samples_of(resample(extended, lengths, torch.linspace(0, 1, frames).to(lengths) * lengths[-1]))
-        return samples_of(constant_pace(lambda rows: samples_of(rows).images, extended, lengths, frames))
+            return samples_of(resample(line, lengths, torch.linspace(0, 1, frames).to(lengths) * lengths[-1]))
+        return samples_of(constant_pace(lambda rows: samples_of(rows).images, line, lengths, frames))
 
     def _corners(self, ends: tuple[ArrayLike, ...]) -> tuple[Tensor, Tensor | None]:
         """Corners of a path as points (c, d), and as codes where they were given as codes."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from .geometry import pull_back_metric, resample
 from .steps import Adam
 
-__all__ = ["constant_pace", "image_steps", "shortest_curve"]
+__all__ = ["constant_pace", "image_steps", "lengths_along", "shortest_curve"]
 
 Images = Callable[[Tensor], Tensor]
 CELLS = {1: 2, 2: 24, 3: 9}
@@ -67,7 +67,29 @@ def constant_pace(images_of: Images, curve: Tensor, lengths: Tensor, frames: int
     return resample(curve, lengths, at) if best is None else best
 
 
-def shortest_curve(images_of: Images, corners: Tensor, smoothing: int = 100) -> Tensor:
+def lengths_along(line: Tensor, where: list[int], residuals: Tensor | None) -> Tensor:
+    """Length of a polyline from its start to each row, (M,).
+
+    Where two corners share a point and their residuals differ, it still grows, by the mean from corner to corner: the
+    path stands still on the map while the one residual turns into the other.
+
+    Args:
+        line: (M, d).
+        where: rows of its corners.
+        residuals: (c, ...) of the corners.
+    """
+    steps = (line[1:] - line[:-1]).norm(dim=1)
+    if residuals is not None:
+        parts = [steps[start:end] for start, end in itertools.pairwise(where)]
+        sizes = torch.stack([part.sum() for part in parts])
+        turns = (residuals[1:] != residuals[:-1]).flatten(1).any(1)
+        for part, still in zip(parts, (turns & (sizes <= 1e-6 * sizes.sum())).tolist(), strict=True):
+            if still:
+                part[:] = (sizes.mean().item() or 1) / len(part)
+    return torch.cat([steps.new_zeros(1), steps.cumsum(0)])
+
+
+def shortest_curve(images_of: Images, corners: Tensor, smoothing: int = 100) -> tuple[Tensor, list[int]]:
     """The path through the corners along which the images change least: a geodesic of the pull-back metric.
 
     The metric G = J^T J is measured on a grid over the map and interpolated between (24 x 24 cells in 2-D, 9^3 in
@@ -80,11 +102,12 @@ def shortest_curve(images_of: Images, corners: Tensor, smoothing: int = 100) -> 
         smoothing: steps of the minimisation.
 
     Returns:
-        (M, d), a fine polyline through the corners. On a 1-D map there is only one way: the corners themselves.
+        (M, d), a fine polyline through the corners, and which of its rows they are. On a 1-D map there is only one
+        way: the corners themselves.
     """
     dim = corners.shape[1]
     if dim == 1:
-        return corners
+        return corners, list(range(len(corners)))
     low = torch.minimum(corners.amin(0), corners.new_full((dim,), -1.0))
     high = torch.maximum(corners.amax(0), corners.new_full((dim,), 1.0))
     cells = CELLS[dim]
@@ -105,7 +128,8 @@ def shortest_curve(images_of: Images, corners: Tensor, smoothing: int = 100) -> 
         piece = min(curves, key=lambda curve: _image_length(images_of, curve))
         piece[0], piece[-1] = ends  # without rounding
         pieces.append(piece)
-    return torch.cat([pieces[0], *(piece[1:] for piece in pieces[1:])])
+    where = [0, *itertools.accumulate(len(piece) - 1 for piece in pieces)]
+    return torch.cat([pieces[0], *(piece[1:] for piece in pieces[1:])]), where
 
 
 def _metric_at(field: Tensor, points: Tensor) -> Tensor:

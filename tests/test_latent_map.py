@@ -265,6 +265,24 @@ def test_a_path_with_residuals_ends_exactly_at_its_codes(cheap, f_d, curve, pace
     assert not torch.allclose(cheap.path(codes, frames=9).codes[[0, -1]], codes[[0, -1]], atol=1e-2)
 
 
+@pytest.mark.parametrize("curve", ["straight", "shortest"])
+@pytest.mark.parametrize("pace", ["linear", "constant"])
+@pytest.mark.parametrize("corners", ["ab", "cab", "abc", "cabcba", "acab"])
+def test_residuals_turn_where_codes_share_a_point_or_come_again(curve, pace, corners):
+    low = torch.cat([normal(30, 3), torch.zeros(30, 9)], 1)  # b is a, but for what the map knows nothing of
+    codes = {"a": low[0], "b": low[0] + 3 * torch.eye(12)[7], "c": low[1]}
+    m = LatentMap(fit(low), lambda z: (0.2 * z).sigmoid().reshape(-1, 1, 3, 4))
+    assert torch.allclose(*m.v.encode(torch.stack([codes["a"], codes["b"]])), atol=1e-6)
+    samples = m.path(*(codes[name] for name in corners), frames=121, residual=True, curve=curve, pace=pace)
+    ends = torch.stack([codes[corners[0]], codes[corners[-1]]])
+    assert torch.allclose(samples.codes[[0, -1]], ends, atol=1e-4)
+    assert torch.allclose(samples.images[[0, -1]], m.decoder(ends), atol=1e-4)
+    assert (samples.codes[1:] - samples.codes[:-1]).norm(dim=1).max() < 0.4  # and never jumps
+    at = 0
+    for name in corners:  # it comes by all of them, in their order
+        at += int((samples.codes[at:] - codes[name]).norm(dim=1).lt(0.4).nonzero()[0])
+
+
 @pytest.mark.parametrize("frames", [2, 16])
 def test_a_path_ends_at_its_end_though_images_stop_changing_before(v, fives, frames):
     weight = normal(10, 16)
