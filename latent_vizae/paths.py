@@ -113,7 +113,7 @@ def shortest_curve(images_of: Images, corners: Tensor, smoothing: int = 100) -> 
     cells = CELLS[dim]
     axes = [torch.linspace(0, 1, cells + 1).to(corners) for _ in range(dim)]
     nodes = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, dim)
-    metric = pull_back_metric(images_of, low + nodes * (high - low))
+    metric = pull_back_metric(images_of, low + nodes * (high - low)).to(corners)  # the decoder may be elsewhere
     scale = torch.diag_embed(high - low)
     metric = scale @ metric @ scale  # of the unit cube
     metric = metric + 1e-6 * metric.diagonal(dim1=1, dim2=2).mean() * torch.eye(dim).to(metric)
