@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .geometry import pull_back_metric, resample
+from .geometry import images_held, pull_back_metric, resample
 from .steps import Adam
 
 __all__ = ["constant_pace", "image_steps", "lengths_along", "shortest_curve"]
@@ -22,6 +22,12 @@ CELLS = {1: 2, 2: 24, 3: 9}
 def image_steps(images: Tensor) -> Tensor:
     """Root mean square over pixels of the change from image to image, (F - 1,)."""
     return (images[1:] - images[:-1]).flatten(1).square().mean(1).sqrt()
+
+
+def _steps(images_of: Images, rows: Tensor, held: int) -> Tensor:
+    """`image_steps` of the images of rows (F, m), of ``held`` steps at a time."""
+    starts = range(0, len(rows) - 1, held)
+    return torch.cat([image_steps(images_of(rows[start : start + held + 1])) for start in starts])
 
 
 def constant_pace(images_of: Images, curve: Tensor, lengths: Tensor, frames: int, rounds: int = 6) -> Tensor:
@@ -40,7 +46,7 @@ def constant_pace(images_of: Images, curve: Tensor, lengths: Tensor, frames: int
     Returns:
         (frames, m), the ends included.
     """
-    wanted = torch.linspace(0, 1, frames).to(lengths)
+    wanted, held = torch.linspace(0, 1, frames).to(lengths), images_held(images_of, curve)
 
     def evened(at: Tensor, steps: Tensor) -> Tensor:
         """Positions of frames, by how much images change between positions ``at``."""
@@ -50,14 +56,14 @@ def constant_pace(images_of: Images, curve: Tensor, lengths: Tensor, frames: int
         return moved
 
     fine = torch.linspace(0, 1, 8 * frames + 1).to(lengths) * lengths[-1]
-    steps = image_steps(images_of(resample(curve, lengths, fine))).to(lengths)
+    steps = _steps(images_of, resample(curve, lengths, fine), held).to(lengths)
     if steps.sum() <= 0:
         return resample(curve, lengths, wanted * lengths[-1])
     best, evenness = None, math.inf
     at = evened(fine, steps)
     for _ in range(rounds):
         rows = resample(curve, lengths, at)
-        steps = image_steps(images_of(rows)).to(lengths)
+        steps = _steps(images_of, rows, held).to(lengths)
         spread = (steps.std(unbiased=False) / steps.mean().clamp(min=1e-30)).item()
         if spread < evenness:
             best, evenness = rows, spread
@@ -148,7 +154,7 @@ def _energies(field: Tensor, line: Tensor) -> Tensor:
 def _image_length(images_of: Images, line: Tensor, samples: int = 65) -> float:
     lengths = torch.cat([line.new_zeros(1), (line[1:] - line[:-1]).norm(dim=1).cumsum(0)])
     points = resample(line, lengths, torch.linspace(0, 1, samples).to(line) * lengths[-1])
-    return image_steps(images_of(points)).sum().item()
+    return _steps(images_of, points, images_held(images_of, points)).sum().item()
 
 
 def _relax(field: Tensor, line: Tensor, steps: int, size: int = 33) -> Tensor:

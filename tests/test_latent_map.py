@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
 
-from latent_vizae import LatentMap, fit
+from latent_vizae import LatentMap, fit, geometry
 from latent_vizae.geometry import resample
 from latent_vizae.metrics import path_evenness
 from latent_vizae.paths import image_steps
@@ -410,6 +410,25 @@ def test_the_maps_stretch_is_that_of_its_decoder(plane, linear):
     weight = torch.tensor([[0.1, 0.0, 0.0, 0.0], [0.0, 0.02, 0.0, 0.0]])
     found = LatentMap(plane, linear(weight)).stretch([[0.0, 0.0], [0.3, 0.4]])
     assert torch.allclose(found, torch.tensor([[0.01, 0.05]]).expand(2, 2), rtol=1e-3)
+
+
+def test_images_that_are_only_measured_are_held_in_bounded_batches(monkeypatch, any_map):
+    made, dim = [], any_map.v.dim
+    m = LatentMap(any_map.v, lambda z: made.append(len(z)) or squares(z))
+
+    def measured():
+        return [
+            m.path([-0.5] * dim, [0.5] * dim, frames=16).points,
+            m.path([-0.5] * dim, [0.5] * dim, frames=16, curve="shortest").points,
+            m.stretch(any_map.grid().points),
+        ]
+
+    expected, whole = measured(), max(made)
+    made.clear()
+    monkeypatch.setattr(geometry, "VALUES_HELD", 64)  # 16 images
+    for found, unsplit in zip(measured(), expected, strict=True):
+        assert torch.allclose(found, unsplit, atol=1e-4)
+    assert max(made) <= 17 < 8 * 16 <= whole
 
 
 # Samples on disk.
