@@ -13,6 +13,7 @@ from torch import nn
 
 from latent_vizae import Directions, LatentMap, VizAE, discover_directions, fit
 from latent_vizae.classifying import classify, learn_classifier
+from latent_vizae.closed_form import closed_form
 from latent_vizae.direction_measures import calibrate, change_of, explained, random_sets, sameness
 from latent_vizae.direction_pictures import arrow_picture, direction_picture
 from latent_vizae.direction_pool import gather
@@ -125,6 +126,24 @@ def test_closed_forms_agree_with_linear_algebra():
             found = discover_directions(decoder, small, n_directions=3, method=method)
             for direction, axis in zip(found.global_directions, axes, strict=True):
                 assert abs(float(direction[axis])) > 0.95, (method, decoder)
+
+
+@pytest.mark.parametrize("method", ["codes", "start"])
+def test_closed_forms_see_all_codes_though_they_come_sorted(method):
+    spread = torch.full((8, 8), 0.1).fill_diagonal_(1) * torch.arange(1.0, 9)[:, None]  # class k along axis k
+    codes = (normal(8, 500, 8) * spread[:, None]).flatten(0, 1)
+    pool = gather(lambda z: (z / 50).sigmoid().reshape(-1, 1, 2, 4), codes, None, None, 0, None)
+    found = closed_form(pool, 2, method, None, 0)[0].abs()
+    assert found[7, 0] > 0.9
+    assert found[6, 1] > 0.9
+
+
+def test_differences_look_along_what_all_codes_span_though_they_come_sorted():
+    codes = torch.zeros(4000, 80)
+    codes[:2000, :40], codes[2000:, 40:] = normal(2000, 40), 2 * normal(2000, 40, seed=1)
+    decoder = lambda z: z.detach()[:, 79:].expand(-1, 4).sigmoid().reshape(-1, 1, 2, 2)  # noqa: E731
+    found = closed_form(gather(decoder, codes, None, None, 0, None), 1, "metric", None, 0)[0]
+    assert found[79].abs() > 0.95
 
 
 def test_features_are_a_function_or_a_layers_name():
