@@ -364,6 +364,20 @@ def test_a_checkpoint_of_another_search_is_refused_and_left(tmp_path):
     assert load_file(file)["mine"].sum() == 2
 
 
+def test_a_checkpoint_of_other_features_is_refused(tmp_path):
+    def stop(step, steps, title):
+        if title == "directions" and step == 3:
+            raise KeyboardInterrupt
+
+    asked = {"n_directions": 2, "method": "features", "steps": 9, "shift": 1.0}
+    first, second = (lambda z: z[:, :4]), (lambda z: z[:, 4:])
+    asked["checkpoint"] = tmp_path / "c.safetensors"
+    discover_directions(known, draw, halves, **asked, features=first, progress=stop)
+    with pytest.raises(ValueError, match="other settings"):
+        discover_directions(known, draw, halves, **asked, features=second)
+    assert discover_directions(known, draw, halves, **asked, features=first).report.steps == 9
+
+
 def test_the_bar_goes_to_stderr_and_only_when_asked_for(capfd):
     for progress in (True, False):
         discover_directions(images_in, normal(64, 4), n_directions=1, steps=3, progress=progress)
