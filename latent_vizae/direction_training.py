@@ -127,8 +127,8 @@ class Search:
         size = self.deformators.shared.shape[1]
         chosen = rows[torch.randint(len(rows), (count,), generator=generator)]
         which = torch.randint(size, (count,), generator=generator)
-        far = LEAST_SHIFT + (1 - LEAST_SHIFT) * torch.rand(count, generator=generator)
-        sign = 2.0 * torch.randint(2, (count,), generator=generator) - 1
+        far = LEAST_SHIFT + (1 - LEAST_SHIFT) * torch.rand(count, generator=generator, dtype=torch.float32)
+        sign = 2 * torch.randint(2, (count,), generator=generator) - 1
         return chosen, which, far * sign
 
     def _batch(self, rows: list[Tensor], shared: int, each: int, generator: torch.Generator) -> list[Tensor]:

@@ -103,6 +103,7 @@ class LatentMap:
 
     @torch.no_grad()
     def _samples(self, points: Tensor, residual_of: ArrayLike | None = None, **layout: Any) -> Samples:
+        points = points.float()  # whatever torch's default is
         codes = self.v.decode(points, residual_of)
         return Samples(points, codes, decode_images(self.decoder, codes), **layout)
 
@@ -321,7 +322,7 @@ class LatentMap:
         dim = self.v.dim
         corners = ((-1.0,) * dim, (1.0,) * dim) if box is None else box
         counts = (shape,) * dim if isinstance(shape, int) else shape
-        points = grid_points(box_region(corners, dim), counts, dim)[0].to(self.v.device)
+        points = grid_points(box_region(corners, dim), counts, dim)[0].to(self.v.device, torch.float32)
         support = self.support(points) if len(self.v.points) else points.new_ones(len(points))
         return find_arrows(self.v, points, chosen, step, support)
 

@@ -227,6 +227,19 @@ def test_nothing_that_is_not_ours_is_touched():
         )
 
 
+@pytest.mark.parametrize("method", ["trained", "metric"])
+def test_directions_are_found_under_any_default_dtype(method):
+    codes = draw(300, 0)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = discover_directions(known, codes, halves, n_directions=2, method=method, steps=3)
+        arrows = LatentMap(fit(found.examples), known).arrows(found, shape=3)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    tensors = [getattr(found, name) for name in TENSORS if name != "class_labels"]
+    assert {tensor.dtype for tensor in [*tensors, arrows.points, arrows.moves, arrows.trust]} == {torch.float32}
+
+
 # Steps.
 
 

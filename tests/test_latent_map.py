@@ -203,6 +203,22 @@ def test_a_polygon_may_cross_itself():
     ]
 
 
+def test_samples_are_float32_under_any_default_dtype(any_map):
+    center = [0.0] * any_map.v.dim
+    torch.set_default_dtype(torch.float64)
+    try:
+        several = [
+            any_map.grid(),
+            *(any_map.region(center, 0.5, 20, layout=layout) for layout in ("cover", "grid")),
+            *(any_map.path(center, any_map.v.points[0], frames=5, curve=curve) for curve in ("straight", "shortest")),
+        ]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for samples in several:
+        assert {samples.points.dtype, samples.codes.dtype, samples.images.dtype} == {torch.float32}
+        consistent(samples, any_map)
+
+
 # Paths.
 
 
