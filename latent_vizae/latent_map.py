@@ -248,8 +248,10 @@ class LatentMap:
         """Corners of a path as points (c, d), and as codes where they were given as codes."""
         shape, dim = self.v.latent_shape, self.v.dim
         given = [as_tensor(end, "an end of a path") for end in ends]
-        if len(given) == 1 and given[0].dim() > 0 and tuple(given[0].shape) not in ((dim,), shape):
-            given = list(given[0])
+        if len(given) == 1 and given[0].dim() > 0:
+            alone = tuple(given[0].shape)
+            if alone[1:] == (dim,) or alone not in ((dim,), shape):  # points, though one code may look like them
+                given = list(given[0])
         if len(given) < 2:
             raise ValueError(f"A path has at least two ends, got {len(given)}. Give two codes or two points.")
         shapes = {tuple(end.shape) for end in given}

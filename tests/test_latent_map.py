@@ -271,6 +271,16 @@ def test_ends_may_be_points_or_codes_one_by_one_or_together(m, v, fives):
         assert torch.allclose(m.path(*ends, frames=5).points, expected, atol=1e-3)
 
 
+def test_one_array_of_ends_is_of_points_though_a_code_has_its_shape():
+    m = LatentMap(fit(normal(12, 5, 2)), squares)
+    points = m.path(normal(5, 2), frames=9).points
+    assert torch.allclose(points[[0, -1]], normal(5, 2)[[0, -1]])
+    assert m.path(normal(4, 5, 2), frames=9).codes.shape == (9, 5, 2)
+    for one in (normal(2), normal(1, 2)):
+        with pytest.raises(ValueError, match="at least two ends, got 1"):
+            m.path(one)
+
+
 @pytest.mark.parametrize("curve", ["straight", "shortest"])
 @pytest.mark.parametrize("pace", ["linear", "constant"])
 def test_a_path_with_residuals_ends_exactly_at_its_codes(cheap, f_d, curve, pace):
