@@ -1,5 +1,6 @@
 """Directions: what they must be, what they find where the truth is known, and what is refused."""
 
+import itertools
 import re
 import warnings
 
@@ -18,6 +19,7 @@ from latent_vizae.direction_measures import calibrate, change_of, explained, ran
 from latent_vizae.direction_pictures import arrow_picture, direction_picture
 from latent_vizae.direction_pool import gather
 from latent_vizae.direction_training import Deformators, Search
+from latent_vizae.steps import Adam
 
 TENSORS = ("global_directions", "class_directions", "class_labels", "global_steps", "class_steps", "examples")
 
@@ -326,6 +328,31 @@ def test_a_resumed_search_ends_where_an_uninterrupted_one_does(tmp_path):
     assert all(torch.equal(getattr(whole, name), getattr(last, name)) for name in TENSORS)
     assert last.report.accuracy_class == whole.report.accuracy_class
     assert list(tmp_path.iterdir()) == []  # all done, and nothing left
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "call", "step"),
+    [(Search, "_tell", 21, 21), (Adam, "step", 42, 21), (Search, "_tell", 51, 50)],
+    ids=["in a step", "between its optimisers", "before its check"],
+)  # fmt: skip
+def test_a_step_that_is_cut_short_is_done_again(monkeypatch, tmp_path, owner, name, call, step):
+    asked = {"n_directions": 2, "steps": 60, "measured": 4}
+    whole = discover_directions(known, draw, halves, **asked)
+    asked["checkpoint"] = tmp_path / "search.safetensors"
+    true, left = getattr(owner, name), itertools.count(call, -1)
+
+    def cut(*given, **named):
+        if next(left) == 1:
+            raise KeyboardInterrupt
+        return true(*given, **named)
+
+    monkeypatch.setattr(owner, name, cut)
+    assert discover_directions(known, draw, halves, **asked).report.interrupted
+    monkeypatch.setattr(owner, name, true)
+    seen = []
+    last = discover_directions(known, draw, halves, **asked, progress=lambda *now: seen.append(now))
+    assert next(done for done, _, title in seen if title == "directions") == step
+    assert all(torch.equal(getattr(whole, name), getattr(last, name)) for name in TENSORS)
 
 
 @pytest.mark.parametrize("method", ["metric", "trained"])
