@@ -49,7 +49,7 @@ def closed_form(pool: Pool, size: int, method: str, features: Features, seed: in
     if method == "codes":
 
         def samples_of(rows: Tensor, _: int) -> Tensor:
-            codes = pool.codes[rows[:MOST_ROWS].to(pool.codes.device)]
+            codes = _some(pool, rows, generator)
             return codes - codes.mean(0)
 
     elif method == "features":
@@ -68,13 +68,20 @@ def closed_form(pool: Pool, size: int, method: str, features: Features, seed: in
     def found_in(kind: int | None, count: int, shared: Tensor | None) -> Tensor:
         samples = samples_of(pool.rows(kind), count)
         if method == "start":
-            samples = _weighted(samples, pool.codes[pool.rows(kind)[:MOST_ROWS].to(pool.codes.device)])
+            samples = _weighted(samples, _some(pool, pool.rows(kind), generator))
         return _leading(samples, size, shared, generator)
 
     shared = found_in(None, METRIC_CODES, None)
     own = [found_in(kind, CLASS_METRIC_CODES, shared) for kind in range(len(pool.labels))]
     empty = shared.new_zeros(0, *shared.shape)
     return shared.float(), (torch.stack(own) if own else empty).float()
+
+
+def _some(pool: Pool, rows: Tensor, generator: torch.Generator) -> Tensor:
+    """Codes of rows, of at most 1000 of them; drawn, for they may come sorted."""
+    if len(rows) > MOST_ROWS:
+        rows = rows[torch.randperm(len(rows), generator=generator)[:MOST_ROWS]]
+    return pool.codes[rows.to(pool.codes.device)]
 
 
 def has_gradients(pool: Pool) -> bool:
@@ -142,7 +149,7 @@ def _differences(pool: Pool, chosen: Tensor) -> Tensor:
     Of codes of more than 64 numbers, in the 64 principal directions of all of them.
     """
     codes = pool.codes[chosen[:DIFFERENCE_CODES]]
-    known = pool.codes[pool.rows()[:MOST_ROWS].to(pool.codes.device)].double()
+    known = _some(pool, pool.rows(), torch.Generator().manual_seed(0)).double()
     known = known - known.mean(0)
     n = known.shape[1]
     if n > DIFFERENCED:

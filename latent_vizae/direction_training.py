@@ -127,8 +127,8 @@ class Search:
         size = self.deformators.shared.shape[1]
         chosen = rows[torch.randint(len(rows), (count,), generator=generator)]
         which = torch.randint(size, (count,), generator=generator)
-        far = LEAST_SHIFT + (1 - LEAST_SHIFT) * torch.rand(count, generator=generator)
-        sign = 2.0 * torch.randint(2, (count,), generator=generator) - 1
+        far = LEAST_SHIFT + (1 - LEAST_SHIFT) * torch.rand(count, generator=generator, dtype=torch.float32)
+        sign = 2 * torch.randint(2, (count,), generator=generator) - 1
         return chosen, which, far * sign
 
     def _batch(self, rows: list[Tensor], shared: int, each: int, generator: torch.Generator) -> list[Tensor]:
@@ -191,11 +191,10 @@ class Search:
         """Go on to the last step; Ctrl-C stops, and the best of held-out codes so far stays."""
         if checkpoint is not None and checkpoint.facts is not None:
             self._restore(checkpoint.facts, checkpoint.tensors)
-        clean = True
+        whole = self._whole()
         bar = tqdm(total=self.steps, initial=self.step, desc="directions", disable=progress is not True, leave=False)
         try:
             while self.step < self.steps:
-                clean = False
                 self.advance()
                 if self.step % CHECK_EVERY == 0 or self.step == self.steps:
                     told = self.judge(JUDGED, max(FEWEST_EACH, JUDGED // max(1, len(self.pool.labels))), seed=1)
@@ -203,16 +202,17 @@ class Search:
                     bar.set_postfix(accuracy=f"{told[0].accuracy.mean():.3f}")
                     if score < self.best:
                         self.best, self.kept = score, [tensor.detach().clone() for tensor in self.parameters]
-                clean = True
                 bar.update()
-                if checkpoint is not None and (checkpoint.due() or self.step == self.steps):
-                    self._save(checkpoint)
+                if checkpoint is not None:
+                    whole = self._whole()
+                    if checkpoint.due() or self.step == self.steps:
+                        checkpoint.write(*whole)
                 if callable(progress):
                     progress(self.step, self.steps, "directions")
         except KeyboardInterrupt:
             self.interrupted = True
-            if checkpoint is not None and clean:
-                self._save(checkpoint)
+            if checkpoint is not None:
+                checkpoint.write(*whole)
         finally:
             bar.close()
         if self.best < math.inf:
@@ -224,15 +224,15 @@ class Search:
         for tensor in self.parameters:
             tensor.requires_grad_(False)
 
-    def _save(self, checkpoint: Checkpoint) -> None:
-        """Write all that the next step depends on."""
+    def _whole(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """After a whole step: all that the next one depends on, should it be cut short."""
         tensors = {"generator": self.generator.get_state()}
         for at, (tensor, kept) in enumerate(zip(self.parameters, self.kept, strict=True)):
-            tensors |= {f"now.{at}": tensor, f"kept.{at}": kept}
+            tensors |= {f"now.{at}": tensor.detach().clone(), f"kept.{at}": kept}
         for at, optimiser in enumerate(self.optimisers):
-            tensors |= dict(zip((f"first.{at}", f"second.{at}"), optimiser.moments, strict=True))
-        best = None if self.best == math.inf else self.best
-        checkpoint.write({"step": self.step, "best": best}, tensors)
+            first, second = optimiser.moments
+            tensors |= {f"first.{at}": first.clone(), f"second.{at}": second.clone()}
+        return {"step": self.step, "best": None if self.best == math.inf else self.best}, tensors
 
     @torch.no_grad()
     def _restore(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:

@@ -142,7 +142,8 @@ def discover_directions(
     search = Search(pool, Deformators(shared, own), shift, steps, seed, learn=method == "trained")
     if kept is not None:
         settings = [method, size, pool.labels.tolist(), round(shift, 6), steps, seed]
-        kept.open(fingerprint(settings, [pool.codes, pool.images, pool.classes]))
+        made = [shared, own] if method == "features" else []  # what stands for features; the rest follows from codes
+        kept.open(fingerprint(settings, [pool.codes, pool.images, pool.classes, *made]))
     search.run(progress, kept)
     shared, own = (columns.transpose(-1, -2) for columns in search.deformators.columns(precise=True))
     if not search.interrupted:  # else what there is is measured, whatever the function goes on to raise

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
-__all__ = ["jacobian", "metric_samples", "pull_back_metric", "resample", "stretch"]
+__all__ = ["images_held", "jacobian", "metric_samples", "pull_back_metric", "resample", "stretch"]
 
 Images = Callable[[Tensor], Tensor]
+VALUES_HELD = 2**23
+"""Where images are only measured, so many values of them are held at a time."""
 
 
 def metric_samples(images_of: Images, inputs: Tensor, probes: int, generator: torch.Generator) -> Tensor | None:
@@ -61,10 +63,20 @@ def jacobian(images_of: Images, points: Tensor, step: float = 0.02) -> Tensor:
     return change.transpose(1, 2)
 
 
+def images_held(images_of: Images, points: Tensor) -> int:
+    """How many images, of the size that points (P, d) have, to hold at a time, so that memory stays bounded."""
+    return max(1, VALUES_HELD // images_of(points[:1]).numel())
+
+
+def _jacobians(images_of: Images, points: Tensor) -> Iterator[Tensor]:
+    """`jacobian` of points (P, d), of so many at a time that memory stays bounded."""
+    size = max(1, images_held(images_of, points) // (2 * points.shape[1]))
+    return (jacobian(images_of, part) for part in points.split(size))
+
+
 def pull_back_metric(images_of: Images, points: Tensor) -> Tensor:
     """Pull-back metric ``G = J^T J / pixels`` at points: (P, d, d), mean square image change per map unit squared."""
-    jac = jacobian(images_of, points)
-    return jac.transpose(1, 2) @ jac / jac.shape[1]
+    return torch.cat([jac.transpose(1, 2) @ jac / jac.shape[1] for jac in _jacobians(images_of, points)])
 
 
 def stretch(images_of: Images, points: Tensor) -> Tensor:
@@ -78,8 +90,8 @@ def stretch(images_of: Images, points: Tensor) -> Tensor:
         (P, 2): the extreme singular values of the Jacobian of points -> image, over the square root of the
         number of pixels. The smallest one is 0 where some step on the map changes nothing.
     """
-    change = jacobian(images_of, points)
-    values: Tensor = torch.linalg.svdvals(change.double()) / change.shape[1] ** 0.5
+    jacs = _jacobians(images_of, points)
+    values = torch.cat([torch.linalg.svdvals(jac.double()) / jac.shape[1] ** 0.5 for jac in jacs])
     return torch.stack([values[:, -1], values[:, 0]], 1).float()
 
 

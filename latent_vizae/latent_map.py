@@ -16,7 +16,7 @@ from .directions import REACH, Direction, Directions
 from .encoding import encoded
 from .geometry import resample, stretch
 from .model import VizAE
-from .paths import constant_pace, shortest_curve
+from .paths import constant_pace, lengths_along, shortest_curve
 from .regions import Region, box_region, cover, disc_region, grid_points, lattice, polygon_region
 from .samples import Samples
 
@@ -103,6 +103,7 @@ class LatentMap:
 
     @torch.no_grad()
     def _samples(self, points: Tensor, residual_of: ArrayLike | None = None, **layout: Any) -> Samples:
+        points = points.float()  # whatever torch's default is
         codes = self.v.decode(points, residual_of)
         return Samples(points, codes, decode_images(self.decoder, codes), **layout)
 
@@ -197,7 +198,7 @@ class LatentMap:
             curve: "straight" lines between the corners, or "shortest", the paths between them along which the
                 images change least in all (geodesics of the pull-back metric).
             residual: with codes as ends, start and end exactly at them: what the map does not show of the one
-                turns into that of the other along the way.
+                turns into that of the other along the way, on the spot where both have the same point.
 
         Raises:
             ValueError: fewer than two ends, ends of another shape, too few frames or too many, another pace or curve.
@@ -222,20 +223,16 @@ class LatentMap:
             if codes is None:
                 raise ValueError("residual=True needs codes as ends; these are points, which have no residual.")
             residuals = codes - self.v(codes)
-        line = shortest_curve(self.render, corners) if curve == "shortest" else corners
-        return self._along(line, corners, residuals, frames, pace)
+        line, where = corners, list(range(len(corners)))
+        if curve == "shortest":
+            line, where = shortest_curve(self.render, corners)
+        return self._along(line, where, residuals, frames, pace)
 
     @torch.no_grad()
-    def _along(self, line: Tensor, corners: Tensor, residuals: Tensor | None, frames: int, pace: str) -> Samples:
-        steps = (line[1:] - line[:-1]).norm(dim=1)
-        lengths = torch.cat([steps.new_zeros(1), steps.cumsum(0)])
+    def _along(self, line: Tensor, where: list[int], residuals: Tensor | None, frames: int, pace: str) -> Samples:
+        lengths = lengths_along(line, where, residuals)
         if residuals is not None:  # residuals ride along, from corner to corner, as further coordinates
-            where = [int((line - corner).norm(dim=1).argmin()) for corner in corners]
-            where[0], where[-1] = 0, len(line) - 1
-            carried = resample(residuals.flatten(1), lengths[where], lengths)
-        else:
-            carried = line[:, :0]
-        extended = torch.cat([line, carried], 1)
+            line = torch.cat([line, resample(residuals.flatten(1), lengths[where], lengths)], 1)
 
         def samples_of(rows: Tensor) -> Samples:
             points, extra = rows[:, : self.v.dim], rows[:, self.v.dim :]
@@ -245,15 +242,17 @@ class LatentMap:
             return Samples(points, codes, decode_images(self.decoder, codes), rows=1)
 
         if pace == "linear" or lengths[-1] == 0:
-            return samples_of(resample(extended, lengths, torch.linspace(0, 1, frames).to(lengths) * lengths[-1]))
-        return samples_of(constant_pace(lambda rows: samples_of(rows).images, extended, lengths, frames))
+            return samples_of(resample(line, lengths, torch.linspace(0, 1, frames).to(lengths) * lengths[-1]))
+        return samples_of(constant_pace(lambda rows: samples_of(rows).images, line, lengths, frames))
 
     def _corners(self, ends: tuple[ArrayLike, ...]) -> tuple[Tensor, Tensor | None]:
         """Corners of a path as points (c, d), and as codes where they were given as codes."""
         shape, dim = self.v.latent_shape, self.v.dim
         given = [as_tensor(end, "an end of a path") for end in ends]
-        if len(given) == 1 and given[0].dim() > 0 and tuple(given[0].shape) not in ((dim,), shape):
-            given = list(given[0])
+        if len(given) == 1 and given[0].dim() > 0:
+            alone = tuple(given[0].shape)
+            if alone[1:] == (dim,) or alone not in ((dim,), shape):  # points, though one code may look like them
+                given = list(given[0])
         if len(given) < 2:
             raise ValueError(f"A path has at least two ends, got {len(given)}. Give two codes or two points.")
         shapes = {tuple(end.shape) for end in given}
@@ -326,7 +325,7 @@ class LatentMap:
         dim = self.v.dim
         corners = ((-1.0,) * dim, (1.0,) * dim) if box is None else box
         counts = (shape,) * dim if isinstance(shape, int) else shape
-        points = grid_points(box_region(corners, dim), counts, dim)[0].to(self.v.device)
+        points = grid_points(box_region(corners, dim), counts, dim)[0].to(self.v.device, torch.float32)
         support = self.support(points) if len(self.v.points) else points.new_ones(len(points))
         return find_arrows(self.v, points, chosen, step, support)
 

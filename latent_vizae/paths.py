@@ -10,10 +10,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .geometry import pull_back_metric, resample
+from .geometry import images_held, pull_back_metric, resample
 from .steps import Adam
 
-__all__ = ["constant_pace", "image_steps", "shortest_curve"]
+__all__ = ["constant_pace", "image_steps", "lengths_along", "shortest_curve"]
 
 Images = Callable[[Tensor], Tensor]
 CELLS = {1: 2, 2: 24, 3: 9}
@@ -22,6 +22,12 @@ CELLS = {1: 2, 2: 24, 3: 9}
 def image_steps(images: Tensor) -> Tensor:
     """Root mean square over pixels of the change from image to image, (F - 1,)."""
     return (images[1:] - images[:-1]).flatten(1).square().mean(1).sqrt()
+
+
+def _steps(images_of: Images, rows: Tensor, held: int) -> Tensor:
+    """`image_steps` of the images of rows (F, m), of ``held`` steps at a time."""
+    starts = range(0, len(rows) - 1, held)
+    return torch.cat([image_steps(images_of(rows[start : start + held + 1])) for start in starts])
 
 
 def constant_pace(images_of: Images, curve: Tensor, lengths: Tensor, frames: int, rounds: int = 6) -> Tensor:
@@ -40,28 +46,56 @@ def constant_pace(images_of: Images, curve: Tensor, lengths: Tensor, frames: int
     Returns:
         (frames, m), the ends included.
     """
+    wanted, held = torch.linspace(0, 1, frames).to(lengths), images_held(images_of, curve)
+
+    def evened(at: Tensor, steps: Tensor) -> Tensor:
+        """Positions of frames, by how much images change between positions ``at``."""
+        travelled = torch.cat([steps.new_zeros(1), (steps + 1e-6 * steps.mean()).cumsum(0)])
+        moved = resample(at.unsqueeze(1), travelled, wanted * travelled[-1]).squeeze(1)
+        moved[-1] = lengths[-1]  # though images may change no more before it
+        return moved
+
     fine = torch.linspace(0, 1, 8 * frames + 1).to(lengths) * lengths[-1]
-    steps = image_steps(images_of(resample(curve, lengths, fine))).to(lengths)
-    travelled = torch.cat([steps.new_zeros(1), (steps + 1e-6 * steps.mean()).cumsum(0)])
-    if travelled[-1] <= 0:
-        return resample(curve, lengths, torch.linspace(0, 1, frames).to(lengths) * lengths[-1])
-    wanted = torch.linspace(0, 1, frames).to(lengths)
+    steps = _steps(images_of, resample(curve, lengths, fine), held).to(lengths)
+    if steps.sum() <= 0:
+        return resample(curve, lengths, wanted * lengths[-1])
     best, evenness = None, math.inf
-    at = resample(fine.unsqueeze(1), travelled, wanted * travelled[-1]).squeeze(1)
+    at = evened(fine, steps)
     for _ in range(rounds):
         rows = resample(curve, lengths, at)
-        steps = image_steps(images_of(rows)).to(lengths)
+        steps = _steps(images_of, rows, held).to(lengths)
         spread = (steps.std(unbiased=False) / steps.mean().clamp(min=1e-30)).item()
         if spread < evenness:
             best, evenness = rows, spread
         if spread < 0.01:
             break
-        travelled = torch.cat([steps.new_zeros(1), (steps + 1e-6 * steps.mean()).cumsum(0)])
-        at = resample(at.unsqueeze(1), travelled, wanted * travelled[-1]).squeeze(1)
+        at = evened(at, steps)
     return resample(curve, lengths, at) if best is None else best
 
 
-def shortest_curve(images_of: Images, corners: Tensor, smoothing: int = 100) -> Tensor:
+def lengths_along(line: Tensor, where: list[int], residuals: Tensor | None) -> Tensor:
+    """Length of a polyline from its start to each row, (M,).
+
+    Where two corners share a point and their residuals differ, it still grows, by the mean from corner to corner: the
+    path stands still on the map while the one residual turns into the other.
+
+    Args:
+        line: (M, d).
+        where: rows of its corners.
+        residuals: (c, ...) of the corners.
+    """
+    steps = (line[1:] - line[:-1]).norm(dim=1)
+    if residuals is not None:
+        parts = [steps[start:end] for start, end in itertools.pairwise(where)]
+        sizes = torch.stack([part.sum() for part in parts])
+        turns = (residuals[1:] != residuals[:-1]).flatten(1).any(1)
+        for part, still in zip(parts, (turns & (sizes <= 1e-6 * sizes.sum())).tolist(), strict=True):
+            if still:
+                part[:] = (sizes.mean().item() or 1) / len(part)
+    return torch.cat([steps.new_zeros(1), steps.cumsum(0)])
+
+
+def shortest_curve(images_of: Images, corners: Tensor, smoothing: int = 100) -> tuple[Tensor, list[int]]:
     """The path through the corners along which the images change least: a geodesic of the pull-back metric.
 
     The metric G = J^T J is measured on a grid over the map and interpolated between (24 x 24 cells in 2-D, 9^3 in
@@ -74,17 +108,18 @@ def shortest_curve(images_of: Images, corners: Tensor, smoothing: int = 100) -> 
         smoothing: steps of the minimisation.
 
     Returns:
-        (M, d), a fine polyline through the corners. On a 1-D map there is only one way: the corners themselves.
+        (M, d), a fine polyline through the corners, and which of its rows they are. On a 1-D map there is only one
+        way: the corners themselves.
     """
     dim = corners.shape[1]
     if dim == 1:
-        return corners
+        return corners, list(range(len(corners)))
     low = torch.minimum(corners.amin(0), corners.new_full((dim,), -1.0))
     high = torch.maximum(corners.amax(0), corners.new_full((dim,), 1.0))
     cells = CELLS[dim]
     axes = [torch.linspace(0, 1, cells + 1).to(corners) for _ in range(dim)]
     nodes = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, dim)
-    metric = pull_back_metric(images_of, low + nodes * (high - low))
+    metric = pull_back_metric(images_of, low + nodes * (high - low)).to(corners)  # the decoder may be elsewhere
     scale = torch.diag_embed(high - low)
     metric = scale @ metric @ scale  # of the unit cube
     metric = metric + 1e-6 * metric.diagonal(dim1=1, dim2=2).mean() * torch.eye(dim).to(metric)
@@ -99,7 +134,8 @@ def shortest_curve(images_of: Images, corners: Tensor, smoothing: int = 100) -> 
         piece = min(curves, key=lambda curve: _image_length(images_of, curve))
         piece[0], piece[-1] = ends  # without rounding
         pieces.append(piece)
-    return torch.cat([pieces[0], *(piece[1:] for piece in pieces[1:])])
+    where = [0, *itertools.accumulate(len(piece) - 1 for piece in pieces)]
+    return torch.cat([pieces[0], *(piece[1:] for piece in pieces[1:])]), where
 
 
 def _metric_at(field: Tensor, points: Tensor) -> Tensor:
@@ -118,7 +154,7 @@ def _energies(field: Tensor, line: Tensor) -> Tensor:
 def _image_length(images_of: Images, line: Tensor, samples: int = 65) -> float:
     lengths = torch.cat([line.new_zeros(1), (line[1:] - line[:-1]).norm(dim=1).cumsum(0)])
     points = resample(line, lengths, torch.linspace(0, 1, samples).to(line) * lengths[-1])
-    return image_steps(images_of(points)).sum().item()
+    return _steps(images_of, points, images_held(images_of, points)).sum().item()
 
 
 def _relax(field: Tensor, line: Tensor, steps: int, size: int = 33) -> Tensor:

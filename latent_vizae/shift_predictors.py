@@ -45,9 +45,9 @@ class ShiftPredictors:
 
         def layer(*size: int) -> None:
             spread = math.sqrt(2 / math.prod(size[2:]))
-            weight = torch.randn(size, generator=generator) * spread
+            weight = torch.randn(size, generator=generator, dtype=torch.float32) * spread
             self.weights.append(weight.to(device).requires_grad_())
-            self.biases.append(torch.zeros(size[:2], device=device, requires_grad=True))
+            self.biases.append(torch.zeros(size[:2], device=device, dtype=torch.float32, requires_grad=True))
 
         depth = 3 if max(height, width) <= 32 else 4
         for channels in CHANNELS[:depth]:

@@ -122,6 +122,7 @@ def test_the_map_its_certificate_and_the_measures(place, tmp_path):
                 m.region(center=[0, 0], radius=0.3, count=3),
                 m.path([-0.5, 0], [0.5, 0.5], frames=5),
                 m.path(codes[0], codes[1], frames=4),
+                m.path(codes[0], codes[1], frames=4, curve="shortest", residual=True),
             )
         ),
     ]
@@ -140,6 +141,15 @@ def test_the_map_its_certificate_and_the_measures(place, tmp_path):
     again = VizAE.from_pretrained(tmp_path / "v", device=device)
     assert again.device.type == device
     assert torch.equal(again.points.cpu(), v.points.cpu())
+
+
+@pytest.mark.parametrize("curve", ["straight", "shortest"])
+def test_a_path_where_v_and_its_decoder_are_apart(place, curve):
+    device, _ = place
+    decoder, codes = digits(device, 30, label=5)
+    m = LatentMap(fit(codes, decoder, device="cpu"), decoder)
+    samples = m.path(codes[0], codes[1], frames=4, curve=curve)
+    assert (samples.points.device.type, samples.images.device.type) == ("cpu", device)
 
 
 @pytest.mark.parametrize("method", ["trained", "codes", "features", "metric"])

@@ -1,5 +1,6 @@
 """Directions: what they must be, what they find where the truth is known, and what is refused."""
 
+import itertools
 import re
 import warnings
 
@@ -13,10 +14,12 @@ from torch import nn
 
 from latent_vizae import Directions, LatentMap, VizAE, discover_directions, fit
 from latent_vizae.classifying import classify, learn_classifier
+from latent_vizae.closed_form import closed_form
 from latent_vizae.direction_measures import calibrate, change_of, explained, random_sets, sameness
 from latent_vizae.direction_pictures import arrow_picture, direction_picture
 from latent_vizae.direction_pool import gather
 from latent_vizae.direction_training import Deformators, Search
+from latent_vizae.steps import Adam
 
 TENSORS = ("global_directions", "class_directions", "class_labels", "global_steps", "class_steps", "examples")
 
@@ -127,6 +130,24 @@ def test_closed_forms_agree_with_linear_algebra():
                 assert abs(float(direction[axis])) > 0.95, (method, decoder)
 
 
+@pytest.mark.parametrize("method", ["codes", "start"])
+def test_closed_forms_see_all_codes_though_they_come_sorted(method):
+    spread = torch.full((8, 8), 0.1).fill_diagonal_(1) * torch.arange(1.0, 9)[:, None]  # class k along axis k
+    codes = (normal(8, 500, 8) * spread[:, None]).flatten(0, 1)
+    pool = gather(lambda z: (z / 50).sigmoid().reshape(-1, 1, 2, 4), codes, None, None, 0, None)
+    found = closed_form(pool, 2, method, None, 0)[0].abs()
+    assert found[7, 0] > 0.9
+    assert found[6, 1] > 0.9
+
+
+def test_differences_look_along_what_all_codes_span_though_they_come_sorted():
+    codes = torch.zeros(4000, 80)
+    codes[:2000, :40], codes[2000:, 40:] = normal(2000, 40), 2 * normal(2000, 40, seed=1)
+    decoder = lambda z: z.detach()[:, 79:].expand(-1, 4).sigmoid().reshape(-1, 1, 2, 2)  # noqa: E731
+    found = closed_form(gather(decoder, codes, None, None, 0, None), 1, "metric", None, 0)[0]
+    assert found[79].abs() > 0.95
+
+
 def test_features_are_a_function_or_a_layers_name():
     layers = [nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 16), nn.Sigmoid(), nn.Unflatten(1, (1, 4, 4))]
     layer, codes = nn.Sequential(*layers), normal(300, 6)
@@ -206,6 +227,19 @@ def test_nothing_that_is_not_ours_is_touched():
         assert torch.equal(
             discover_directions(network, codes, n_directions=2, steps=3).global_directions, found.global_directions
         )
+
+
+@pytest.mark.parametrize("method", ["trained", "metric"])
+def test_directions_are_found_under_any_default_dtype(method):
+    codes = draw(300, 0)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = discover_directions(known, codes, halves, n_directions=2, method=method, steps=3)
+        arrows = LatentMap(fit(found.examples), known).arrows(found, shape=3)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    tensors = [getattr(found, name) for name in TENSORS if name != "class_labels"]
+    assert {tensor.dtype for tensor in [*tensors, arrows.points, arrows.moves, arrows.trust]} == {torch.float32}
 
 
 # Steps.
@@ -296,6 +330,31 @@ def test_a_resumed_search_ends_where_an_uninterrupted_one_does(tmp_path):
     assert list(tmp_path.iterdir()) == []  # all done, and nothing left
 
 
+@pytest.mark.parametrize(
+    ("owner", "name", "call", "step"),
+    [(Search, "_tell", 21, 21), (Adam, "step", 42, 21), (Search, "_tell", 51, 50)],
+    ids=["in a step", "between its optimisers", "before its check"],
+)  # fmt: skip
+def test_a_step_that_is_cut_short_is_done_again(monkeypatch, tmp_path, owner, name, call, step):
+    asked = {"n_directions": 2, "steps": 60, "measured": 4}
+    whole = discover_directions(known, draw, halves, **asked)
+    asked["checkpoint"] = tmp_path / "search.safetensors"
+    true, left = getattr(owner, name), itertools.count(call, -1)
+
+    def cut(*given, **named):
+        if next(left) == 1:
+            raise KeyboardInterrupt
+        return true(*given, **named)
+
+    monkeypatch.setattr(owner, name, cut)
+    assert discover_directions(known, draw, halves, **asked).report.interrupted
+    monkeypatch.setattr(owner, name, true)
+    seen = []
+    last = discover_directions(known, draw, halves, **asked, progress=lambda *now: seen.append(now))
+    assert next(done for done, _, title in seen if title == "directions") == step
+    assert all(torch.equal(getattr(whole, name), getattr(last, name)) for name in TENSORS)
+
+
 @pytest.mark.parametrize("method", ["metric", "trained"])
 def test_every_part_tells_how_far_it_is_and_can_be_stopped(method, tmp_path):
     asked = {"n_directions": 2, "method": method, "steps": 6, "seed": 1}
@@ -343,6 +402,20 @@ def test_a_checkpoint_of_another_search_is_refused_and_left(tmp_path):
     with pytest.raises(ValueError, match="no checkpoint"):
         discover_directions(known, draw, n_directions=2, steps=9, checkpoint=file)
     assert load_file(file)["mine"].sum() == 2
+
+
+def test_a_checkpoint_of_other_features_is_refused(tmp_path):
+    def stop(step, steps, title):
+        if title == "directions" and step == 3:
+            raise KeyboardInterrupt
+
+    asked = {"n_directions": 2, "method": "features", "steps": 9, "shift": 1.0}
+    first, second = (lambda z: z[:, :4]), (lambda z: z[:, 4:])
+    asked["checkpoint"] = tmp_path / "c.safetensors"
+    discover_directions(known, draw, halves, **asked, features=first, progress=stop)
+    with pytest.raises(ValueError, match="other settings"):
+        discover_directions(known, draw, halves, **asked, features=second)
+    assert discover_directions(known, draw, halves, **asked, features=first).report.steps == 9
 
 
 def test_the_bar_goes_to_stderr_and_only_when_asked_for(capfd):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 from safetensors.torch import load_file
 
-from latent_vizae import LatentMap, fit
+from latent_vizae import LatentMap, fit, geometry
 from latent_vizae.geometry import resample
 from latent_vizae.metrics import path_evenness
 from latent_vizae.paths import image_steps
@@ -215,6 +215,22 @@ def test_a_polygon_may_cross_itself():
     ]
 
 
+def test_samples_are_float32_under_any_default_dtype(any_map):
+    center = [0.0] * any_map.v.dim
+    torch.set_default_dtype(torch.float64)
+    try:
+        several = [
+            any_map.grid(),
+            *(any_map.region(center, 0.5, 20, layout=layout) for layout in ("cover", "grid")),
+            *(any_map.path(center, any_map.v.points[0], frames=5, curve=curve) for curve in ("straight", "shortest")),
+        ]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for samples in several:
+        assert {samples.points.dtype, samples.codes.dtype, samples.images.dtype} == {torch.float32}
+        consistent(samples, any_map)
+
+
 # Paths.
 
 
@@ -267,6 +283,16 @@ def test_ends_may_be_points_or_codes_one_by_one_or_together(m, v, fives):
         assert torch.allclose(m.path(*ends, frames=5).points, expected, atol=1e-3)
 
 
+def test_one_array_of_ends_is_of_points_though_a_code_has_its_shape():
+    m = LatentMap(fit(normal(12, 5, 2)), squares)
+    points = m.path(normal(5, 2), frames=9).points
+    assert torch.allclose(points[[0, -1]], normal(5, 2)[[0, -1]])
+    assert m.path(normal(4, 5, 2), frames=9).codes.shape == (9, 5, 2)
+    for one in (normal(2), normal(1, 2)):
+        with pytest.raises(ValueError, match="at least two ends, got 1"):
+            m.path(one)
+
+
 @pytest.mark.parametrize("curve", ["straight", "shortest"])
 @pytest.mark.parametrize("pace", ["linear", "constant"])
 def test_a_path_with_residuals_ends_exactly_at_its_codes(cheap, f_d, curve, pace):
@@ -275,6 +301,34 @@ def test_a_path_with_residuals_ends_exactly_at_its_codes(cheap, f_d, curve, pace
     assert torch.allclose(samples.codes[[0, -1]], codes[[0, -1]], atol=1e-4)
     assert torch.allclose(samples.images[[0, -1]], cheap.decoder(codes[[0, -1]]), atol=1e-4)
     assert not torch.allclose(cheap.path(codes, frames=9).codes[[0, -1]], codes[[0, -1]], atol=1e-2)
+
+
+@pytest.mark.parametrize("curve", ["straight", "shortest"])
+@pytest.mark.parametrize("pace", ["linear", "constant"])
+@pytest.mark.parametrize("corners", ["ab", "cab", "abc", "cabcba", "acab"])
+def test_residuals_turn_where_codes_share_a_point_or_come_again(curve, pace, corners):
+    low = torch.cat([normal(30, 3), torch.zeros(30, 9)], 1)  # b is a, but for what the map knows nothing of
+    codes = {"a": low[0], "b": low[0] + 3 * torch.eye(12)[7], "c": low[1]}
+    m = LatentMap(fit(low), lambda z: (0.2 * z).sigmoid().reshape(-1, 1, 3, 4))
+    assert torch.allclose(*m.v.encode(torch.stack([codes["a"], codes["b"]])), atol=1e-6)
+    samples = m.path(*(codes[name] for name in corners), frames=121, residual=True, curve=curve, pace=pace)
+    ends = torch.stack([codes[corners[0]], codes[corners[-1]]])
+    assert torch.allclose(samples.codes[[0, -1]], ends, atol=1e-4)
+    assert torch.allclose(samples.images[[0, -1]], m.decoder(ends), atol=1e-4)
+    assert (samples.codes[1:] - samples.codes[:-1]).norm(dim=1).max() < 0.4  # and never jumps
+    at = 0
+    for name in corners:  # it comes by all of them, in their order
+        at += int((samples.codes[at:] - codes[name]).norm(dim=1).lt(0.4).nonzero()[0])
+
+
+@pytest.mark.parametrize("frames", [2, 16])
+def test_a_path_ends_at_its_end_though_images_stop_changing_before(v, fives, frames):
+    weight = normal(10, 16)
+    m = LatentMap(v, lambda z: (4 * (z @ weight)).clamp(0, 1).round().reshape(-1, 1, 4, 4))
+    for start, end in itertools.pairwise(fives):
+        samples = m.path(start, end, frames=frames, residual=True)
+        assert torch.allclose(samples.points[[0, -1]], v.encode(torch.stack([start, end])), atol=1e-5)
+        assert torch.allclose(samples.codes[[0, -1]], torch.stack([start, end]), atol=1e-4)
 
 
 def test_a_path_that_goes_nowhere_stays(cheap, fives):
@@ -394,6 +448,25 @@ def test_the_maps_stretch_is_that_of_its_decoder(plane, linear):
     weight = torch.tensor([[0.1, 0.0, 0.0, 0.0], [0.0, 0.02, 0.0, 0.0]])
     found = LatentMap(plane, linear(weight)).stretch([[0.0, 0.0], [0.3, 0.4]])
     assert torch.allclose(found, torch.tensor([[0.01, 0.05]]).expand(2, 2), rtol=1e-3)
+
+
+def test_images_that_are_only_measured_are_held_in_bounded_batches(monkeypatch, any_map):
+    made, dim = [], any_map.v.dim
+    m = LatentMap(any_map.v, lambda z: made.append(len(z)) or squares(z))
+
+    def measured():
+        return [
+            m.path([-0.5] * dim, [0.5] * dim, frames=16).points,
+            m.path([-0.5] * dim, [0.5] * dim, frames=16, curve="shortest").points,
+            m.stretch(any_map.grid().points),
+        ]
+
+    expected, whole = measured(), max(made)
+    made.clear()
+    monkeypatch.setattr(geometry, "VALUES_HELD", 64)  # 16 images
+    for found, unsplit in zip(measured(), expected, strict=True):
+        assert torch.allclose(found, unsplit, atol=1e-4)
+    assert max(made) <= 17 < 8 * 16 <= whole
 
 
 # Samples on disk.
