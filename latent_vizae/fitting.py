@@ -49,6 +49,8 @@ FEWEST_IMAGES, MOST_IMAGES, IMAGE_VALUES = 16, 100, 2**19
 """Images that are measured, and about the most numbers in them."""
 PLACED_AT_A_TIME = 4096
 """An interrupt leaves the points of those before."""
+FLAT = 0.01
+"""Codes may be as far from a plane (a share of their variance) to get an affine v, if that is the better one."""
 SMALLEST = 1e-3
 """The least singular value of a layer as a share of its greatest."""
 MOST_POINTS = 1_000_000
@@ -85,7 +87,8 @@ def fit(
         hidden: units of v_e's hidden layers (v_d has them in reverse). By default (128, 128) below 25 codes,
             (256, 256) below 50, then (64, 64, 64), and (96, 96, 96) from 10,000 codes on. Of a few thousand codes
             (128, 128, 128) lower the held-out image error by 4 to 10 percent, in twice the time. Codes that vary in
-            at most ``dim`` directions get an affine v, without hidden layers.
+            at most ``dim`` directions, or in so many but for less than a hundredth of their variance where that is
+            the better v, get an affine one, without hidden layers.
         steps: most steps of training in the frame (k >= 50), each on 512 codes, or on 256 where fewer than 900 are
             trained on; by default 300 below 10,000 codes, then 400. Of thousands of codes 800 lower the held-out image
             error by 3 to 6 percent, in less than twice the time.
@@ -184,7 +187,7 @@ def fit(
                 _fill_ranks(v)
                 flat = _new_vizae(latent_shape, dim, (), frame, v.pull)
                 lay_flat(flat, x)
-                if hidden is None and missed(flat, x_held) < missed(v, x_held):
+                if hidden is None and missed(flat, x_held) < min(FLAT, missed(v, x_held)):
                     v = flat
                 turn(v, x)
                 if not run.interrupted and v is not flat:

@@ -596,6 +596,20 @@ def test_every_kind_of_decoder_serves(decoder, k):
     assert v.source is None
 
 
+@pytest.mark.parametrize("k", [60, 300])
+def test_codes_of_nearly_a_plane_get_one_that_is_as_good_as_pca(k):
+    codes = normal(k + 50, 2) @ normal(2, 30, seed=1) + 0.05 * normal(k + 50, 30, seed=2) + 3
+    held, codes = codes.split([50, k])
+    v = fit(codes, steps=100)
+    assert v.hidden == ()
+    assert fvu(held, v(held), codes.mean(0)) < 1.3 * pca_fvu(held, 2)
+    assert v.points.abs().amax(0) == pytest.approx(torch.ones(2), abs=0.01)
+    assert (v.encode(v.decode(v.points)) - v.points).abs().max() < 1e-4
+    assert fit(codes, steps=100, hidden=(16,)).hidden == (16,)
+    bent = torch.cat([codes, (codes[:, :1] - 3).square()], 1)
+    assert fit(bent, steps=100).hidden != ()
+
+
 def test_affine_maps_may_be_asked_for():
     for k in (4, 12, 60):
         v = fit(normal(k, 6), decoder=squares, hidden=(), steps=20, image_steps=2)
