@@ -109,7 +109,7 @@ def fetch_folder(
         files = look_up(repo, revision, token, sizes=most_bytes is not None).siblings
         if most_bytes is not None:
             wanted = [file for file in files if any(fnmatch(file.rfilename, pattern) for pattern in patterns)]
-            if (size := sum(file.size for file in wanted)) > most_bytes:
+            if (size := sum(file.size or 0 for file in wanted)) > most_bytes:
                 raise ValueError(f"{repo} has {size:,} bytes to download; at most {most_bytes:,} are taken here.")
     except HfHubHTTPError as error:
         if (status := error.response.status_code) != 429 and status < 500:
