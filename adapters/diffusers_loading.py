@@ -161,7 +161,7 @@ def _find(root: Path, places: list[str], reference: str) -> tuple[str, dict[str,
 
 def _plausible(config: dict[str, Any]) -> bool:
     """Whether numbers are small enough to build a network from; without weights, too, layers take time and memory."""
-    blocks, layers = USUAL_BLOCKS, USUAL_LAYERS  # where it says nothing
+    blocks, layers = USUAL_BLOCKS, float(USUAL_LAYERS)  # where it says nothing
     entries: list[tuple[str, Any, int]] = [("", config, 0)]
     while entries:
         name, value, depth = entries.pop()
