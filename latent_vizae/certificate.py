@@ -392,8 +392,7 @@ def certify(
     collisions, count, pairs = _collisions(grid, results)
     layer, noise = None, tuple[NoiseTest, ...]()
     if decoder is not None:
-        size = max(1, GRID_VALUES // (8 * results.shape[1]))
-        layer = torch.cat([stretch(lambda p: decode_images(decoder, v.decode(p)), part) for part in grid.split(size)])
+        layer = stretch(lambda p: decode_images(decoder, v.decode(p)), grid)
         start = v.decode(v.points[:1] if len(v.points) else grid[:1]) if given is None else given[:1]
         noise = noise_test(decoder, start, seed=seed)
     return Certificate(
@@ -424,7 +423,7 @@ def _collisions(
     The measure is the median change between neighbours on the grid; distances are root mean squares.
     """
     dim, side = grid.shape[1], round(len(grid) ** (1 / grid.shape[1]))
-    results = (results - results.mean(0)).double() / results.shape[1] ** 0.5  # a common part would drown differences
+    results = (results - results.mean(0)) / results.shape[1] ** 0.5  # a common part would drown differences
     cells = results.unflatten(0, (side,) * dim)
     steps = [cells.diff(dim=axis).flatten(0, dim - 1).norm(dim=1) for axis in range(dim)]
     threshold = torch.cat(steps).median() / 2
@@ -435,7 +434,7 @@ def _collisions(
         part = slice(start, start + size)
         apart = torch.cdist(grid[part], grid, compute_mode="donot_use_mm_for_euclid_dist")
         is_far = (apart >= far * (1 - 1e-6)).triu(start + 1)  # each pair once
-        changed = torch.cdist(results[part], results)
+        changed = torch.cdist(results[part].double(), results.double())
         where = (is_far & (changed <= threshold)).nonzero()
         distances = changed[where[:, 0], where[:, 1]]
         closest = distances.argsort()[:10]

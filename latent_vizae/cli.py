@@ -70,18 +70,16 @@ class _Commands(TyperGroup):
                 raise  # a reader such as `head` has left
             typer.echo(f"latent-vizae: error: {' '.join(str(error).split())}", err=True)
             raise typer.Exit(2) from error
-        except _unreachable() as error:
+        except _hub_errors() as error:
             typer.echo(f"latent-vizae: error: The Hub cannot be reached; try again later: {error}", err=True)
             raise typer.Exit(2) from error
 
 
-def _unreachable() -> tuple[type[Exception], ...]:
+def _hub_errors() -> tuple[type[Exception], ...]:
     """What the Hub's client raises where it cannot reach the Hub; nothing unless the Hub was asked."""
-    if "huggingface_hub.utils" not in sys.modules:
-        return ()
-    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+    from .hub import unreachable
 
-    return (httpx.TransportError,)
+    return unreachable() if "huggingface_hub.utils" in sys.modules else ()
 
 
 app = typer.Typer(

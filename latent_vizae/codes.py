@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,15 +13,15 @@ from torch import Tensor
 
 __all__ = [
     "MOST_DECODED", "ArrayLike", "as_codes", "as_device", "as_labels", "as_points", "as_tensor", "as_whole",
-    "batch_of_stream", "check_finite", "check_latent_shape", "check_precision",
+    "batches_of_stream", "check_finite", "check_latent_shape", "check_precision",
 ]  # fmt: skip
 
 ArrayLike: TypeAlias = Any
 """A torch tensor, a numpy array (a memory map too), a number, or nested lists of numbers."""
 MOST_DECODED = 10**6
 """So many are decoded at once, their images held in memory."""
-MOST_LOST = 0.01
-"""Share of the variance of codes that may go when they are rounded to float32."""
+MOST_LOST, ENOUGH = 0.01, 16
+"""Share of the variance of codes that may go when they are rounded to float32; codes of a batch that tell."""
 
 
 def as_tensor(values: ArrayLike, what: str) -> Tensor:
@@ -107,7 +107,7 @@ def check_precision(rows: Tensor | np.ndarray[Any, Any], what: str) -> None:
     with np.errstate(under="ignore"):
         lost = (((wide - wide.astype(np.float32)) / greatest).var(0)).sum()
         whole = (wide / greatest).var(0).sum()
-    if lost > MOST_LOST * whole:
+    if lost > MOST_LOST * whole > 0:  # of one code many times, neither is there but for rounding
         raise ValueError(
             f"v computes in float32, in which {lost / whole:.0%} of the variance of {what} are lost. "
             "Subtract the mean or scale first (StandardScaler)."
@@ -129,14 +129,20 @@ def check_latent_shape(shapes: list[Any], what: str) -> None:
         raise ValueError(f"{what}: a stream gives batches (B, *latent_shape), of one latent_shape; got {listed}.")
 
 
-def batch_of_stream(batch: ArrayLike, what: str) -> Tensor:
+def batch_of_stream(batch: ArrayLike, what: str, latent_shape: tuple[int, ...] | None) -> Tensor:
     """A batch of a stream as a tensor of its own: who yields it may fill the same memory again.
 
-    A list or tuple of one tensor (B, *latent_shape) is that tensor, as torch's DataLoader gives it.
+    A list or tuple of one tensor (B, *latent_shape) is that tensor, as torch's DataLoader gives it; a list of codes
+    (*latent_shape) is stacked.
+
+    Args:
+        batch: what the stream gave.
+        what: the argument's name, for errors.
+        latent_shape: of the codes before; None if there were none, and nothing else tells.
 
     Raises:
         TypeError: not real numbers.
-        ValueError: several tensors, not alike.
+        ValueError: several tensors, not alike, or a first one that may be a code or a batch.
     """
     if isinstance(batch, list | tuple) and batch and all(isinstance(part, Tensor) for part in batch):
         if len({part.shape for part in batch}) > 1:
@@ -146,19 +152,37 @@ def batch_of_stream(batch: ArrayLike, what: str) -> Tensor:
                 "Of a loader that gives codes and labels: (batch[0] for batch in loader)."
             )
         if len(batch) == 1 and batch[0].dim() > 1:
-            batch = batch[0]
-    if isinstance(batch, Tensor | np.ndarray) and len(batch.shape):
+            if latent_shape is None:
+                raise ValueError(
+                    f"{what}: the stream begins with a list of one tensor of shape {tuple(batch[0].shape)}; is it a "
+                    "code or a batch? Of batches: (batch[0] for batch in stream). Of codes: map(torch.stack, stream)."
+                )
+            if batch[0].shape != latent_shape:
+                batch = batch[0]
+    tensor = as_tensor(batch, what)
+    if isinstance(batch, Tensor | np.ndarray) and len(tensor.shape) and len(tensor) >= ENOUGH:
         check_precision(batch, what)
-    return as_tensor(batch, what).clone()
+    return tensor.clone()
+
+
+def batches_of_stream(batches: Iterable[ArrayLike], what: str) -> Iterator[Tensor]:
+    """The batches of a stream, (B, *latent_shape) each, of one latent shape."""
+    latent_shape: tuple[int, ...] | None = () if isinstance(batches, torch.utils.data.DataLoader) else None
+    shapes: list[Any] = []
+    for batch in batches:
+        tensor = batch_of_stream(batch, what, latent_shape)
+        latent_shape = tensor.shape[1:]
+        if not shapes or latent_shape != shapes[-1][1:]:
+            shapes.append(tensor.shape)
+            check_latent_shape(shapes, what)
+        yield tensor
+    if not shapes:
+        raise ValueError(f"{what}: the stream of batches was empty; at least one code is needed.")
 
 
 def _joined(batches: Iterable[ArrayLike], what: str) -> Tensor:
     """One tensor from a stream of batches (B, *latent_shape)."""
-    tensors = [batch_of_stream(batch, what) for batch in batches]
-    if not tensors:
-        raise ValueError(f"{what}: the stream of batches was empty; at least one code is needed.")
-    check_latent_shape([tensor.shape for tensor in tensors], what)
-    return torch.cat(tensors)
+    return torch.cat(list(batches_of_stream(batches, what)))
 
 
 def as_codes(codes: ArrayLike, latent_shape: tuple[int, ...] | None = None, what: str = "codes") -> Tensor:

@@ -106,7 +106,12 @@ def as_source_options(options: Any) -> dict[str, Any]:
     if not isinstance(options, dict) or len(options) > 16:
         raise ValueError(f"source_options is a dictionary of at most 16 options, got {type(options).__name__}.")
     for name, value in options.items():
-        if not isinstance(name, str) or not name.isidentifier() or name in ("module", "token") or not is_plain(value):
+        if (
+            not isinstance(name, str)
+            or not name.isidentifier()
+            or name in ("module", "token", "most_bytes")
+            or not is_plain(value)
+        ):
             raise ValueError(
                 f"an option of a decoder is a number, a string or a list of numbers, got {name}={value!r}."
             )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import struct
 from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn.functional import interpolate
 from tqdm import tqdm
@@ -22,6 +24,8 @@ __all__ = ["batches_of", "encode_images", "encoded", "picture_of_row", "pictures
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+DAMAGED = (SyntaxError, TypeError, ValueError, struct.error)
+"""What Pillow raises besides its own errors."""
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 FILES = (".npy", ".npz", ".pt", ".pth", ".bin", ".ckpt", ".h5", ".csv", ".json", ".parquet", ".zip")
 HEADER_BYTES = 1024
@@ -166,10 +170,12 @@ def _as_image(picture: Any, channels: int | None) -> Tensor:
     if isinstance(picture, str | Path):
         try:
             with Image.open(picture, formats=FORMATS) as opened:
-                opened.load()
-                picture = opened.copy()
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                picture = ImageOps.exif_transpose(opened)
+                picture.load()
+        except (*DAMAGED, UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
             raise ValueError(f"{picture} cannot be read as a picture: {error}") from error
+    elif isinstance(picture, Image.Image):
+        picture = _upright(picture)
     if isinstance(picture, np.ndarray):
         if picture.dtype != np.uint8 or picture.ndim not in (2, 3):
             raise TypeError(
@@ -181,7 +187,6 @@ def _as_image(picture: Any, channels: int | None) -> Tensor:
         except TypeError as error:
             raise TypeError(f"An array of shape {picture.shape} is no picture: {error}") from error
     if isinstance(picture, Image.Image):
-        picture = ImageOps.exif_transpose(picture)
         mode = MODES.get(channels or 0) or ("L" if picture.mode in ("1", "L", "I;16") else "RGB")
         if picture.mode in ("I", "I;16", "F"):
             raise ValueError(f"A picture of mode {picture.mode} has no known white; convert it to bytes.")
@@ -196,6 +201,14 @@ def _as_image(picture: Any, channels: int | None) -> Tensor:
         return image.expand(channels, -1, -1) if channels and len(image) == 1 else image
     kind = f"a tensor of shape {tuple(picture.shape)}" if isinstance(picture, Tensor) else type(picture).__name__
     raise TypeError(f"A picture is a PIL image, a file, an array (H, W, C) or a tensor (C, H, W); got {kind}.")
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """A photograph as it was taken; as it is where nothing, or nonsense, says how."""
+    with contextlib.suppress(*DAMAGED):
+        if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            return ImageOps.exif_transpose(picture)
+    return picture
 
 
 def _fitted(image: Tensor, image_shape: tuple[int, int, int] | None) -> Tensor:

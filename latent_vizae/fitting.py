@@ -1,7 +1,8 @@
 """fit(): from codes to v. The heart of the package.
 
 1. The frame (framing.py): the subspace of the codes, scaled so that distances mean image change.
-2. Codes that vary in no more directions than the map has need no network: an affine v is exact.
+2. Codes that vary in no more directions than the map has need no network: an affine v is exact. Of codes that nearly
+   do so it may be the better one, on held-out codes.
 3. Up to 49 codes are placed first (layout.py), and both halves of v are solved to take them there and back.
 4. Of more, up to 50,000 drawn at random get places that keep their neighbours (neighbours.py), and both halves of v
    learn to take them there and back (training.py): blurred, stopping on held-out codes. Their map is turned to its
@@ -32,7 +33,7 @@ from .model import VizAE, check_dim, check_pull
 from .report import FitReport
 from .rows import AT_A_TIME, Rows, as_rows, drawn
 from .surface import lay_flat, stretch, turn
-from .training import Batches, Run, close_the_cycle, missed, train
+from .training import STAGES, Batches, Run, close_the_cycle, missed, train
 
 __all__ = ["fit"]
 
@@ -175,9 +176,11 @@ def fit(
                 initialise(network, generator, steepness if sizes else None, bias=0.5)
                 linear_layer(network, -1).weight.mul_(size)  # start near the mean code
             x = _framed(frame, rows, trained)
+            goes_on_late = False
             if saved is not None:
                 settings = [dim, list(sizes), steps, image_steps, pull, seed, source, options]
                 saved.open(fingerprint(settings, [x, frame.frame]))
+                goes_on_late = saved.facts is not None and saved.facts["title"] == STAGES[-1]
             try:
                 batches = Batches(x, frame, dim, generator)
                 if pull is None and k >= FEW:
@@ -185,12 +188,12 @@ def fit(
                 x_held = _framed(frame, rows, held_out)
                 train(v, batches, x_held, decoder, steps, image_steps, run)
                 _fill_ranks(v)
-                flat = _new_vizae(latent_shape, dim, (), frame, v.pull)
-                lay_flat(flat, x)
-                if hidden is None and missed(flat, x_held) < min(FLAT, missed(v, x_held)):
-                    v = flat
+                if hidden is None and not goes_on_late:
+                    flat = _new_vizae(latent_shape, dim, (), frame, v.pull)
+                    lay_flat(flat, x)
+                    v = flat if missed(flat, x_held) < min(FLAT, missed(v, x_held)) else v
                 turn(v, x)
-                if not run.interrupted and v is not flat:
+                if not run.interrupted and v.hidden == sizes:
                     close_the_cycle(v, batches, steps, run)
                     _fill_ranks(v)
             except KeyboardInterrupt:

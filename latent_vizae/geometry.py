@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-__all__ = ["images_held", "jacobian", "metric_samples", "pull_back_metric", "resample", "stretch"]
+__all__ = ["VALUES_HELD", "jacobian", "metric_samples", "pull_back_metric", "resample", "stretch"]
 
 Images = Callable[[Tensor], Tensor]
 VALUES_HELD = 2**23
 """Where images are only measured, so many values of them are held at a time."""
+STEP, COARSE_STEP = 2e-3, 0.02
+"""Half of what a slope is measured over, in map units."""
 
 
 def metric_samples(images_of: Images, inputs: Tensor, probes: int, generator: torch.Generator) -> Tensor | None:
@@ -44,13 +46,13 @@ def metric_samples(images_of: Images, inputs: Tensor, probes: int, generator: to
     return torch.cat(samples)
 
 
-def jacobian(images_of: Images, points: Tensor, step: float = 0.02) -> Tensor:
+def jacobian(images_of: Images, points: Tensor, step: float) -> Tensor:
     """Jacobian of points -> image by central differences: any decoder has one, differentiable or not.
 
     Args:
         images_of: (P, d) -> (P, C, H, W).
         points: (P, d).
-        step: half-distance of the difference, in map units. Images in bfloat16 or bytes need as much.
+        step: half-distance of the difference, in map units.
 
     Returns:
         (P, C * H * W, d), change of each pixel per map unit.
@@ -63,15 +65,16 @@ def jacobian(images_of: Images, points: Tensor, step: float = 0.02) -> Tensor:
     return change.transpose(1, 2)
 
 
-def images_held(images_of: Images, points: Tensor) -> int:
-    """How many images, of the size that points (P, d) have, to hold at a time, so that memory stays bounded."""
-    return max(1, VALUES_HELD // images_of(points[:1]).numel())
-
-
 def _jacobians(images_of: Images, points: Tensor) -> Iterator[Tensor]:
-    """`jacobian` of points (P, d), of so many at a time that memory stays bounded."""
-    size = max(1, images_held(images_of, points) // (2 * points.shape[1]))
-    return (jacobian(images_of, part) for part in points.split(size))
+    """`jacobian` of points (P, d), of so many at a time that memory stays bounded.
+
+    Images in bfloat16 or in bytes are too coarse for a small step.
+    """
+    some = images_of(points[:: -(-len(points) // 4)])
+    coarse = torch.equal(some, some.bfloat16().float()) or torch.equal(some, (some * 255).round() / 255)
+    step = COARSE_STEP if coarse else STEP
+    size = max(1, VALUES_HELD // (2 * points.shape[1] * some[0].numel()))
+    return (jacobian(images_of, part, step) for part in points.split(size))
 
 
 def pull_back_metric(images_of: Images, points: Tensor) -> Tensor:

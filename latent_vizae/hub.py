@@ -19,7 +19,10 @@ __all__ = [
     "look_up",
     "parse_reference",
     "push_folder",
+    "unreachable",
 ]
+SECONDS = 20.0
+"""So long the Hub may take to say that a repository is there, before the cache has to do."""
 
 NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
 REPO_ID = re.compile(rf"{NAME}/{NAME}")
@@ -65,7 +68,7 @@ def look_up(repo: str, revision: str | None = None, token: str | bool | None = N
     from huggingface_hub import HfApi
 
     api = HfApi(token=token, library_name="latent-vizae")
-    info = api.repo_info(repo, revision=revision, files_metadata=sizes)
+    info = api.repo_info(repo, revision=revision, files_metadata=sizes, timeout=SECONDS)
     if info.gated:  # everybody is told of it, not everybody may read it
         api.auth_check(repo)
     return info
@@ -102,9 +105,9 @@ def fetch_folder(
         huggingface_hub.errors.LocalEntryNotFoundError: offline, and not in the cache.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    cached = False
+    failure: Exception | None = None
     try:
         files = look_up(repo, revision, token, sizes=most_bytes is not None).siblings
         if most_bytes is not None:
@@ -114,21 +117,27 @@ def fetch_folder(
     except HfHubHTTPError as error:
         if (status := error.response.status_code) != 429 and status < 500:
             raise
-        cached = True
-    except _unreachable():
-        cached = True
-    folder = Path(
-        snapshot_download(repo, revision=revision, allow_patterns=patterns, token=token, local_files_only=cached)
-    )
-    return folder, folder.name
+        failure = error
+    except unreachable() as error:
+        failure = error
+    only = failure is not None
+    try:
+        folder = snapshot_download(
+            repo, revision=revision, allow_patterns=patterns, token=token, local_files_only=only
+        )
+    except LocalEntryNotFoundError as error:
+        if failure is None:
+            raise
+        raise LocalEntryNotFoundError(f"{repo} is not in the cache, and the Hub gave no answer: {failure}") from error
+    return Path(folder), Path(folder).name
 
 
-def _unreachable() -> tuple[type[Exception], ...]:
+def unreachable() -> tuple[type[Exception], ...]:
     """Errors that say that there is no way to the Hub."""
     from huggingface_hub.errors import OfflineModeIsEnabled
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # which of two it uses, it does not say
 
-    return OfflineModeIsEnabled, httpx.NetworkError, httpx.TimeoutException
+    return OfflineModeIsEnabled, httpx.TransportError
 
 
 def folder_of(
@@ -165,7 +174,7 @@ def list_files(repo: str, revision: str | None = None, token: str | bool | None 
 
     try:
         return sorted(HfApi(token=token, library_name="latent-vizae").list_repo_files(repo, revision=revision))
-    except _unreachable():
+    except unreachable():
         return None
 
 

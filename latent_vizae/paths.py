@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .geometry import images_held, pull_back_metric, resample
+from .geometry import VALUES_HELD, pull_back_metric, resample
 from .steps import Adam
 
 __all__ = ["constant_pace", "image_steps", "lengths_along", "shortest_curve"]
@@ -24,10 +24,14 @@ def image_steps(images: Tensor) -> Tensor:
     return (images[1:] - images[:-1]).flatten(1).square().mean(1).sqrt()
 
 
-def _steps(images_of: Images, rows: Tensor, held: int) -> Tensor:
-    """`image_steps` of the images of rows (F, m), of ``held`` steps at a time."""
-    starts = range(0, len(rows) - 1, held)
-    return torch.cat([image_steps(images_of(rows[start : start + held + 1])) for start in starts])
+def _steps(images_of: Images, rows: Tensor) -> Tensor:
+    """`image_steps` of the images of rows (F, m), of which a bounded number is held at a time."""
+    last, steps = images_of(rows[:1]), []
+    for part in rows[1:].split(max(1, VALUES_HELD // last.numel())):
+        images = torch.cat([last, images_of(part)])
+        steps.append(image_steps(images))
+        last = images[-1:]
+    return torch.cat(steps)
 
 
 def constant_pace(images_of: Images, curve: Tensor, lengths: Tensor, frames: int, rounds: int = 6) -> Tensor:
@@ -46,7 +50,7 @@ def constant_pace(images_of: Images, curve: Tensor, lengths: Tensor, frames: int
     Returns:
         (frames, m), the ends included.
     """
-    wanted, held = torch.linspace(0, 1, frames).to(lengths), images_held(images_of, curve)
+    wanted = torch.linspace(0, 1, frames).to(lengths)
 
     def evened(at: Tensor, steps: Tensor) -> Tensor:
         """Positions of frames, by how much images change between positions ``at``."""
@@ -56,14 +60,14 @@ def constant_pace(images_of: Images, curve: Tensor, lengths: Tensor, frames: int
         return moved
 
     fine = torch.linspace(0, 1, 8 * frames + 1).to(lengths) * lengths[-1]
-    steps = _steps(images_of, resample(curve, lengths, fine), held).to(lengths)
+    steps = _steps(images_of, resample(curve, lengths, fine)).to(lengths)
     if steps.sum() <= 0:
         return resample(curve, lengths, wanted * lengths[-1])
     best, evenness = None, math.inf
     at = evened(fine, steps)
     for _ in range(rounds):
         rows = resample(curve, lengths, at)
-        steps = _steps(images_of, rows, held).to(lengths)
+        steps = _steps(images_of, rows).to(lengths)
         spread = (steps.std(unbiased=False) / steps.mean().clamp(min=1e-30)).item()
         if spread < evenness:
             best, evenness = rows, spread
@@ -154,7 +158,7 @@ def _energies(field: Tensor, line: Tensor) -> Tensor:
 def _image_length(images_of: Images, line: Tensor, samples: int = 65) -> float:
     lengths = torch.cat([line.new_zeros(1), (line[1:] - line[:-1]).norm(dim=1).cumsum(0)])
     points = resample(line, lengths, torch.linspace(0, 1, samples).to(line) * lengths[-1])
-    return _steps(images_of, points, images_held(images_of, points)).sum().item()
+    return _steps(images_of, points).sum().item()
 
 
 def _relax(field: Tensor, line: Tensor, steps: int, size: int = 33) -> Tensor:

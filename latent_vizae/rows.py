@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .codes import ArrayLike, as_codes, as_tensor, batch_of_stream, check_finite, check_latent_shape, check_precision
+from .codes import ArrayLike, as_codes, as_tensor, batches_of_stream, check_finite, check_latent_shape, check_precision
 
 __all__ = ["AT_A_TIME", "Rows", "as_rows", "drawn"]
 
@@ -26,6 +26,7 @@ NUMPY_TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
+WIDE = ("F64", "I64", "I32", "U64", "U32")
 Block: TypeAlias = "Tensor | np.ndarray[Any, Any] | Shard"
 
 
@@ -160,7 +161,8 @@ def as_rows(codes: ArrayLike, what: str = "codes", device: torch.device | None =
         as_codes(blocks[0], what=what)  # says what is wrong
     rows = Rows([block for block in blocks if len(block)], device)
     for block in rows.blocks:
-        check_precision(block[: max(1, min(2**16, AT_A_TIME // rows.n))], what)
+        if not isinstance(block, Shard) or block.dtype in WIDE:
+            check_precision(block[: max(1, min(2**16, AT_A_TIME // rows.n))], what)
     check_finite(rows.parts(), len(rows), what)
     return rows
 
@@ -239,16 +241,11 @@ def _spooled(batches: Iterable[ArrayLike], what: str) -> tuple[Block, torch.devi
     With it the device that its batches were on.
     """
     kept: list[Tensor] = []
-    shapes: list[Any] = []
     values = count = 0
     file = None
     try:
-        for batch in batches:
-            tensor = batch_of_stream(batch, what)
-            place = tensor.device
-            if not shapes or tensor.shape[1:] != shapes[-1][1:]:
-                shapes.append(tensor.shape)
-                check_latent_shape(shapes, what)
+        for tensor in batches_of_stream(batches, what):
+            place, latent_shape = tensor.device, tensor.shape[1:]
             kept.append(tensor)
             values, count = values + tensor.numel(), count + len(tensor)
             if values > IN_MEMORY:
@@ -257,14 +254,12 @@ def _spooled(batches: Iterable[ArrayLike], what: str) -> tuple[Block, torch.devi
                 for tensor in kept:
                     file.write(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
                 kept = []
-        if not shapes:
-            raise ValueError(f"{what}: the stream of batches was empty; at least one code is needed.")
         if file is None:
             return torch.cat(kept), kept[0].device
         for tensor in kept:
             file.write(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
         file.flush()
-        return np.memmap(file.name, np.float32, "r", 0, (count, *shapes[0][1:])), place
+        return np.memmap(file.name, np.float32, "r", 0, (count, *latent_shape)), place
     finally:
         if file is not None:
             file.close()

@@ -50,10 +50,12 @@ def settle(v: VizAE, draw: Callable[[], Tensor], score_of: Callable[[], float]) 
 @torch.no_grad()
 def lay_flat(v: VizAE, x: Tensor) -> None:
     """Set an affine v to the plane of least squares through x (K, rank): the principal components in the frame."""
-    rows = x.double()
-    middle = rows.mean(0)
-    centred = rows - middle
-    axes = torch.linalg.eigh(centred.T @ centred)[1].flip(1)[:, : v.dim]
+    middle = x.mean(0, dtype=torch.float64)
+    square = torch.zeros(len(middle), len(middle)).to(middle)
+    for part in x.split(4096):
+        centred = part.double() - middle
+        square += centred.T @ centred
+    axes = torch.linalg.eigh(square)[1].flip(1)[:, : v.dim]
     v_e, v_d = linear_layer(v.encoder, -1), linear_layer(v.decoder, 0)
     v_e.weight.copy_(axes.T)
     v_e.bias.copy_(-(middle @ axes))

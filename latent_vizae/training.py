@@ -25,7 +25,7 @@ from .projecting import nearest_point
 from .steps import Half, Muon
 from .surface import settle, turn
 
-__all__ = ["Batches", "Run", "close_the_cycle", "missed", "train"]
+__all__ = ["STAGES", "Batches", "Run", "close_the_cycle", "missed", "train"]
 
 PLACED = 4000
 """So many codes get a place from their neighbours first; further ones follow those."""

@@ -106,6 +106,15 @@ def test_a_picture_is_cropped_around_its_middle():
     assert torch.allclose(encode_images(Means(), [image]), torch.ones(1, 4))
 
 
+def test_nonsense_about_orientation_is_passed_over(tmp_path):
+    image = Image.fromarray(pixels(1, 4, 6)[0])
+    image.save(tmp_path / "a.jpg", exif=b"Exif\0\0junk junk junk")
+    wanted = encode_images(Means(), [image])
+    assert torch.allclose(encode_images(Means(), tmp_path), wanted, atol=0.05)
+    with Image.open(tmp_path / "a.jpg") as opened:
+        assert torch.allclose(encode_images(Means(), [opened.copy()]), wanted, atol=0.05)
+
+
 @pytest.mark.parametrize("size", [(4000, 1), (1, 4000)])
 def test_a_strip_is_never_scaled_beyond_the_decoders_size(monkeypatch, size):
     made = []

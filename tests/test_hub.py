@@ -1,6 +1,7 @@
 """v over the Hub: the real client, in processes of its own, against a hub on this machine."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -154,7 +155,15 @@ print(json.dumps([name_of(VizAE.from_pretrained, name, revision=revision, token=
     assert kinds == 2 * private + 2 * gated
 
 
-@pytest.mark.parametrize("why", ["down", "no network"])
+HANGS_UP = """
+import os, socket, threading
+server = socket.create_server(("127.0.0.1", 0))
+threading.Thread(target=lambda: [server.accept()[0].close() for _ in range(1000)], daemon=True).start()
+os.environ["HF_ENDPOINT"] = f"http://127.0.0.1:{server.getsockname()[1]}"
+"""
+
+
+@pytest.mark.parametrize("why", ["down", "no network", "hangs up"])
 def test_where_the_hub_does_not_answer_the_cache_has_to_do(hub, pushed, tmp_path, why):
     home = tmp_path / "home"
     told(hub, 'VizAE.from_pretrained("alice/fives")\nprint(1)', home=home, cwd=tmp_path)
@@ -162,7 +171,8 @@ def test_where_the_hub_does_not_answer_the_cache_has_to_do(hub, pushed, tmp_path
 print(json.dumps([len(VizAE.from_pretrained("alice/fives").points), name_of(VizAE.from_pretrained, "alice/other")]))
 """
     hub.down = why == "down"
-    unplug = "import os\nos.environ['HF_ENDPOINT'] = 'http://127.0.0.1:1'\n" if why == "no network" else ""
+    no_network = "import os\nos.environ['HF_ENDPOINT'] = 'http://127.0.0.1:1'\n"
+    unplug = {"down": "", "no network": no_network, "hangs up": HANGS_UP}[why]
     try:
         done = hub.run(unplug + FIT + code, home=home, cwd=tmp_path)
     finally:
@@ -171,6 +181,8 @@ print(json.dumps([len(VizAE.from_pretrained("alice/fives").points), name_of(VizA
     points, uncached = json.loads(done.stdout)
     assert points == 30
     assert uncached[0] == "LocalEntryNotFoundError"
+    reason = {"down": "50", "no network": "onnect", "hangs up": "disconnected"}[why]
+    assert re.search(f"alice/other is not in the cache, and the Hub gave no answer: .*{reason}", uncached[1])
 
 
 def test_offline_a_cached_map_loads_and_another_says_so(hub, pushed, tmp_path):

@@ -88,7 +88,23 @@ def test_a_loader_of_torch_is_a_stream():
     with pytest.raises(ValueError, match=r"shapes \(300, 2, 5\), \(300,\).*batch\[0\] for batch in loader"):
         as_rows(labelled)
     assert torch.equal(as_rows(batch[0] for batch in labelled)[0:1000], Z)
-    assert torch.equal(as_rows(list(code) for code in Z.split(250))[0:1000], Z)  # lists of codes are batches too
+    with pytest.raises(ValueError, match=r"one tensor of shape \(300, 2, 5\); is it a code or a batch\?"):
+        as_rows(iter(loader))
+
+
+@pytest.mark.parametrize("size", [250, 333, 999])
+def test_lists_of_codes_are_batches_too(size):
+    assert torch.equal(as_rows(list(part) for part in Z.split(size))[0:1000], Z)  # the last may be of one
+    with pytest.raises(ValueError, match=r"one tensor of shape \(2, 5\); is it a code or a batch\?"):
+        as_rows([code] for code in Z)
+
+
+def test_the_same_code_many_times_is_no_loss_of_precision():
+    for codes in (np.full((7, 4), 0.3), np.repeat(np.random.default_rng(0).normal(size=(1, 5)), 3, 0)):
+        assert fit(codes).report.fvu == 0
+        assert fit(iter([codes] * 6)).report.fvu == 0
+    pairs = np.random.default_rng(0).normal(size=(50, 1, 6)) + 1e-9 * np.random.default_rng(1).normal(size=(50, 2, 6))
+    assert len(as_rows(iter(pairs))) == 100
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits there")
@@ -282,6 +298,16 @@ def test_a_break_where_patience_ends_changes_nothing(tmp_path, monkeypatch):
     again = fit(Z[:300], steps=500, checkpoint=kept)
     assert torch.equal(whole.points, again.points)
     assert again.report.steps == whole.report.steps
+
+
+def test_a_break_does_not_turn_a_curve_into_a_plane(tmp_path):
+    line = torch.linspace(-1, 1, 400)
+    codes = torch.stack([line, Z[:400, 0, 0] / 3, 0.1 * (3 * line).sin()], 1)  # nearly a plane, and not quite
+    kept, settings = tmp_path / "fit.safetensors", {"steps": 300, "seed": 3}
+    whole = fit(codes, **settings)
+    assert whole.hidden != ()
+    assert fit(codes, checkpoint=kept, progress=Break("fit v_e", 20), **settings).report.interrupted
+    assert torch.equal(fit(codes, checkpoint=kept, **settings).points, whole.points)
 
 
 @pytest.mark.parametrize("codes", [Z[:20], Z[:90, 0, :2]], ids=["few", "affine"])
