@@ -119,15 +119,19 @@ class Fitted:
 
 def load(name: str) -> Task:
     """A code set by its name in SETS, shuffled the same way every time."""
+    one = name.partition("-")[2]
     if name in BUNDLED:
         decoder = load_decoder("mnist")
-        codes, _ = decoder.examples(label=5 if name == "mnist-5" else None)
+        codes, _ = decoder.examples(label=int(one) if one else None)
     elif name == "gan":
         decoder = mlp_gan(SHARED)
         codes = decoder.sample(max(SETS[name][0]) + held_out(name), seed=0)
-    elif name == "fashion":
+    elif name.startswith("fashion"):
         with gzip.open(SHARED / "data" / "fashion-mnist" / "train-images-idx3-ubyte.gz") as file:
             codes = torch.from_numpy(np.frombuffer(file.read(), np.uint8, offset=16).copy()).view(-1, 784) / 255
+        if one:
+            with gzip.open(SHARED / "data" / "fashion-mnist" / "train-labels-idx1-ubyte.gz") as file:
+                codes = codes[torch.from_numpy(np.frombuffer(file.read(), np.uint8, offset=8).copy()) == int(one)]
 
         def decoder(z: Tensor) -> Tensor:
             return z.reshape(-1, 1, 28, 28).clamp(0, 1)
