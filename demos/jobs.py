@@ -23,6 +23,7 @@ from latent_vizae import Directions, LatentMap, VizAE, certify, encode_images, f
 from latent_vizae.certificate import Certificate
 from latent_vizae.cli_files import read_codes
 from latent_vizae.demos.maps import FittedMap, Maps, images_for_page, quality
+from latent_vizae.encoding import FORMATS
 from latent_vizae.hub import fetch_folder, is_repo_id, look_up, parse_reference
 from latent_vizae.saving import CONFIG_FILE, MODEL_FILE
 
@@ -39,8 +40,6 @@ MOST_BYTES = 2**31
 """To download at a time."""
 DAMAGED = (OSError, SyntaxError, TypeError, struct.error, Image.DecompressionBombError)
 """What Pillow raises on a damaged picture, or on what a camera noted in it."""
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-"""Those that Pillow reads by itself: EPS it would hand to Ghostscript."""
 SCHEMES = ("hub", "diffusers")
 
 

@@ -129,7 +129,7 @@ def check_latent_shape(shapes: list[Any], what: str) -> None:
         raise ValueError(f"{what}: a stream gives batches (B, *latent_shape), of one latent_shape; got {listed}.")
 
 
-def batch_of_stream(batch: ArrayLike, what: str, latent_shape: tuple[int, ...] | None) -> Tensor:
+def _batch_of_stream(batch: ArrayLike, what: str, latent_shape: tuple[int, ...] | None) -> Tensor:
     """A batch of a stream as a tensor of its own: who yields it may fill the same memory again.
 
     A list or tuple of one tensor (B, *latent_shape) is that tensor, as torch's DataLoader gives it; a list of codes
@@ -170,7 +170,7 @@ def batches_of_stream(batches: Iterable[ArrayLike], what: str) -> Iterator[Tenso
     latent_shape: tuple[int, ...] | None = () if isinstance(batches, torch.utils.data.DataLoader) else None
     shapes: list[Any] = []
     for batch in batches:
-        tensor = batch_of_stream(batch, what, latent_shape)
+        tensor = _batch_of_stream(batch, what, latent_shape)
         latent_shape = tensor.shape[1:]
         if not shapes or latent_shape != shapes[-1][1:]:
             shapes.append(tensor.shape)

@@ -20,10 +20,11 @@ from .codes import ArrayLike, as_whole
 from .decoder import decoder_dtype_and_device, evaluating
 from .saving import atomic_file
 
-__all__ = ["batches_of", "encode_images", "encoded", "picture_of_row", "pictures_of"]
+__all__ = ["FORMATS", "batches_of", "encode_images", "encoded", "picture_of_row", "pictures_of"]
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+"""Those that Pillow reads by itself: EPS it would hand to Ghostscript."""
 DAMAGED = (SyntaxError, TypeError, ValueError, struct.error)
 """What Pillow raises besides its own errors."""
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}

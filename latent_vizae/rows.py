@@ -125,8 +125,8 @@ def as_rows(codes: ArrayLike, what: str = "codes", device: torch.device | None =
 
     Args:
         codes: (k, *latent_shape) as a tensor, an array or a memory map; an iterable of batches (B, *latent_shape),
-            which is read once (lists of one such tensor too, as torch's DataLoader gives them); or a .safetensors
-            file, a folder of them, or a list of them, in this order: each with a tensor ``codes``, or one tensor only.
+            which is read once (torch's DataLoader may give each in a list of one); or a .safetensors file, a folder of
+            them, or a list of them, in this order: each with a tensor ``codes``, or one tensor only.
         what: the argument's name, for errors.
         device: where to bring what is read; None leaves it where it is.
 
