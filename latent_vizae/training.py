@@ -33,12 +33,16 @@ JUDGED = 300
 """Held-out codes whose images judge the steps through the decoder."""
 BATCH, SMALL_BATCH, IMAGE_BATCH = 512, 256, 64
 """Codes a step; the small one below 900 codes, for which it is as good and saves up to half."""
-SETTLED, COMPARED = 4096, 500
+SETTLED, COMPARED, FEWEST_COMPARED = 4096, 500, 15
 """Codes to settle on, and those whose neighbours on the layout are compared with what they are."""
 CYCLE_STEPS = 150, 150, 300
 """By the dimension of the map, to bring points back: a 3-D one has most places."""
-MIXED, NOISE, PLACE_WEIGHT = 8, 0.3, 0.2
-"""Neighbours to mix with; noise, where the frame's numbers have variance 1; weight of the neighbours' layout."""
+MIXED, NOISE = 8, 0.3
+"""Neighbours to mix with; noise, where the frame's numbers have variance 1."""
+PLACE_WEIGHT = 9.0
+"""Weight of the neighbours' layout, times ``kept^3 (1 - kept)`` of what it keeps of them: about 1 where a map can keep
+three quarters of neighbours, less where v_e keeps them by itself, and next to nothing where nothing can. With more,
+neighbours lie together; with less, codes that are not neighbours lie apart, and all come back closer."""
 CHECK_EVERY, PATIENCE = 50, 8
 STAGES = ["fit", "fit images", "fit v_e"]
 
@@ -144,7 +148,7 @@ def train(
         points = v_e.forward(rows)
         decoded = v_d.forward(points)
         slope = v_d.backward((2 / rows.numel()) * (decoded - rows))
-        v_e.backward(slope + (2 * PLACE_WEIGHT / batches.size) * (points - places))
+        v_e.backward(slope + (2 * batches.weight / batches.size) * (points - places))
 
     def guess_score() -> float:
         return reconstruction_loss(x_held, v.decoder(v.encoder(x_held))).item()
@@ -169,7 +173,7 @@ def train(
         with torch.enable_grad():
             loss = weight * image_loss(wanted, differentiable_images(decoder, codes_of(decoded)))
         slope = v_d.backward(torch.autograd.grad(loss, decoded)[0])
-        v_e.backward(slope + (2 * PLACE_WEIGHT / IMAGE_BATCH) * (points - places))
+        v_e.backward(slope + (2 * batches.weight / IMAGE_BATCH) * (points - places))
 
     judged = x_held[:JUDGED]
     images = decode_images(decoder, codes_of(judged))
@@ -213,6 +217,11 @@ def _has_slope(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> bool:
     return images.requires_grad and torch.autograd.grad(images.sum(), codes, allow_unused=True)[0] is not None
 
 
+def _neighbours_kept(codes: Tensor, points: Tensor) -> float:
+    """How well points keep the neighbours of codes: 1 if all stay, 0 if no more than any codes would."""
+    return max(0.0, 2 * trustworthiness(codes, points) - 1) if len(codes) >= FEWEST_COMPARED else 0.0
+
+
 class Batches:
     """Random codes, mixed and blurred, and where their neighbours would have them on the map.
 
@@ -230,11 +239,8 @@ class Batches:
             _, near = nearest(codes[PLACED:], codes[:PLACED], others.shape[1])
             points, others = torch.cat([points, points[near[:, :3]].mean(1)]), torch.cat([others, near])
         self.points, self.others = points, others
-        self.compared = codes[:COMPARED].clone(), points[:COMPARED]
-
-    def neighbours_kept(self) -> float:
-        """How well a map can keep neighbours: 1 if all stay on the layout, 0 if no more than any codes; k >= 15."""
-        return max(0.0, 2 * trustworthiness(*self.compared) - 1)
+        self.kept = _neighbours_kept(codes[:COMPARED], points[:COMPARED])
+        self.weight = PLACE_WEIGHT * self.kept**3 * (1 - self.kept)
 
     def draw(self, size: int) -> tuple[Tensor, Tensor]:
         """Codes in the frame (size, rank) and places on the map (size, dim)."""
