@@ -40,9 +40,8 @@ CYCLE_STEPS = 150, 150, 300
 MIXED, NOISE = 8, 0.3
 """Neighbours to mix with; noise, where the frame's numbers have variance 1."""
 PLACE_WEIGHT = 9.0
-"""Weight of the neighbours' layout, times ``kept^3 (1 - kept)`` of what it keeps of them: about 1 where a map can keep
-three quarters of neighbours, less where v_e keeps them by itself, and next to nothing where nothing can. With more,
-neighbours lie together; with less, codes that are not neighbours lie apart, and all come back closer."""
+"""Weight of the neighbours' layout, times `Batches.lead`. With more, neighbours lie together; with less, codes that
+are not neighbours lie apart, and all come back closer."""
 CHECK_EVERY, PATIENCE = 50, 8
 STAGES = ["fit", "fit images", "fit v_e"]
 
@@ -148,7 +147,7 @@ def train(
         points = v_e.forward(rows)
         decoded = v_d.forward(points)
         slope = v_d.backward((2 / rows.numel()) * (decoded - rows))
-        v_e.backward(slope + (2 * batches.weight / batches.size) * (points - places))
+        v_e.backward(slope + (2 * PLACE_WEIGHT * batches.lead / batches.size) * (points - places))
 
     def guess_score() -> float:
         return reconstruction_loss(x_held, v.decoder(v.encoder(x_held))).item()
@@ -173,7 +172,7 @@ def train(
         with torch.enable_grad():
             loss = weight * image_loss(wanted, differentiable_images(decoder, codes_of(decoded)))
         slope = v_d.backward(torch.autograd.grad(loss, decoded)[0])
-        v_e.backward(slope + (2 * batches.weight / IMAGE_BATCH) * (points - places))
+        v_e.backward(slope + (2 * PLACE_WEIGHT * batches.lead / IMAGE_BATCH) * (points - places))
 
     judged = x_held[:JUDGED]
     images = decode_images(decoder, codes_of(judged))
@@ -227,6 +226,9 @@ class Batches:
 
     A decoder knows the image of any code, so what lies between and around the given ones is free training data. Each
     code is moved towards one of its neighbours, a random part of the way, and given some noise.
+
+    ``lead`` says how much the layout of neighbours is to lead: ``t^3 (1 - t)``, with t what it keeps of them, 0 to 1.
+    Most where a map can keep three quarters, less where v_e keeps them by itself, next to nothing where nothing can.
     """
 
     def __init__(self, x: Tensor, frame: Frame, dim: int, generator: torch.Generator) -> None:
@@ -239,8 +241,8 @@ class Batches:
             _, near = nearest(codes[PLACED:], codes[:PLACED], others.shape[1])
             points, others = torch.cat([points, points[near[:, :3]].mean(1)]), torch.cat([others, near])
         self.points, self.others = points, others
-        self.kept = _neighbours_kept(codes[:COMPARED], points[:COMPARED])
-        self.weight = PLACE_WEIGHT * self.kept**3 * (1 - self.kept)
+        kept = _neighbours_kept(codes[:COMPARED], points[:COMPARED])
+        self.lead = kept**3 * (1 - kept)
 
     def draw(self, size: int) -> tuple[Tensor, Tensor]:
         """Codes in the frame (size, rank) and places on the map (size, dim)."""
