@@ -41,8 +41,10 @@ TRAINED_ON = 50_000
 """Of more codes, so many drawn at random are trained on."""
 LARGE, STEPS, LARGE_STEPS = 10_000, 300, 400
 """Steps of training below 10,000 codes and from there on, where layers are wider too."""
-PULL = 500.0, 850.0, 500.0
+PULL = 500.0, 850.0, 250.0
 """By the dimension of the map, times how much the layout leads (`Batches.lead`)."""
+STEEPNESS = 1.0, 1.0, 2.0
+"""By the dimension of the map, of v_e's first units at the start: a 3-D map has more places to tell apart."""
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 1000
 MEASURED_CODES, MEASURED_VALUES = 2000, 2**25
 """Codes that are measured, and the most numbers in them."""
@@ -97,10 +99,10 @@ def fit(
             decodes and a backward pass each. 300 of them lower the held-out image error by at most 1 percent.
         pull: how much codes are held at what v_e's network guesses, at least 0 (`VizAE.pull`). With 0 unseen codes
             come back closest; with more, fewer neighbours are torn apart. By default 0 below 50 codes, then
-            ``850 t^3 (1 - t)`` (500 instead of 850 on 1-D and 3-D maps), with t = 2 T - 1 and T the trustworthiness (of
-            500 codes, at 7 neighbours) of the layout that leads v_e, and at most a fifth of the number of codes: most
-            where a map can keep three quarters of the neighbours, as of one class, less where v_e keeps them anyway,
-            and little where nothing can, as of a GAN's noise.
+            ``850 t^3 (1 - t)`` (500 instead of 850 on a 1-D map, 250 on a 3-D one), with t = 2 T - 1 and T the
+            trustworthiness (of 500 codes, at 7 neighbours) of the layout that leads v_e, and at most a fifth of the
+            number of codes: most where a map can keep three quarters of the neighbours, as of one class, less where
+            v_e keeps them anyway, and little where nothing can, as of a GAN's noise.
         seed: the same seed on the same machine gives the same v.
         device: where to fit and where v lives; by default where the codes are.
         progress: True for a bar on stderr, or a function ``(step, steps, title)`` that is called after every step;
@@ -173,7 +175,7 @@ def fit(
         else:
             count = min(MOST_HELD_OUT, max(1, round(HELD_OUT_SHARE * k)))
             held_out, trained = drawn(k, min(k, count + TRAINED_ON), generator).tensor_split([count])
-            for network, steepness, size in ((v.encoder, 1.0, 0.3), (v.decoder, 4.0, 0.1)):
+            for network, steepness, size in ((v.encoder, STEEPNESS[dim - 1], 0.3), (v.decoder, 4.0, 0.1)):
                 initialise(network, generator, steepness if sizes else None, bias=0.5)
                 linear_layer(network, -1).weight.mul_(size)  # start near the mean code
             x = _framed(frame, rows, trained)

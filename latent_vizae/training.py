@@ -39,9 +39,9 @@ CYCLE_STEPS = 150, 150, 300
 """By the dimension of the map, to bring points back: a 3-D one has most places."""
 MIXED, NOISE = 8, 0.3
 """Neighbours to mix with; noise, where the frame's numbers have variance 1."""
-PLACE_WEIGHT = 9.0
-"""Weight of the neighbours' layout, times `Batches.lead`. With more, neighbours lie together; with less, codes that
-are not neighbours lie apart, and all come back closer."""
+PLACE_WEIGHT = 9.0, 9.0, 3.0
+"""Weight of the neighbours' layout, by the dimension of the map, times `Batches.lead`. With more, neighbours lie
+together; with less, codes that are not neighbours lie apart, and all come back closer."""
 CHECK_EVERY, PATIENCE = 50, 8
 STAGES = ["fit", "fit images", "fit v_e"]
 
@@ -141,13 +141,14 @@ def train(
 ) -> None:
     """Many codes: least squares in the frame, then on images; the best v on held-out codes stays."""
     v_e, v_d = Half(v.encoder), Half(v.decoder, by_inputs=True)
+    weight = PLACE_WEIGHT[v.dim - 1] * batches.lead
 
     def frame_slope() -> None:
         rows, places = batches.draw(batches.size)
         points = v_e.forward(rows)
         decoded = v_d.forward(points)
         slope = v_d.backward((2 / rows.numel()) * (decoded - rows))
-        v_e.backward(slope + (2 * PLACE_WEIGHT * batches.lead / batches.size) * (points - places))
+        v_e.backward(slope + (2 * weight / batches.size) * (points - places))
 
     def guess_score() -> float:
         return reconstruction_loss(x_held, v.decoder(v.encoder(x_held))).item()
@@ -170,9 +171,9 @@ def train(
         decoded = v_d.forward(points).requires_grad_()
         wanted = differentiable_images(decoder, codes_of(rows))
         with torch.enable_grad():
-            loss = weight * image_loss(wanted, differentiable_images(decoder, codes_of(decoded)))
+            loss = scale * image_loss(wanted, differentiable_images(decoder, codes_of(decoded)))
         slope = v_d.backward(torch.autograd.grad(loss, decoded)[0])
-        v_e.backward(slope + (2 * PLACE_WEIGHT * batches.lead / IMAGE_BATCH) * (points - places))
+        v_e.backward(slope + (2 * weight / IMAGE_BATCH) * (points - places))
 
     judged = x_held[:JUDGED]
     images = decode_images(decoder, codes_of(judged))
@@ -182,7 +183,7 @@ def train(
 
     if _has_slope(decoder, codes_of(judged[:1])):
         run.best = image_score()  # what has to be beaten
-        weight = missed(v, x_held) / max(run.best, 1e-12)
+        scale = missed(v, x_held) / max(run.best, 1e-12)
         _minimise(
             v,
             [v.encoder, v.decoder],
