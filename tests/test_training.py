@@ -7,6 +7,7 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
+from latent_vizae import fit, load_decoder
 from latent_vizae.activations import AbTanh
 from latent_vizae.metrics import trustworthiness
 from latent_vizae.neighbours import nearest, neighbour_layout
@@ -123,6 +124,30 @@ def test_the_layout_keeps_neighbours_better_than_principal_components(dim):
     assert torch.allclose(points.mean(0), torch.zeros(dim), atol=1e-4)
     assert others.shape == (400, 15)
     assert trustworthiness(codes, points) > min(0.99, trustworthiness(codes, codes @ linear.T))
+
+
+def test_neighbours_that_reach_further_make_a_smoother_layout(monkeypatch):
+    codes, _ = load_decoder("mnist").examples(label=5, count=2000)
+    near = nearest(codes[1::2], codes[::2], 8)[1]
+
+    def roughness():  # how far points lie from those of their codes' neighbours
+        layouts = [neighbour_layout(codes, 2, torch.Generator().manual_seed(seed))[0] for seed in range(3)]
+        return sum((points[::2][near].mean(1) - points[1::2]).square().mean() for points in layouts)
+
+    further = roughness()
+    monkeypatch.setattr("latent_vizae.neighbours.REACH", 0.0)
+    assert further < 0.95 * roughness()
+    assert neighbour_layout(codes, 2, torch.Generator())[1].shape == (2000, 15)
+
+
+@pytest.mark.parametrize(
+    ("dim", "trust", "pull"),
+    [(2, 0.875, 850 * 0.75**3 * 0.25), (3, 0.875, 250 * 0.75**3 * 0.25), (2, 0.5, 0.0), (2, 0.4, 0.0), (2, 1.0, 0.0)],
+)
+def test_the_pull_follows_what_the_layout_keeps(dim, trust, pull, monkeypatch):
+    monkeypatch.setattr("latent_vizae.training.trustworthiness", lambda codes, points: trust)
+    assert fit(normal(600, 6), dim=dim, steps=1).pull == pytest.approx(pull)
+    assert fit(normal(60, 6), dim=dim, steps=1).pull == pytest.approx(min(pull, 12))
 
 
 @pytest.mark.parametrize("count", [3, 10, 16])
