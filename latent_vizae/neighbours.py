@@ -25,8 +25,8 @@ def neighbour_layout(codes: Tensor, dim: int, generator: torch.Generator) -> tup
     """Points of a few thousand codes that keep their neighbours, in the manner of UMAP (McInnes et al. 2018).
 
     The graph is UMAP's, of 15 neighbours, but these reach as far in large sets as in small ones: of 4,000 codes every
-    eighth of the nearest 120. The nearest alone make a rougher layout, harder to learn. Each code's distances are scaled
-    so that their likenesses sum to log2(15), joined as fuzzy sets. The layout starts from the principal
+    eighth of the nearest 120. The nearest alone make a rougher layout, harder to learn. Each code's distances are
+    scaled so that their likenesses sum to log2(15), joined as fuzzy sets. The layout starts from the principal
     components and moves all points at once, drawn to their neighbours and away from 64 random points by the slopes of
     UMAP's cross entropy with the likeness ``1 / (1 + d^2)``; 100 rounds.
 
