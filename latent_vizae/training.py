@@ -182,8 +182,9 @@ def train(
         return image_error(images, decode_images(decoder, codes_of(_shown(v, judged))))
 
     if _has_slope(decoder, codes_of(judged[:1])):
-        run.best = image_score()  # what has to be beaten
-        scale = missed(v, x_held) / max(run.best, 1e-12)
+        before, run.best = _weights(v), image_score()
+        to_beat = run.best
+        scale = missed(v, x_held) / max(to_beat, 1e-12)
         _minimise(
             v,
             [v.encoder, v.decoder],
@@ -195,6 +196,10 @@ def train(
             run,
             batches.generator,
         )
+        if not run.interrupted:
+            turn(v, batches.x)
+            if image_score() > to_beat:  # nearest points are looked for in [-1, 1]^d alone
+                _set_weights(v, before)
 
 
 def _shown(v: VizAE, x: Tensor) -> Tensor:
