@@ -34,7 +34,7 @@ JUDGED = 300
 BATCH, SMALL_BATCH, IMAGE_BATCH = 512, 256, 64
 """Codes a step; the small one below 900 codes, for which it is as good and saves up to half."""
 SETTLED, COMPARED, FEWEST_COMPARED = 4096, 500, 15
-"""Codes to settle on, and those whose neighbours on the layout are compared with what they are."""
+"""Codes to settle on; and most and fewest whose neighbours on the layout are compared with what they are."""
 CYCLE_STEPS = 150, 150, 300
 """By the dimension of the map, to bring points back: a 3-D one has most places."""
 MIXED, NOISE = 8, 0.3
@@ -182,8 +182,8 @@ def train(
         return image_error(images, decode_images(decoder, codes_of(_shown(v, judged))))
 
     if _has_slope(decoder, codes_of(judged[:1])):
-        before, run.best = _weights(v), image_score()
-        to_beat = run.best
+        before, to_beat = _weights(v), image_score()
+        run.best = to_beat
         scale = missed(v, x_held) / max(to_beat, 1e-12)
         _minimise(
             v,
