@@ -12,6 +12,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -68,10 +69,15 @@ class Frame:
 
         Codes alone (`CODES_SHARE` 1) say too little where they are spread evenly in many directions, as a GAN's are.
         """
+        turned: Tensor = x @ self._neighbour_axes.to(x)
+        return turned
+
+    @cached_property
+    def _neighbour_axes(self) -> Tensor:
         as_codes = (self.unframe @ self.unframe.T) * (len(self.variances) / self.variances.sum())
         square = CODES_SHARE * as_codes + (1 - CODES_SHARE) * torch.eye(len(as_codes)).to(as_codes)
-        turned: Tensor = x @ torch.linalg.cholesky(square).to(x)
-        return turned
+        axes: Tensor = torch.linalg.cholesky(square)
+        return axes
 
     def pca_fvu(self, dim: int) -> float:
         """1 - the first ``dim`` variances over all of them, what the frame lost among them."""

@@ -7,11 +7,14 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["nearest", "neighbour_layout"]
+__all__ = ["nearest", "neighbour_layout", "neighbour_slope"]
 
-NEIGHBOURS, ROUNDS, OTHERS = 15, 100, 64
+NEIGHBOURS, ROUNDS, OTHERS = 15, 60, 64
 REACH = 0.03
-"""How far neighbours reach: of many codes, to so large a share of all."""
+"""How far neighbours reach in the layout: of many codes, to so large a share of all."""
+SHARE, JUDGED_BY, WIDTH = 0.1, 0.25, 0.2
+"""In `neighbour_loss`: the share of codes that are each one's neighbours; the share of codes by which is judged how far
+those reach; the distance at which points are half as likely to be neighbours as where they meet."""
 
 
 def nearest(rows: Tensor, among: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -28,7 +31,7 @@ def neighbour_layout(codes: Tensor, dim: int, generator: torch.Generator) -> tup
     eighth of the nearest 120. The nearest alone make a rougher layout, harder to learn. Each code's distances are
     scaled so that their likenesses sum to log2(15), joined as fuzzy sets. The layout starts from the principal
     components and moves all points at once, drawn to their neighbours and away from 64 random points by the slopes of
-    UMAP's cross entropy with the likeness ``1 / (1 + d^2)``; 100 rounds.
+    UMAP's cross entropy with the likeness ``1 / (1 + d^2)``; 60 rounds.
 
     Args:
         codes: (N, n), N at least 3.
@@ -62,6 +65,50 @@ def neighbour_layout(codes: Tensor, dim: int, generator: torch.Generator) -> tup
         points -= (1 - turn / ROUNDS) * step
     points = points.T - points.T.mean(0)
     return points / points.std().clamp(min=1e-12), others[:, :NEIGHBOURS]
+
+
+def neighbour_loss(codes: Tensor, points: Tensor) -> Tensor:
+    """How badly points keep the neighbours of codes: t-SNE's divergence of q from p (van der Maaten & Hinton 2008).
+
+    Taken over batches it teaches an encoder (van der Maaten 2009). Of each code p is the same for the tenth of all
+    that is about the nearest, and 0 for the others, so that no perplexity has to be solved for; then it is made
+    symmetric. q is proportional to ``1 / (1 + (d / 0.2)^2)``.
+
+    Args:
+        codes: (N, n), N at least 3.
+        points: (N, dim).
+    """
+    near = _nearest_share(codes)
+    likeness = _point_likeness(points)
+    q = (likeness / likeness.sum()).clamp(min=1e-30)
+    return (near * (near.clamp(min=1e-30) / q).log()).sum()
+
+
+def neighbour_slope(codes: Tensor, points: Tensor) -> Tensor:
+    """The slope (N, dim) of `neighbour_loss` by the points."""
+    likeness = _point_likeness(points)
+    share = _nearest_share(codes).sub_(likeness / likeness.sum()).mul_(likeness)
+    return (4 / WIDTH**2) * (share.sum(1, keepdim=True) * points - share @ points)
+
+
+def _nearest_share(codes: Tensor) -> Tensor:
+    """p (N, N) of `neighbour_loss`, of sum 1."""
+    distances = _squared_distances(codes)
+    some = distances[:, : max(2, int(JUDGED_BY * len(codes)))]
+    furthest = some.kthvalue(max(1, round(SHARE * some.shape[1])), dim=1, keepdim=True).values
+    near = distances.le_(furthest)
+    near /= near.sum(1, keepdim=True)
+    return (near + near.T).div_(2 * len(codes))
+
+
+def _point_likeness(points: Tensor) -> Tensor:
+    return (1 + _squared_distances(points / WIDTH)).reciprocal()
+
+
+def _squared_distances(rows: Tensor) -> Tensor:
+    """Between rows (N, n), but for rounding; each is infinitely far from itself."""
+    squares = rows.square().sum(1)
+    return torch.addmm(squares.unsqueeze(1) + squares, rows, rows.T, alpha=-2).fill_diagonal_(math.inf)
 
 
 def _likeness(distances: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from .framing import Frame
 from .losses import cycle_loss, image_loss, reconstruction_loss
 from .metrics import image_error, trustworthiness
 from .model import VizAE
-from .neighbours import nearest, neighbour_layout
+from .neighbours import nearest, neighbour_layout, neighbour_slope
 from .perceptron import through
 from .projecting import nearest_point
 from .steps import Half, Muon
@@ -27,11 +27,11 @@ from .surface import settle, turn
 
 __all__ = ["STAGES", "Batches", "Run", "close_the_cycle", "missed", "train"]
 
-PLACED = 4000
+PLACED = 2000
 """So many codes get a place from their neighbours first; further ones follow those."""
 JUDGED = 300
 """Held-out codes whose images judge the steps through the decoder."""
-BATCH, SMALL_BATCH, IMAGE_BATCH = 512, 256, 64
+BATCH, SMALL_BATCH, IMAGE_BATCH = 384, 256, 64
 """Codes a step; the small one below 900 codes, for which it is as good and saves up to half."""
 SETTLED, COMPARED, FEWEST_COMPARED = 4096, 500, 15
 """Codes to settle on; and most and fewest whose neighbours on the layout are compared with what they are."""
@@ -39,9 +39,11 @@ CYCLE_STEPS = 150, 150, 300
 """By the dimension of the map, to bring points back: a 3-D one has most places."""
 MIXED, NOISE = 8, 0.3
 """Neighbours to mix with; noise, where the frame's numbers have variance 1."""
-PLACE_WEIGHT = 9.0, 9.0, 3.0
-"""Weight of the neighbours' layout, by the dimension of the map, times `Batches.lead`. With more, neighbours lie
-together; with less, codes that are not neighbours lie apart, and all come back closer."""
+PLACE_WEIGHT, UNTIL = 9.0, 0.5
+"""Weight of the layout at the start, times `Batches.lead`; it falls to 0 until this share of the steps."""
+NEAR, NEAR_WEIGHT = 256, 1.0
+"""Codes of a batch that are to keep their neighbours, and the weight of that. With more, neighbours lie together; with
+less, all codes come back closer."""
 CHECK_EVERY, PATIENCE = 50, 8
 STAGES = ["fit", "fit images", "fit v_e"]
 
@@ -141,14 +143,19 @@ def train(
 ) -> None:
     """Many codes: least squares in the frame, then on images; the best v on held-out codes stays."""
     v_e, v_d = Half(v.encoder), Half(v.decoder, by_inputs=True)
-    weight = PLACE_WEIGHT[v.dim - 1] * batches.lead
 
-    def frame_slope() -> None:
+    def frame_slope(done: float) -> None:
         rows, places = batches.draw(batches.size)
         points = v_e.forward(rows)
         decoded = v_d.forward(points)
         slope = v_d.backward((2 / rows.numel()) * (decoded - rows))
-        v_e.backward(slope + (2 * weight / batches.size) * (points - places))
+        weight = PLACE_WEIGHT * batches.lead * max(0.0, 1 - done / UNTIL)
+        slope += (2 * weight / batches.size) * (points - places)
+        keep_neighbours(slope, rows, points)
+        v_e.backward(slope)
+
+    def keep_neighbours(slope: Tensor, rows: Tensor, points: Tensor) -> None:
+        slope[:NEAR] += NEAR_WEIGHT * neighbour_slope(batches.for_neighbours(rows[:NEAR]), points[:NEAR])
 
     def guess_score() -> float:
         return reconstruction_loss(x_held, v.decoder(v.encoder(x_held))).item()
@@ -165,15 +172,16 @@ def train(
         codes: Tensor = (v.mean + rows @ v.unframe @ v.basis.T).unflatten(1, v.latent_shape)
         return codes
 
-    def image_slope() -> None:
-        rows, places = batches.draw(IMAGE_BATCH)
+    def image_slope(_: float) -> None:
+        rows, _ = batches.draw(IMAGE_BATCH)
         points = v_e.forward(rows)
         decoded = v_d.forward(points).requires_grad_()
         wanted = differentiable_images(decoder, codes_of(rows))
         with torch.enable_grad():
             loss = scale * image_loss(wanted, differentiable_images(decoder, codes_of(decoded)))
         slope = v_d.backward(torch.autograd.grad(loss, decoded)[0])
-        v_e.backward(slope + (2 * weight / IMAGE_BATCH) * (points - places))
+        keep_neighbours(slope, rows, points)
+        v_e.backward(slope)
 
     judged = x_held[:JUDGED]
     images = decode_images(decoder, codes_of(judged))
@@ -238,7 +246,7 @@ class Batches:
     """
 
     def __init__(self, x: Tensor, frame: Frame, dim: int, generator: torch.Generator) -> None:
-        self.x, self.generator = x, generator
+        self.x, self.generator, self.for_neighbours = x, generator, frame.for_neighbours
         self.size = BATCH if len(x) >= 900 else SMALL_BATCH
         codes = frame.for_neighbours(x)
         points, others = neighbour_layout(codes[:PLACED], dim, generator)
@@ -274,7 +282,7 @@ def close_the_cycle(v: VizAE, batches: Batches, steps: int, run: Run) -> None:
         points = torch.cat([places, anywhere])
         return torch.cat([rows, through(v.decoder, points)]), torch.cat([places, points])
 
-    def slope() -> None:
+    def slope(_: float) -> None:
         anywhere = 2.1 * torch.rand(third, v.dim, generator=batches.generator) - 1.05
         inputs, wanted = task(batches.draw(third)[0], anywhere.to(v.mean))
         v_e.backward((2 / len(wanted)) * (v_e.forward(inputs) - wanted))
@@ -295,7 +303,7 @@ def close_the_cycle(v: VizAE, batches: Batches, steps: int, run: Run) -> None:
 def _minimise(
     v: VizAE,
     networks: list[nn.Sequential],
-    slope_of: Callable[[], None],
+    slope_of: Callable[[float], None],
     score_of: Callable[[], float],
     steps: int,
     rate: float,
@@ -314,7 +322,7 @@ def _minimise(
         for step in range(done + 1, steps + 1):
             if stale >= PATIENCE:
                 break
-            slope_of()
+            slope_of((step - 1) / steps)
             warm = min(1.0, step / max(1.0, 0.05 * steps))
             optimiser.step(warm * (1 - (step - 1) / steps))
             run.steps += 1
