@@ -41,14 +41,14 @@ TRAINED_ON = 50_000
 """Of more codes, so many drawn at random are trained on."""
 LARGE, STEPS, LARGE_STEPS = 10_000, 300, 400
 """Steps of training below 10,000 codes and from there on, where layers are wider too."""
-PULL = 500.0, 850.0, 250.0
+PULL = 450.0, 700.0, 200.0
 """By the dimension of the map, times how much the layout leads (`Batches.lead`)."""
 STEEPNESS = 1.0, 1.0, 2.0
 """By the dimension of the map, of v_e's first units at the start: a 3-D map has more places to tell apart."""
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 1000
 MEASURED_CODES, MEASURED_VALUES = 2000, 2**25
 """Codes that are measured, and the most numbers in them."""
-FEWEST_IMAGES, MOST_IMAGES, IMAGE_VALUES = 16, 100, 2**19
+FEWEST_IMAGES, MOST_IMAGES, IMAGE_VALUES = 8, 100, 2**19
 """Images that are measured, and about the most numbers in them."""
 PLACED_AT_A_TIME = 4096
 """An interrupt leaves the points of those before."""
@@ -88,7 +88,7 @@ def fit(
         dim: dimension of the map, 1, 2 or 3, at most the number of values in a code.
         labels: (k,) whole numbers that travel with v, for colouring; they have no influence on it.
         hidden: units of v_e's hidden layers (v_d has them in reverse). By default (128, 128) below 25 codes,
-            (256, 256) below 50, then (64, 64, 64), and (96, 96, 96) from 10,000 codes on. Of a few thousand codes
+            (256, 256) below 50, then (72, 72, 72), and (96, 96, 96) from 10,000 codes on. Of a few thousand codes
             (128, 128, 128) lower the held-out image error by 4 to 10 percent, in twice the time. Codes that vary in
             at most ``dim`` directions, or in so many but for less than a hundredth of their variance where that is
             the better v, get an affine one, without hidden layers.
@@ -99,7 +99,7 @@ def fit(
             decodes and a backward pass each. 300 of them lower the held-out image error by at most 1 percent.
         pull: how much codes are held at what v_e's network guesses, at least 0 (`VizAE.pull`). With 0 unseen codes
             come back closest; with more, fewer neighbours are torn apart. By default 0 below 50 codes, then
-            ``850 t^3 (1 - t)`` (500 instead of 850 on a 1-D map, 250 on a 3-D one), with t = 2 T - 1 and T the
+            ``700 t^3 (1 - t)`` (450 instead of 700 on a 1-D map, 200 on a 3-D one), with t = 2 T - 1 and T the
             trustworthiness (of 500 codes, at 7 neighbours) of the layout that leads v_e, and at most a fifth of the
             number of codes: most where a map can keep three quarters of the neighbours, as of one class, less where
             v_e keeps them anyway, and little where nothing can, as of a GAN's noise.
@@ -225,7 +225,7 @@ def fit(
 def _default_hidden(k: int) -> tuple[int, ...]:
     if k < FEW:
         return (128, 128) if k < FEW / 2 else (256, 256)
-    return (64, 64, 64) if k < LARGE else (96, 96, 96)
+    return (72, 72, 72) if k < LARGE else (96, 96, 96)
 
 
 def _default_steps(k: int) -> int:
@@ -333,7 +333,7 @@ def _measure(
     """The report: errors on at most 2,000 of the codes trained on and held out, image errors on at most 100 of each.
 
     Of codes so long that these have more than 33 million numbers there are fewer, and of images of more than 5,000
-    numbers as well, but at least 16. They come in the order of training.
+    numbers as well, but at least 8, and 8 of few codes with large images. They come in the order of training.
     """
 
     def errors(chosen: Tensor) -> tuple[float | None, float | None]:
@@ -351,6 +351,8 @@ def _measure(
         if decoder is None:
             return unexplained, None
         count = max(FEWEST_IMAGES, min(MOST_IMAGES, IMAGE_VALUES // pixels))
+        if frame.images is not None:  # few codes, which come back: some tell of all
+            count = FEWEST_IMAGES
         codes = rows.take(chosen[:count]).unflatten(1, v.latent_shape)
         images = decode_images(decoder, codes) if frame.images is None else frame.images[chosen[:count]]
         return unexplained, image_error(images, decode_images(decoder, v(codes)))

@@ -12,9 +12,9 @@ __all__ = ["nearest", "neighbour_layout", "neighbour_slope"]
 NEIGHBOURS, ROUNDS, OTHERS = 15, 60, 64
 REACH = 0.03
 """How far neighbours reach in the layout: of many codes, to so large a share of all."""
-SHARE, JUDGED_BY, WIDTH = 0.1, 0.25, 0.2
-"""In `neighbour_loss`: the share of codes that are each one's neighbours; the share of codes by which is judged how far
-those reach; the distance at which points are half as likely to be neighbours as where they meet."""
+SHARE, JUDGED_BY, WIDTH = 0.06, 0.25, 0.2
+"""In `neighbour_loss`: the share of codes that are each one's neighbours; the share of codes that tell how far those
+reach; the distance at which points are half as likely to be neighbours as where they meet."""
 
 
 def nearest(rows: Tensor, among: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -70,8 +70,8 @@ def neighbour_layout(codes: Tensor, dim: int, generator: torch.Generator) -> tup
 def neighbour_loss(codes: Tensor, points: Tensor) -> Tensor:
     """How badly points keep the neighbours of codes: t-SNE's divergence of q from p (van der Maaten & Hinton 2008).
 
-    Taken over batches it teaches an encoder (van der Maaten 2009). Of each code p is the same for the tenth of all
-    that is about the nearest, and 0 for the others, so that no perplexity has to be solved for; then it is made
+    Taken over batches it teaches an encoder (van der Maaten 2009). Of each code p is the same for about the nearest
+    sixteenth of all, and 0 for the others, so that no perplexity has to be solved for; then it is made
     symmetric. q is proportional to ``1 / (1 + (d / 0.2)^2)``.
 
     Args:
@@ -92,7 +92,7 @@ def neighbour_slope(codes: Tensor, points: Tensor) -> Tensor:
 
 
 def _nearest_share(codes: Tensor) -> Tensor:
-    """p (N, N) of `neighbour_loss`, of sum 1."""
+    """The likeness of codes in `neighbour_loss`: p (N, N), of sum 1."""
     distances = _squared_distances(codes)
     some = distances[:, : max(2, int(JUDGED_BY * len(codes)))]
     furthest = some.kthvalue(max(1, round(SHARE * some.shape[1])), dim=1, keepdim=True).values

@@ -23,7 +23,7 @@ class FitReport:
         fvu_held_out: the same of the held-out codes.
         fvu_pca: the same of the best linear map of that dimension, all codes.
         image_error: mean square over pixels, f_d(code) against f_d(v_d(v_e(code))), of at most 100 training
-            codes (fewer where images are large, 42 at 64 pixels in colour; at least 16).
+            codes (fewer where images are large, 42 at 64 pixels in colour; at least 8).
         image_error_held_out: the same of the held-out codes.
         steps: steps of the optimiser.
         seconds: wall-clock time of the fit.

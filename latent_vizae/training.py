@@ -35,13 +35,13 @@ BATCH, SMALL_BATCH, IMAGE_BATCH = 384, 256, 64
 """Codes a step; the small one below 900 codes, for which it is as good and saves up to half."""
 SETTLED, COMPARED, FEWEST_COMPARED = 4096, 500, 15
 """Codes to settle on; and most and fewest whose neighbours on the layout are compared with what they are."""
-CYCLE_STEPS = 150, 150, 300
+CYCLE_STEPS = 100, 100, 300
 """By the dimension of the map, to bring points back: a 3-D one has most places."""
 MIXED, NOISE = 8, 0.3
 """Neighbours to mix with; noise, where the frame's numbers have variance 1."""
 PLACE_WEIGHT, UNTIL = 9.0, 0.5
 """Weight of the layout at the start, times `Batches.lead`; it falls to 0 until this share of the steps."""
-NEAR, NEAR_WEIGHT = 256, 1.0
+NEAR, NEAR_WEIGHT = 256, 2.0
 """Codes of a batch that are to keep their neighbours, and the weight of that. With more, neighbours lie together; with
 less, all codes come back closer."""
 CHECK_EVERY, PATIENCE = 50, 8
