@@ -4,10 +4,10 @@
 2. Codes that vary in no more directions than the map has need no network: an affine v is exact. Of codes that nearly
    do so it may be the better one, on held-out codes.
 3. Up to 49 codes are placed first (layout.py), and both halves of v are solved to take them there and back.
-4. Of more, up to 50,000 drawn at random get places that keep their neighbours (neighbours.py), and both halves of v
-   learn to take them there and back (training.py): blurred, stopping on held-out codes. Their map is turned to its
-   principal axes, v_d settles on the codes' nearest points (surface.py), steps through the decoder follow if asked
-   for, and v_e learns to undo v_d all over the map.
+4. Of more, up to 50,000 drawn at random get places that keep their neighbours (neighbours.py), where v_e begins. Both
+   halves of v learn to bring codes back (training.py): blurred, v_e keeping the neighbours of each batch, stopping on
+   held-out codes. Their map is turned to its principal axes, v_d settles on the codes' nearest points (surface.py),
+   steps through the decoder follow if asked for, and v_e learns to undo v_d all over the map.
 5. The map is scaled so that the codes lie in [-1, 1]^d, each is placed at its nearest point (projecting.py), and v is
    measured.
 """

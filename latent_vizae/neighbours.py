@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["nearest", "neighbour_layout", "neighbour_slope"]
+__all__ = ["nearest", "neighbour_layout", "neighbour_loss", "neighbour_slope"]
 
 NEIGHBOURS, ROUNDS, OTHERS = 15, 60, 64
 REACH = 0.03
@@ -68,11 +68,11 @@ def neighbour_layout(codes: Tensor, dim: int, generator: torch.Generator) -> tup
 
 
 def neighbour_loss(codes: Tensor, points: Tensor) -> Tensor:
-    """How badly points keep the neighbours of codes: t-SNE's divergence of q from p (van der Maaten & Hinton 2008).
+    """How badly points keep the neighbours of codes, in nats: t-SNE's divergence (van der Maaten & Hinton 2008).
 
-    Taken over batches it teaches an encoder (van der Maaten 2009). Of each code p is the same for about the nearest
-    sixteenth of all, and 0 for the others, so that no perplexity has to be solved for; then it is made
-    symmetric. q is proportional to ``1 / (1 + (d / 0.2)^2)``.
+    The sum of ``p log(p / q)`` over pairs; taken over batches it teaches an encoder (van der Maaten 2009). Of each code
+    p is the same for about the nearest sixteenth of all, and 0 for the others, so that no perplexity has to be solved
+    for; then it is made symmetric. q is proportional to ``1 / (1 + (d / 0.2)^2)``.
 
     Args:
         codes: (N, n), N at least 3.
@@ -95,7 +95,7 @@ def _nearest_share(codes: Tensor) -> Tensor:
     """The likeness of codes in `neighbour_loss`: p (N, N), of sum 1."""
     distances = _squared_distances(codes)
     some = distances[:, : max(2, int(JUDGED_BY * len(codes)))]
-    furthest = some.kthvalue(max(1, round(SHARE * some.shape[1])), dim=1, keepdim=True).values
+    furthest = some.topk(max(1, round(SHARE * some.shape[1])), largest=False).values[:, -1:]
     near = distances.le_(furthest)
     near /= near.sum(1, keepdim=True)
     return (near + near.T).div_(2 * len(codes))

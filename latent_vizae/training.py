@@ -151,11 +151,12 @@ def train(
         slope = v_d.backward((2 / rows.numel()) * (decoded - rows))
         weight = PLACE_WEIGHT * batches.lead * max(0.0, 1 - done / UNTIL)
         slope += (2 * weight / batches.size) * (points - places)
-        keep_neighbours(slope, rows, points)
+        keep_neighbours(slope, rows, points, 1.0)
         v_e.backward(slope)
 
-    def keep_neighbours(slope: Tensor, rows: Tensor, points: Tensor) -> None:
-        slope[:NEAR] += NEAR_WEIGHT * neighbour_slope(batches.for_neighbours(rows[:NEAR]), points[:NEAR])
+    def keep_neighbours(slope: Tensor, rows: Tensor, points: Tensor, unit: float) -> None:
+        near = neighbour_slope(batches.for_neighbours(rows[:NEAR]), points[:NEAR] / unit)
+        slope[:NEAR] += NEAR_WEIGHT / unit * near
 
     def guess_score() -> float:
         return reconstruction_loss(x_held, v.decoder(v.encoder(x_held))).item()
@@ -173,14 +174,14 @@ def train(
         return codes
 
     def image_slope(_: float) -> None:
-        rows, _ = batches.draw(IMAGE_BATCH)
+        rows = batches.draw(IMAGE_BATCH)[0]
         points = v_e.forward(rows)
         decoded = v_d.forward(points).requires_grad_()
         wanted = differentiable_images(decoder, codes_of(rows))
         with torch.enable_grad():
             loss = scale * image_loss(wanted, differentiable_images(decoder, codes_of(decoded)))
         slope = v_d.backward(torch.autograd.grad(loss, decoded)[0])
-        keep_neighbours(slope, rows, points)
+        keep_neighbours(slope, rows, points, unit)
         v_e.backward(slope)
 
     judged = x_held[:JUDGED]
@@ -193,6 +194,7 @@ def train(
         before, to_beat = _weights(v), image_score()
         run.best = to_beat
         scale = missed(v, x_held) / max(to_beat, 1e-12)
+        unit = v.encoder(x_held).std().item()  # the map is no longer of unit variance
         _minimise(
             v,
             [v.encoder, v.decoder],
@@ -241,8 +243,9 @@ class Batches:
     A decoder knows the image of any code, so what lies between and around the given ones is free training data. Each
     code is moved towards one of its neighbours, a random part of the way, and given some noise.
 
-    ``lead`` says how much the layout of neighbours is to lead: ``t^3 (1 - t)``, with t what it keeps of them, 0 to 1.
-    Most where a map can keep three quarters, less where v_e keeps them by itself, next to nothing where nothing can.
+    ``lead`` says how much neighbours are to lead, by the layout at the start and by the pull in the end:
+    ``t^3 (1 - t)``, with t what the layout keeps of them, 0 to 1. Most where a map can keep three quarters, less where
+    v_e keeps them by itself, next to nothing where nothing can.
     """
 
     def __init__(self, x: Tensor, frame: Frame, dim: int, generator: torch.Generator) -> None:
