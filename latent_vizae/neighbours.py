@@ -70,7 +70,7 @@ def neighbour_layout(codes: Tensor, dim: int, generator: torch.Generator) -> tup
 def neighbour_loss(codes: Tensor, points: Tensor) -> Tensor:
     """How badly points keep the neighbours of codes, in nats: t-SNE's divergence (van der Maaten & Hinton 2008).
 
-    The sum of ``p log(p / q)`` over pairs; taken over batches it teaches an encoder (van der Maaten 2009). Of each code
+    The sum of ``p log(p / q)`` over pairs; over batches it teaches an encoder (van der Maaten 2009). Of each code
     p is the same for about the nearest sixteenth of all, and 0 for the others, so that no perplexity has to be solved
     for; then it is made symmetric. q is proportional to ``1 / (1 + (d / 0.2)^2)``.
 
