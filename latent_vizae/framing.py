@@ -76,7 +76,7 @@ class Frame:
     def _neighbour_axes(self) -> Tensor:
         as_codes = (self.unframe @ self.unframe.T) * (len(self.variances) / self.variances.sum())
         square = CODES_SHARE * as_codes + (1 - CODES_SHARE) * torch.eye(len(as_codes)).to(as_codes)
-        axes: Tensor = torch.linalg.cholesky(square)
+        axes: Tensor = torch.linalg.cholesky(square).float()
         return axes
 
     def pca_fvu(self, dim: int) -> float:
