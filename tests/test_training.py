@@ -181,15 +181,13 @@ def test_v_e_keeps_more_neighbours_for_having_learned_them(monkeypatch):
     codes, _ = load_decoder("mnist").examples(label=5, count=1200)
     seen, unseen = codes[:1000], codes[1000:]
 
-    def kept(v):
-        points = v.encode(unseen)
-        return trustworthiness(unseen, points) + continuity(unseen, points)
+    def kept():  # by what v_e's network guesses, two seeds
+        points = [fit(seen, seed=seed)._guess(unseen) for seed in range(2)]
+        return sum(trustworthiness(unseen, each, 20) + continuity(unseen, each, 20) for each in points) / 2
 
-    with_it = [kept(fit(seen, seed=seed)) for seed in range(2)]
+    with_it = kept()
     monkeypatch.setattr("latent_vizae.training.NEAR_WEIGHT", 0.0)
-    without = [kept(fit(seen, seed=seed)) for seed in range(2)]
-    print(with_it, without)
-    assert sum(with_it) > sum(without)
+    assert with_it > kept() + 0.005
 
 
 @pytest.mark.parametrize("count", [3, 10, 16])
