@@ -41,9 +41,8 @@ MIXED, NOISE = 8, 0.3
 """Neighbours to mix with; noise, where the frame's numbers have variance 1."""
 PLACE_WEIGHT, UNTIL = 9.0, 0.5
 """Weight of the layout at the start, times `Batches.lead`; it falls to 0 until this share of the steps."""
-NEAR, NEAR_WEIGHT = 256, 2.0
-"""Codes of a batch that are to keep their neighbours, and the weight of that. With more, neighbours lie together; with
-less, all codes come back closer."""
+NEAR_WEIGHT = 1.5
+"""Weight of keeping the neighbours of a batch: with more, they lie together; with less, codes come back closer."""
 CHECK_EVERY, PATIENCE = 50, 8
 STAGES = ["fit", "fit images", "fit v_e"]
 
@@ -155,8 +154,7 @@ def train(
         v_e.backward(slope)
 
     def keep_neighbours(slope: Tensor, rows: Tensor, points: Tensor, unit: float) -> None:
-        near = neighbour_slope(batches.for_neighbours(rows[:NEAR]), points[:NEAR] / unit)
-        slope[:NEAR] += NEAR_WEIGHT / unit * near
+        slope += (NEAR_WEIGHT / unit) * neighbour_slope(batches.for_neighbours(rows), points / unit)
 
     def guess_score() -> float:
         return reconstruction_loss(x_held, v.decoder(v.encoder(x_held))).item()
