@@ -67,9 +67,10 @@ def test_many_codes_are_learned_and_judged_on_held_out_ones(f_d):
     assert v.report.fvu_held_out < 0.8 * pca_fvu(codes, 2)
     assert 0 < v.report.image_error_held_out < 0.06
     assert v.points.abs().max() <= 1
-    assert v.points.amax(0).min() > 0.95
+    assert v.points.amax(0).min() > 0.9  # stretched to guesses; nearest points may lie a little inside
     assert all(layer.full for layer in certify(v).linear_maps)  # seed 0: training left 1e-5 of the greatest in v_d.4
-    hidden = [layer.weight for layer in (*v.encoder, *v.decoder) if getattr(layer, "in_features", 0) == 128]
+    hidden = [layer.weight for layer in (*v.encoder, *v.decoder) if getattr(layer, "in_features", 0) == v.hidden[0]]
+    assert len(hidden) == 6
     assert all(torch.linalg.cond(weight) < 1001 for weight in hidden)
 
 
