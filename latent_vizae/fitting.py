@@ -89,12 +89,12 @@ def fit(
         labels: (k,) whole numbers that travel with v, for colouring; they have no influence on it.
         hidden: units of v_e's hidden layers (v_d has them in reverse). By default (128, 128) below 25 codes,
             (256, 256) below 50, then (72, 72, 72), and (96, 96, 96) from 10,000 codes on. Of a few thousand codes
-            (128, 128, 128) lower the held-out image error by 4 to 10 percent, in twice the time. Codes that vary in
+            (128, 128, 128) lower the held-out image error by 3 to 6 percent, in twice the time. Codes that vary in
             at most ``dim`` directions, or in so many but for less than a hundredth of their variance where that is
             the better v, get an affine one, without hidden layers.
         steps: most steps of training in the frame (k >= 50), each on 384 codes, or on 256 where fewer than 900 are
             trained on; by default 340 below 10,000 codes, then 400. Of thousands of codes 800 lower the held-out image
-            error by 3 to 6 percent, in less than twice the time.
+            error by at most 2 percent, in less than twice the time.
         image_steps: more steps, on the image error itself, through the decoder, each on 64 codes (k >= 50): two
             decodes and a backward pass each. 300 of them lower the held-out image error by at most 1 percent.
         pull: how much codes are held at what v_e's network guesses, at least 0 (`VizAE.pull`). With 0 unseen codes
