@@ -41,7 +41,7 @@ TRAINED_ON = 50_000
 """Of more codes, so many drawn at random are trained on."""
 LARGE, STEPS, LARGE_STEPS = 10_000, 340, 400
 """Steps of training below 10,000 codes and from there on, where layers are wider too."""
-PULL = 450.0, 900.0, 200.0
+PULL = 450.0, 1000.0, 200.0
 """By the dimension of the map, times how much the layout leads (`Batches.lead`)."""
 STEEPNESS = 1.0, 1.0, 2.0
 """By the dimension of the map, of v_e's first units at the start: a 3-D map has more places to tell apart."""
@@ -99,7 +99,7 @@ def fit(
             decodes and a backward pass each. 300 of them lower the held-out image error by at most 1 percent.
         pull: how much codes are held at what v_e's network guesses, at least 0 (`VizAE.pull`). With 0 unseen codes
             come back closest; with more, fewer neighbours are torn apart. By default 0 below 50 codes, then
-            ``900 t^3 (1 - t)`` (450 instead of 900 on a 1-D map, 200 on a 3-D one), with t = 2 T - 1 and T the
+            ``1000 t^3 (1 - t)`` (450 instead of 1000 on a 1-D map, 200 on a 3-D one), with t = 2 T - 1 and T the
             trustworthiness (of 500 codes, at 7 neighbours) of the layout that leads v_e, and at most a fifth of the
             number of codes: most where a map can keep three quarters of the neighbours, as of one class, less where
             v_e keeps them anyway, and little where nothing can, as of a GAN's noise.

@@ -17,12 +17,14 @@ from .perceptron import through, with_slopes
 
 __all__ = ["nearest_point", "project", "starts_from"]
 
-DAMPING = (0.7, 0.15, 0.02), (0.7, 0.15, 0.02), (0.7, 0.15, 0.02, 0.02, 0.02)
-"""By the dimension of the map, of each step: careful far away, nearly Newton's at the end."""
-ALONG = 1024, 32, 13
+DAMPING = (0.15, 0.02), (0.15, 0.02), (0.15, 0.02, 0.02, 0.02)
+"""By the dimension of the map, of each step: careful at first, nearly Newton's at the end."""
+ALONG = 1024, 40, 15
 """Places along an axis that are looked at for a start."""
-FAR, APART = (0.1, 0.1, 0.0), 0.3
-"""Distances on the map: from which on a place may be on another fold, by dimension; and between two starts."""
+WITHIN = 0.5
+"""Damping of the step from a place towards what lies between it and the next ones."""
+FAR, APART = 0.03, 0.3
+"""Distances on the map: from which on two starts may lead to different folds; and between two starts on a 3-D map."""
 
 
 def _squared(rows: Tensor) -> Tensor:
@@ -58,8 +60,8 @@ def nearest_point(network: nn.Sequential, x: Tensor, guess: Tensor, pull: float)
 
     Of the points that are found, downhill from the guess or from one of one to two thousand places all over the map,
     it has the least ``|x - network(p)|^2 + pull g (1 - g) |x - network(guess)|^2 |p - guess|^2``, where g is the share
-    of the squared distance at the guess that is gone at the best of these places. So nothing is pulled where the guess
-    is perfect (g = 0) or where something else is (g = 1).
+    of the squared distance at the guess that is gone at the best of these places, or near it. So nothing is pulled
+    where the guess is perfect (g = 0) or where something else is (g = 1).
 
     Args:
         network: v_d in the frame: linear layers with an abTanh between them, (B, d) -> (B, r).
@@ -71,58 +73,72 @@ def nearest_point(network: nn.Sequential, x: Tensor, guess: Tensor, pull: float)
         (B, d), in [-1, 1]^d or as near to it as the guess is.
     """
     network, x = _narrowed(network, x)
-    starts, weight = starts_from(network, x, guess, pull)
-    near = (starts[0] - guess).abs().amax(1) <= FAR[guess.shape[1] - 1]
-    points = project(network, x, torch.where(near.unsqueeze(1), starts[0], guess), guess, weight)
-    for start in starts:
-        far = (start - guess).abs().amax(1) > FAR[guess.shape[1] - 1]
-        case = network, x[far]
-        here, there = points[far], project(*case, start[far], guess[far], weight[far])
-        better = _cost(*case, there, guess[far], weight[far]) < _cost(*case, here, guess[far], weight[far])
-        points[far] = torch.where(better, there, here)
-    return points
-
-
-def _cost(network: nn.Sequential, x: Tensor, points: Tensor, guess: Tensor, weight: Tensor) -> Tensor:
-    return _distance(network, x, points) + weight * _squared(points - guess)
+    (first, *others), weight = starts_from(network, x, guess, pull)
+    points, cost = project(network, x, first, guess, weight)
+    for start in (*others, guess):
+        far = (start - first).abs().amax(1) > FAR
+        there, less = project(network, x[far], start[far], guess[far], weight[far])
+        better = less < cost[far]
+        points[far], cost[far] = torch.where(better, there, points[far]), torch.where(better, less, cost[far])
+    return torch.where(cost < _distance(network, x, guess), points, guess)
 
 
 @torch.no_grad()
 def starts_from(network: nn.Sequential, x: Tensor, guess: Tensor, pull: float) -> tuple[list[Tensor], Tensor]:
     """Where to start beside the guess (each (B, d)), and what pulls there (B, 1).
 
-    The place with the least of `nearest_point`'s cost, or the guess if that has less. On a 3-D map, where places lie
-    too far apart to say which fold is the right one, the best two, whatever the guess has.
+    The place with the least of `nearest_point`'s cost, moved by one step of `project`. On a 3-D map, where places lie
+    too far apart to say which fold is the right one, the second best as well.
     """
     dim = guess.shape[1]
     axis = torch.linspace(-1, 1, ALONG[dim - 1]).to(guess)
     places = torch.cartesian_prod(*[axis] * dim).reshape(-1, dim)
-    made, at_guess = through(network, places), _distance(network, x, guess)
+    made, slopes = with_slopes(network, places)
+    curvature, between = slopes @ slopes.mT, (axis[1] - axis[0]).item()
+
+    def towards(chosen: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """From the chosen places (B,): a step (B, d), and by how much it lessens the squared distance (B, 1)."""
+        downhill = (slopes[chosen] @ (x - made[chosen]).unsqueeze(2)).squeeze(2)
+        bends, apart = curvature[chosen], places[chosen] - guess
+        step = _step(bends, downhill - weight * apart, WITHIN, weight).clamp(-between, between)
+        return step, (step * (2 * downhill - (bends @ step.unsqueeze(2)).squeeze(2))).sum(1, keepdim=True)
+
     cost = torch.addmm(made.square().sum(1), x, made.T, alpha=-2)  # squares multiplied out, but for |x|^2
-    at_best = (_squared(x) + cost.amin(1, keepdim=True)).clamp(min=0)
+    least, nearest = cost.min(1)
+    at_guess, gained = _distance(network, x, guess), towards(nearest, torch.zeros_like(x[:, :1]))[1]
+    at_best = (_squared(x) + least.unsqueeze(1) - gained.clamp(min=0)).clamp(min=0)
     weight = pull * (at_guess - at_best).clamp(min=0) * (at_best / at_guess.clamp(min=1e-30))
     wanted, offered = torch.cat([weight * guess, -weight / 2], 1), torch.cat([places, _squared(places)], 1)
-    best = places[cost.addmm_(wanted, offered.T, alpha=-2).argmin(1)]
-    if dim < 3:
-        return [torch.where(_cost(network, x, best, guess, weight) < at_guess, best, guess)], weight
-    near = torch.addmm(_squared(places).T, best, places.T, alpha=-2) < APART**2 - _squared(best)
-    return [best, places[cost.masked_fill_(near, torch.inf).argmin(1)]], weight
+    chosen = [cost.addmm_(wanted, offered.T, alpha=-2).argmin(1)]
+    if dim == 3:
+        best = places[chosen[0]]
+        near = torch.addmm(_squared(places).T, best, places.T, alpha=-2) < APART**2 - _squared(best)
+        chosen.append(cost.masked_fill_(near, torch.inf).argmin(1))
+    return [(places[each] + towards(each, weight)[0]).clamp(-1, 1) for each in chosen], weight
 
 
 @torch.no_grad()
-def project(network: nn.Sequential, x: Tensor, start: Tensor, guess: Tensor, weight: Tensor) -> Tensor:
-    """Points (B, d) of less cost near a start: a few steps of Levenberg and Marquardt, undone if they lead away.
+def project(network: nn.Sequential, x: Tensor, start: Tensor, guess: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Points (B, d) of less cost near a start, and that (B, 1): Levenberg and Marquardt's steps, undone if they fail.
 
     With J the slopes of the network and A = J^T J, a step is the solution s of ``(A + damping diag A + weight I) s =
     J^T (x - network(p)) - weight (p - guess)`` (Marquardt 1963). Damped, steps depend on the code without jumps, and
     do not overshoot; each axis is damped in its own unit, so that the equations are solved well whatever these are.
     """
-    low, high, points = start.clamp(max=-1), start.clamp(min=1), start
+    low, high, points, costs = start.clamp(max=-1), start.clamp(min=1), start, []
     for damping in DAMPING[start.shape[1] - 1]:
         made, slopes = with_slopes(network, points)
-        normal = slopes @ slopes.mT
-        normal.diagonal(dim1=1, dim2=2).mul_(1 + damping).add_(weight).clamp_(min=1e-30)  # v_d may stand still
+        costs.append(_squared(x - made) + weight * _squared(points - guess))
         downhill = (slopes @ (x - made).unsqueeze(2)).squeeze(2) - weight * (points - guess)
-        points = (points + torch.linalg.solve_ex(normal, downhill)[0]).clamp(low, high)
-    better = _cost(network, x, points, guess, weight) < _cost(network, x, start, guess, weight)
-    return torch.where(better, points, start)
+        points = (points + _step(slopes @ slopes.mT, downhill, damping, weight)).clamp(low, high)
+    before, after = costs[0], _distance(network, x, points) + weight * _squared(points - guess)
+    better = after < before
+    return torch.where(better, points, start), torch.where(better, after, before)
+
+
+def _step(curvature: Tensor, downhill: Tensor, damping: float, weight: Tensor) -> Tensor:
+    """Of `project`, the step (B, d) where A is ``curvature`` (B, d, d); the network may stand still."""
+    damped = curvature.clone()
+    damped.diagonal(dim1=1, dim2=2).mul_(1 + damping).add_(weight).clamp_(min=1e-30)
+    step: Tensor = torch.linalg.solve_ex(damped, downhill)[0]
+    return step

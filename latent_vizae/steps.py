@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .activations import AbTanh
-from .perceptron import affine
+from .perceptron import affine, bent
 
 __all__ = ["Adam", "Half", "Muon", "near_orthogonal"]
 
@@ -41,10 +41,10 @@ class Half:
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs) -> (B, outputs); what `backward` needs is kept."""
-        *bent, (last, last_bias) = affine(self.network, x)
-        self._weights, self._inputs = [*(weight for weight, _ in bent), last], [x]
-        for weight, bias in bent:
-            x = torch.addmm(bias, x, weight.T).tanh_()
+        *before, (last, last_bias) = affine(self.network, x)
+        self._weights, self._inputs = [*(weight for weight, _ in before), last], [x]
+        for weight, bias in before:
+            x = bent(x, weight, bias)
             self._inputs.append(x)
         return torch.addmm(last_bias, x, last.T)
 

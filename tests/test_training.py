@@ -144,7 +144,7 @@ def test_neighbours_that_reach_further_make_a_smoother_layout(monkeypatch):
 
 @pytest.mark.parametrize(
     ("dim", "trust", "pull"),
-    [(2, 0.875, 900 * 0.75**3 * 0.25), (3, 0.875, 200 * 0.75**3 * 0.25), (2, 0.5, 0.0), (2, 0.4, 0.0), (2, 1.0, 0.0)],
+    [(2, 0.875, 1000 * 0.75**3 * 0.25), (3, 0.875, 200 * 0.75**3 * 0.25), (2, 0.5, 0.0), (2, 0.4, 0.0), (2, 1.0, 0.0)],
 )
 def test_the_pull_follows_what_the_layout_keeps(dim, trust, pull, monkeypatch):
     monkeypatch.setattr("latent_vizae.training.trustworthiness", lambda codes, points: trust)
