@@ -43,12 +43,14 @@ def through(network: nn.Sequential, x: Tensor) -> Tensor:
 @torch.no_grad()
 def with_slopes(network: nn.Sequential, points: Tensor) -> tuple[Tensor, Tensor]:
     """Outputs (B, r) of a perceptron, and their slopes (B, d, r) along each of its inputs (B, d)."""
-    x, slopes = points, torch.eye(points.shape[1]).to(points).expand(len(points), -1, -1)
     *before, (last, last_bias) = affine(network, points)
+    x, slopes = points, None
     for weight, bias in before:
         x = bent(x, weight, bias)
-        slopes = (slopes @ weight.T).mul_((1 - x.square()).unsqueeze(1))
-    return torch.addmm(last_bias, x, last.T), slopes @ last.T
+        along = weight.T.contiguous() if slopes is None else slopes @ weight.T
+        slopes = along * (1 - x.square()).unsqueeze(1)
+    along = last.T if slopes is None else slopes @ last.T
+    return torch.addmm(last_bias, x, last.T), along.expand(len(x), -1, -1)
 
 
 def bent(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
