@@ -47,8 +47,8 @@ def with_slopes(network: nn.Sequential, points: Tensor) -> tuple[Tensor, Tensor]
     x, slopes = points, None
     for weight, bias in before:
         x = bent(x, weight, bias)
-        along = weight.T.contiguous() if slopes is None else slopes @ weight.T
-        slopes = along * (1 - x.square()).unsqueeze(1)
+        rise = (1 - x.square()).unsqueeze(1)
+        slopes = weight.T.contiguous() * rise if slopes is None else (slopes @ weight.T).mul_(rise)
     along = last.T if slopes is None else slopes @ last.T
     return torch.addmm(last_bias, x, last.T), along.expand(len(x), -1, -1)
 

@@ -10,6 +10,8 @@ theirs on different folds. So a point is drawn to its guess as well, the more th
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +25,8 @@ ALONG = 1024, 40, 15
 """Places along an axis that are looked at for a start."""
 WITHIN = 0.5
 """Damping of the step from a place towards what lies between it and the next ones."""
+AT_A_TIME = 1024
+"""Codes to look around for: few enough for a processor's cache."""
 FAR, APART = 0.03, 0.3
 """Distances on the map: from which on two starts may lead to different folds; and between two starts on a 3-D map."""
 
@@ -73,33 +77,52 @@ def nearest_point(network: nn.Sequential, x: Tensor, guess: Tensor, pull: float)
         (B, d), in [-1, 1]^d or as near to it as the guess is.
     """
     network, x = _narrowed(network, x)
-    (first, *others), weight = starts_from(network, x, guess, pull)
-    points, cost = project(network, x, first, guess, weight)
-    for start in (*others, guess):
-        far = (start - first).abs().amax(1) > FAR
-        there, less = project(network, x[far], start[far], guess[far], weight[far])
-        better = less < cost[far]
-        points[far], cost[far] = torch.where(better, there, points[far]), torch.where(better, less, cost[far])
-    return torch.where(cost < _distance(network, x, guess), points, guess)
+    places, found = Places.of(network, guess), []
+    for some, guesses in zip(x.split(AT_A_TIME), guess.split(AT_A_TIME), strict=True):
+        (first, *others), weight = starts_from(network, places, some, guesses, pull)
+        points, cost = project(network, some, first, guesses, weight)
+        for start in (*others, guesses):
+            far = (start - first).abs().amax(1) > FAR
+            there, less = project(network, some[far], start[far], guesses[far], weight[far])
+            better = less < cost[far]
+            points[far], cost[far] = torch.where(better, there, points[far]), torch.where(better, less, cost[far])
+        found.append(torch.where(cost < _distance(network, some, guesses), points, guesses))
+    return torch.cat(found)
+
+
+class Places(NamedTuple):
+    """Points all over a map (P, d), what the network makes of them (P, r), its slopes there (P, d, r) and J^T J."""
+
+    points: Tensor
+    made: Tensor
+    slopes: Tensor
+    curvature: Tensor
+
+    @classmethod
+    def of(cls, network: nn.Sequential, like: Tensor) -> Places:
+        """Of a map on which ``like`` (B, d) are points."""
+        dim = like.shape[1]
+        points = torch.cartesian_prod(*[torch.linspace(-1, 1, ALONG[dim - 1]).to(like)] * dim).reshape(-1, dim)
+        made, slopes = with_slopes(network, points)
+        return cls(points, made, slopes, slopes @ slopes.mT)
 
 
 @torch.no_grad()
-def starts_from(network: nn.Sequential, x: Tensor, guess: Tensor, pull: float) -> tuple[list[Tensor], Tensor]:
+def starts_from(
+    network: nn.Sequential, places: Places, x: Tensor, guess: Tensor, pull: float
+) -> tuple[list[Tensor], Tensor]:
     """Where to start beside the guess (each (B, d)), and what pulls there (B, 1).
 
     The place with the least of `nearest_point`'s cost, moved by one step of `project`. On a 3-D map, where places lie
     too far apart to say which fold is the right one, the second best as well.
     """
-    dim = guess.shape[1]
-    axis = torch.linspace(-1, 1, ALONG[dim - 1]).to(guess)
-    places = torch.cartesian_prod(*[axis] * dim).reshape(-1, dim)
-    made, slopes = with_slopes(network, places)
-    curvature, between = slopes @ slopes.mT, (axis[1] - axis[0]).item()
+    (points, made, slopes, curvature), dim = places, guess.shape[1]
+    between = 2 / (ALONG[dim - 1] - 1)
 
     def towards(chosen: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """From the chosen places (B,): a step (B, d), and by how much it lessens the squared distance (B, 1)."""
         downhill = (slopes[chosen] @ (x - made[chosen]).unsqueeze(2)).squeeze(2)
-        bends, apart = curvature[chosen], places[chosen] - guess
+        bends, apart = curvature[chosen], points[chosen] - guess
         step = _step(bends, downhill - weight * apart, WITHIN, weight).clamp(-between, between)
         return step, (step * (2 * downhill - (bends @ step.unsqueeze(2)).squeeze(2))).sum(1, keepdim=True)
 
@@ -108,13 +131,13 @@ def starts_from(network: nn.Sequential, x: Tensor, guess: Tensor, pull: float) -
     at_guess, gained = _distance(network, x, guess), towards(nearest, torch.zeros_like(x[:, :1]))[1]
     at_best = (_squared(x) + least.unsqueeze(1) - gained.clamp(min=0)).clamp(min=0)
     weight = pull * (at_guess - at_best).clamp(min=0) * (at_best / at_guess.clamp(min=1e-30))
-    wanted, offered = torch.cat([weight * guess, -weight / 2], 1), torch.cat([places, _squared(places)], 1)
+    wanted, offered = torch.cat([weight * guess, -weight / 2], 1), torch.cat([points, _squared(points)], 1)
     chosen = [cost.addmm_(wanted, offered.T, alpha=-2).argmin(1)]
     if dim == 3:
-        best = places[chosen[0]]
-        near = torch.addmm(_squared(places).T, best, places.T, alpha=-2) < APART**2 - _squared(best)
+        best = points[chosen[0]]
+        near = torch.addmm(_squared(points).T, best, points.T, alpha=-2) < APART**2 - _squared(best)
         chosen.append(cost.masked_fill_(near, torch.inf).argmin(1))
-    return [(places[each] + towards(each, weight)[0]).clamp(-1, 1) for each in chosen], weight
+    return [(points[each] + towards(each, weight)[0]).clamp(-1, 1) for each in chosen], weight
 
 
 @torch.no_grad()

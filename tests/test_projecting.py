@@ -8,7 +8,7 @@ from latent_vizae import VizAE, fit, load_decoder
 from latent_vizae.activations import AbTanh
 from latent_vizae.metrics import image_error
 from latent_vizae.perceptron import is_perceptron, perceptron, through, with_slopes
-from latent_vizae.projecting import ALONG, DAMPING, FAR, _narrowed, nearest_point, project, starts_from
+from latent_vizae.projecting import ALONG, DAMPING, FAR, Places, _narrowed, nearest_point, project, starts_from
 
 
 def normal(*shape, seed=0):
@@ -91,7 +91,7 @@ def test_from_a_guess_on_another_fold_the_search_starts_where_the_network_comes_
     network[0].weight.mul_(4)
     points = 0.9 * normal(300, dim, seed=4).clamp(-1, 1)
     made, guess = network(points), points + 0.5 * normal(300, dim, seed=5).sign()
-    starts, _ = starts_from(network, made, guess, 0.0)
+    starts, _ = starts_from(network, Places.of(network, guess), made, guess, 0.0)
     missing, left = ((made - network(freely(network, made, p))).norm(dim=1) for p in (guess, starts[0]))
     assert left.mean() < 0.5 * missing.mean()
     if dim == 3:
@@ -103,7 +103,7 @@ def test_from_a_guess_on_another_fold_the_search_starts_where_the_network_comes_
 
 def test_a_start_lies_between_the_places_that_are_looked_at():
     network, points = random_perceptron(2, 16, 10), 0.9 * normal(200, 2, seed=4).clamp(-1, 1)
-    (start,), _ = starts_from(network, network(points), torch.zeros_like(points), 0.0)
+    (start,), _ = starts_from(network, Places.of(network, points), network(points), torch.zeros_like(points), 0.0)
     axis = torch.linspace(-1, 1, ALONG[1]).double()
     at_place = axis[(points.unsqueeze(2) - axis).abs().argmin(2)]
     assert (start - points).norm(dim=1).median() < 0.5 * (at_place - points).norm(dim=1).median()
@@ -112,19 +112,19 @@ def test_a_start_lies_between_the_places_that_are_looked_at():
 def test_what_was_decoded_is_not_pulled_even_if_it_lies_between_places():
     network, points = random_perceptron(2, 16, 10), 0.9 * normal(200, 2, seed=4).clamp(-1, 1)
     made, guess = network(points), normal(200, 2, seed=5).clamp(-1, 1)
-    _, weight = starts_from(network, made, guess, 1.0)
+    _, weight = starts_from(network, Places.of(network, guess), made, guess, 1.0)
     places = torch.cartesian_prod(*[torch.linspace(-1, 1, ALONG[1]).double()] * 2)
     at_best, at_guess = torch.cdist(made, network(places)).amin(1).square(), (made - network(guess)).square().sum(1)
     assert weight.median() < 0.2 * ((at_guess - at_best) * at_best / at_guess).median()
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
-def test_of_the_ways_down_from_the_guess_and_from_elsewhere_the_better_one_is_taken(dim):
+def test_of_the_ways_down_from_the_guess_and_from_elsewhere_the_better_one_is_taken(dim, monkeypatch):
     network = random_perceptron(dim, 16, 10)
     network[0].weight.mul_(4)
     x, guess = network(0.9 * normal(400, dim, seed=4).clamp(-1, 1)), 0.5 * normal(400, dim, seed=5).clamp(-2, 2)
     x = x + normal(400, 10, seed=6)
-    starts, _ = starts_from(network, x, guess, 0.0)
+    starts, _ = starts_from(network, Places.of(network, guess), x, guess, 0.0)
     far = (starts[0] - guess).abs().amax(1) > FAR
     assert far.double().mean() > 0.2
     found = [freely(network, x, p) for p in (guess, *starts)]
@@ -137,6 +137,8 @@ def test_of_the_ways_down_from_the_guess_and_from_elsewhere_the_better_one_is_ta
         assert (best == way).any()
     alone = torch.cat([nearest_point(network, x[i : i + 1], guess[i : i + 1], 0.0) for i in range(20)])
     assert torch.allclose(alone, taken[:20], atol=1e-9)
+    monkeypatch.setattr("latent_vizae.projecting.AT_A_TIME", 7)
+    assert torch.allclose(nearest_point(network, x, guess, 0.0), taken, atol=1e-9)
 
 
 def test_distances_stay_where_a_network_has_more_outputs_than_units():
@@ -157,7 +159,7 @@ def test_a_place_far_from_the_guess_has_to_be_much_nearer_to_the_code():
     line[0].bias.zero_()
     guess = torch.zeros(3, 1).double()
     codes = torch.tensor([[0.5, 0.0], [0.5, 0.1], [0.5, 2.0]]).double()  # the best place is it; much, hardly nearer
-    (start,), weight = starts_from(line, codes, guess, 100.0)
+    (start,), weight = starts_from(line, Places.of(line, guess), codes, guess, 100.0)
     for pulled, share in zip(weight.flatten(), (1.0, 0.25 / 0.26, 0.25 / 4.25), strict=True):
         assert pulled.item() == pytest.approx(100 * share * (1 - share) * (0.25 / share), rel=1e-3, abs=1e-3)
     assert start[0].item() == pytest.approx(0.5, abs=1e-2)
