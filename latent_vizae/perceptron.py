@@ -31,7 +31,7 @@ def is_perceptron(network: nn.Sequential) -> bool:
 
 @torch.no_grad()
 def through(network: nn.Sequential, x: Tensor) -> Tensor:
-    """``network(x)``, (B, d) -> (B, r), in two operations a layer of a perceptron, and in the precision of x."""
+    """``network(x)``, (B, d) -> (B, r), in three operations a layer of a perceptron, and in the precision of x."""
     if not is_perceptron(network):
         return cast(Tensor, network(x.to(next(network.parameters()))))
     *before, (last, last_bias) = affine(network, x)
@@ -54,7 +54,7 @@ def with_slopes(network: nn.Sequential, points: Tensor) -> tuple[Tensor, Tensor]
 
 
 def bent(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """``tanh(x @ weight.T + bias)`` to 2e-7, as ``1 - 2 sigmoid(-2 ...)``: tanh itself takes five times as long."""
+    """``tanh(x @ weight.T + bias)`` to 2e-7 (float32), as ``1 - 2 sigmoid(-2 ...)``: tanh takes five times as long."""
     return torch.rsub(torch.addmm(bias, x, weight.T, beta=-2, alpha=-2).sigmoid_(), 1.0, alpha=2.0)
 
 

@@ -19,16 +19,16 @@ from .perceptron import through, with_slopes
 
 __all__ = ["nearest_point", "project", "starts_from"]
 
-DAMPING = (0.15, 0.02), (0.15, 0.02), (0.15, 0.02, 0.02, 0.02)
+DAMPING = (0.5, 0.15, 0.02), (0.5, 0.15, 0.02), (0.5, 0.15, 0.02, 0.02, 0.02)
 """By the dimension of the map, of each step: careful at first, nearly Newton's at the end."""
 ALONG = 1024, 40, 15
 """Places along an axis that are looked at for a start."""
 WITHIN = 0.5
-"""Damping of the step from a place towards what lies between it and the next ones."""
+"""Damping of a step from the best place, to tell what lies between it and the next ones."""
 AT_A_TIME = 1024
 """Codes to look around for: few enough for a processor's cache."""
 FAR, APART = 0.03, 0.3
-"""Distances on the map: from which on two starts may lead to different folds; and between two starts on a 3-D map."""
+"""Distances on the map: from which on another start may lead to another fold; and between two starts on a 3-D map."""
 
 
 def _squared(rows: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def _narrowed(network: nn.Sequential, x: Tensor) -> tuple[nn.Sequential, Tensor]
 def nearest_point(network: nn.Sequential, x: Tensor, guess: Tensor, pull: float) -> Tensor:
     """The point p where the network comes nearest to x, unless that is far from the guess and hardly nearer.
 
-    Of the points that are found, downhill from the guess or from one of one to two thousand places all over the map,
+    Of the points that are found, downhill from the guess or from one of one to three thousand places all over the map,
     it has the least ``|x - network(p)|^2 + pull g (1 - g) |x - network(guess)|^2 |p - guess|^2``, where g is the share
     of the squared distance at the guess that is gone at the best of these places, or near it. So nothing is pulled
     where the guess is perfect (g = 0) or where something else is (g = 1).
@@ -80,9 +80,10 @@ def nearest_point(network: nn.Sequential, x: Tensor, guess: Tensor, pull: float)
     places, found = Places.of(network, guess), []
     for some, guesses in zip(x.split(AT_A_TIME), guess.split(AT_A_TIME), strict=True):
         (first, *others), weight = starts_from(network, places, some, guesses, pull)
-        points, cost = project(network, some, first, guesses, weight)
-        for start in (*others, guesses):
-            far = (start - first).abs().amax(1) > FAR
+        known = places.made[first], places.slopes[first]
+        points, cost = project(network, some, places.points[first], guesses, weight, known)
+        for start in (*(places.points[other] for other in others), guesses):
+            far = (start - points).abs().amax(1) > FAR
             there, less = project(network, some[far], start[far], guesses[far], weight[far])
             better = less < cost[far]
             points[far], cost[far] = torch.where(better, there, points[far]), torch.where(better, less, cost[far])
@@ -111,57 +112,73 @@ class Places(NamedTuple):
 def starts_from(
     network: nn.Sequential, places: Places, x: Tensor, guess: Tensor, pull: float
 ) -> tuple[list[Tensor], Tensor]:
-    """Where to start beside the guess (each (B, d)), and what pulls there (B, 1).
+    """Where to start beside the guess, the numbers of places (each (B,)), and what pulls to the guess (B, 1).
 
-    The place with the least of `nearest_point`'s cost, moved by one step of `project`. On a 3-D map, where places lie
-    too far apart to say which fold is the right one, the second best as well.
+    It is the place with the least of `nearest_point`'s cost. On a 3-D map, where places lie too far apart to say which
+    fold is the right one, the second best as well.
     """
-    (points, made, slopes, curvature), dim = places, guess.shape[1]
-    between = 2 / (ALONG[dim - 1] - 1)
-
-    def towards(chosen: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """From the chosen places (B,): a step (B, d), and by how much it lessens the squared distance (B, 1)."""
-        downhill = (slopes[chosen] @ (x - made[chosen]).unsqueeze(2)).squeeze(2)
-        bends, apart = curvature[chosen], points[chosen] - guess
-        step = _step(bends, downhill - weight * apart, WITHIN, weight).clamp(-between, between)
-        return step, (step * (2 * downhill - (bends @ step.unsqueeze(2)).squeeze(2))).sum(1, keepdim=True)
-
+    points, made, slopes, curvature = places
     cost = torch.addmm(made.square().sum(1), x, made.T, alpha=-2)  # squares multiplied out, but for |x|^2
-    least, nearest = cost.min(1)
-    at_guess, gained = _distance(network, x, guess), towards(nearest, torch.zeros_like(x[:, :1]))[1]
-    at_best = (_squared(x) + least.unsqueeze(1) - gained.clamp(min=0)).clamp(min=0)
+    least, best = cost.min(1)
+    here, bends, none = points[best], curvature[best], torch.zeros_like(x[:, :1])
+    downhill = (slopes[best] @ (x - made[best]).unsqueeze(2)).squeeze(2)
+    between = (points[-1, -1] - points[-2, -1]).abs()
+    step = _step(bends, downhill, WITHIN, none, (-1 - here).clamp(min=-between), (1 - here).clamp(max=between))
+    gained = (step * (2 * downhill - (bends @ step.unsqueeze(2)).squeeze(2))).sum(1, keepdim=True).clamp(min=0)
+    at_guess, at_best = _distance(network, x, guess), (_squared(x) + least.unsqueeze(1) - gained).clamp(min=0)
     weight = pull * (at_guess - at_best).clamp(min=0) * (at_best / at_guess.clamp(min=1e-30))
     wanted, offered = torch.cat([weight * guess, -weight / 2], 1), torch.cat([points, _squared(points)], 1)
     chosen = [cost.addmm_(wanted, offered.T, alpha=-2).argmin(1)]
-    if dim == 3:
-        best = points[chosen[0]]
-        near = torch.addmm(_squared(points).T, best, points.T, alpha=-2) < APART**2 - _squared(best)
+    if guess.shape[1] == 3:
+        best_points = points[chosen[0]]
+        near = torch.addmm(_squared(points).T, best_points, points.T, alpha=-2) < APART**2 - _squared(best_points)
         chosen.append(cost.masked_fill_(near, torch.inf).argmin(1))
-    return [(points[each] + towards(each, weight)[0]).clamp(-1, 1) for each in chosen], weight
+    return chosen, weight
 
 
 @torch.no_grad()
-def project(network: nn.Sequential, x: Tensor, start: Tensor, guess: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def project(
+    network: nn.Sequential,
+    x: Tensor,
+    start: Tensor,
+    guess: Tensor,
+    weight: Tensor,
+    known: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
     """Points (B, d) of less cost near a start, and that (B, 1): Levenberg and Marquardt's steps, undone if they fail.
 
     With J the slopes of the network and A = J^T J, a step is the solution s of ``(A + damping diag A + weight I) s =
     J^T (x - network(p)) - weight (p - guess)`` (Marquardt 1963). Damped, steps depend on the code without jumps, and
     do not overshoot; each axis is damped in its own unit, so that the equations are solved well whatever these are.
+    ``known`` are the outputs (B, r) and slopes (B, d, r) at the start, for nothing.
     """
-    low, high, points, costs = start.clamp(max=-1), start.clamp(min=1), start, []
-    for damping in DAMPING[start.shape[1] - 1]:
-        made, slopes = with_slopes(network, points)
-        costs.append(_squared(x - made) + weight * _squared(points - guess))
+    low, high, points = start.clamp(max=-1), start.clamp(min=1), start
+    made, slopes = with_slopes(network, start) if known is None else known
+    before = _squared(x - made) + weight * _squared(start - guess)
+    for turn, damping in enumerate(DAMPING[start.shape[1] - 1]):
+        if turn > 0:
+            made, slopes = with_slopes(network, points)
         downhill = (slopes @ (x - made).unsqueeze(2)).squeeze(2) - weight * (points - guess)
-        points = (points + _step(slopes @ slopes.mT, downhill, damping, weight)).clamp(low, high)
-    before, after = costs[0], _distance(network, x, points) + weight * _squared(points - guess)
+        points = points + _step(slopes @ slopes.mT, downhill, damping, weight, low - points, high - points)
+    after = _distance(network, x, points) + weight * _squared(points - guess)
     better = after < before
     return torch.where(better, points, start), torch.where(better, after, before)
 
 
-def _step(curvature: Tensor, downhill: Tensor, damping: float, weight: Tensor) -> Tensor:
-    """Of `project`, the step (B, d) where A is ``curvature`` (B, d, d); the network may stand still."""
+def _step(curvature: Tensor, downhill: Tensor, damping: float, weight: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Of `project`, the step (B, d) in [low, high] where A is ``curvature`` (B, d, d); the network may stand still.
+
+    Where it would leave these bounds along an axis, it stops there, and the other axes make the best of that.
+    """
     damped = curvature.clone()
     damped.diagonal(dim1=1, dim2=2).mul_(1 + damping).add_(weight).clamp_(min=1e-30)
-    step: Tensor = torch.linalg.solve_ex(damped, downhill)[0]
+    free: Tensor = torch.linalg.solve_ex(damped, downhill)[0]
+    step = free.clamp(low, high)
+    bound = (step != free).any(1)
+    stopped, stop, damped = (step != free)[bound], step[bound], damped[bound]
+    rest = downhill[bound] - (damped @ (stop * stopped).unsqueeze(2)).squeeze(2)
+    damped = damped.masked_fill(stopped.unsqueeze(1) | stopped.unsqueeze(2), 0)
+    damped.diagonal(dim1=1, dim2=2).add_(stopped)
+    again = torch.linalg.solve_ex(damped, torch.where(stopped, stop, rest))[0]
+    step[bound] = again.clamp(low[bound], high[bound])
     return step

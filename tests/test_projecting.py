@@ -91,31 +91,43 @@ def test_from_a_guess_on_another_fold_the_search_starts_where_the_network_comes_
     network[0].weight.mul_(4)
     points = 0.9 * normal(300, dim, seed=4).clamp(-1, 1)
     made, guess = network(points), points + 0.5 * normal(300, dim, seed=5).sign()
-    starts, _ = starts_from(network, Places.of(network, guess), made, guess, 0.0)
+    places = Places.of(network, guess)
+    starts = [places.points[chosen] for chosen in starts_from(network, places, made, guess, 0.0)[0]]
     missing, left = ((made - network(freely(network, made, p))).norm(dim=1) for p in (guess, starts[0]))
     assert left.mean() < 0.5 * missing.mean()
     if dim == 3:
         first, second = starts
-        assert ((made - network(first)).norm(dim=1) <= (made - network(second)).norm(dim=1)).double().mean() > 0.9
-        assert 0.05 < (first - second).norm(dim=1).min() < 0.5  # places are 0.3 apart or more, and 0.14 between them
+        assert ((made - network(first)).norm(dim=1) <= (made - network(second)).norm(dim=1)).all()
+        assert 0.3 <= (first - second).norm(dim=1).min() < 0.5
     assert torch.allclose(nearest_point(network, made, points, 20.0), points, atol=1e-9)
 
 
-def test_a_start_lies_between_the_places_that_are_looked_at():
-    network, points = random_perceptron(2, 16, 10), 0.9 * normal(200, 2, seed=4).clamp(-1, 1)
-    (start,), _ = starts_from(network, Places.of(network, points), network(points), torch.zeros_like(points), 0.0)
-    axis = torch.linspace(-1, 1, ALONG[1]).double()
-    at_place = axis[(points.unsqueeze(2) - axis).abs().argmin(2)]
-    assert (start - points).norm(dim=1).median() < 0.5 * (at_place - points).norm(dim=1).median()
+@pytest.mark.parametrize("dim", [2, 3])
+def test_the_pull_follows_what_is_left_at_the_best_point_between_the_places_or_at_the_edge(dim):
+    space = nn.Sequential(nn.Linear(dim, dim + 1)).double().requires_grad_(False)
+    space[0].weight.copy_(torch.eye(dim + 1)[:, :dim])
+    space[0].bias.zero_()
+    cell = 2 / (ALONG[dim - 1] - 1)
+    between = torch.full((dim,), -1 + 4.5 * cell).double()  # as far from places as can be
+    beyond = torch.full((dim,), -1 + 4 * cell).double()
+    beyond[0] = 1 + cell
+    guess, codes = torch.zeros(2, dim).double(), torch.zeros(2, dim + 1).double()
+    codes[:, :dim], codes[:, dim] = torch.stack([between, beyond]), cell
+    _, weight = starts_from(space, Places.of(space, guess), codes, guess, 50.0)
+    at_guess, at_best = codes.square().sum(1), torch.tensor([cell**2, 2 * cell**2]).double()
+    assert torch.allclose(weight.flatten(), 50 * (at_guess - at_best) * at_best / at_guess, rtol=0.1)
 
 
-def test_what_was_decoded_is_not_pulled_even_if_it_lies_between_places():
-    network, points = random_perceptron(2, 16, 10), 0.9 * normal(200, 2, seed=4).clamp(-1, 1)
-    made, guess = network(points), normal(200, 2, seed=5).clamp(-1, 1)
-    _, weight = starts_from(network, Places.of(network, guess), made, guess, 1.0)
-    places = torch.cartesian_prod(*[torch.linspace(-1, 1, ALONG[1]).double()] * 2)
-    at_best, at_guess = torch.cdist(made, network(places)).amin(1).square(), (made - network(guess)).square().sum(1)
-    assert weight.median() < 0.2 * ((at_guess - at_best) * at_best / at_guess).median()
+@pytest.mark.parametrize("far", [(1.2, 0.3), (1.5, 0.3), (2.0, -0.3), (1.04, -1.0)])
+def test_where_a_step_ends_at_the_edge_the_other_axis_makes_the_best_of_it(far):
+    plane = nn.Sequential(nn.Linear(2, 2)).double().requires_grad_(False)
+    plane[0].weight.copy_(torch.tensor([[1.0, 0.9], [0.0, 0.4359]]))
+    code = plane(torch.tensor([far]).double())
+    edge = torch.stack([torch.ones(20_001), torch.linspace(-1, 1, 20_001)], 1).double()
+    least = (code - plane(edge)).square().sum(1).min()
+    found = nearest_point(plane, code, torch.zeros(1, 2).double(), 0.0)
+    assert found[0, 0] == 1
+    assert (code - plane(found)).square().sum() < 1.0001 * least
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
@@ -124,14 +136,16 @@ def test_of_the_ways_down_from_the_guess_and_from_elsewhere_the_better_one_is_ta
     network[0].weight.mul_(4)
     x, guess = network(0.9 * normal(400, dim, seed=4).clamp(-1, 1)), 0.5 * normal(400, dim, seed=5).clamp(-2, 2)
     x = x + normal(400, 10, seed=6)
-    starts, _ = starts_from(network, Places.of(network, guess), x, guess, 0.0)
-    far = (starts[0] - guess).abs().amax(1) > FAR
-    assert far.double().mean() > 0.2
+    guess[:100] = nearest_point(network, x[:100], guess[:100], 0.0)
+    places = Places.of(network, guess)
+    starts = [places.points[chosen] for chosen in starts_from(network, places, x, guess, 0.0)[0]]
     found = [freely(network, x, p) for p in (guess, *starts)]
+    far = (found[1] - guess).abs().amax(1) > FAR
+    assert 0.2 < far.double().mean() < 0.8
     ways = torch.stack([(x - network(p)).norm(dim=1) for p in found])
     taken = nearest_point(network, x, guess, 0.0)
     assert torch.allclose((x - network(taken)).norm(dim=1)[far], ways.amin(0)[far])
-    assert torch.allclose(taken[~far], found[1][~far])
+    assert (ways[0] < ways[1:].amin(0))[~far].any()  # which is not looked for from there, for it is as good as found
     best = ways.argmin(0)[far]
     for way in range(dim == 1, len(ways)):  # on a line places are so many that none is missed
         assert (best == way).any()
@@ -159,12 +173,14 @@ def test_a_place_far_from_the_guess_has_to_be_much_nearer_to_the_code():
     line[0].bias.zero_()
     guess = torch.zeros(3, 1).double()
     codes = torch.tensor([[0.5, 0.0], [0.5, 0.1], [0.5, 2.0]]).double()  # the best place is it; much, hardly nearer
-    (start,), weight = starts_from(line, Places.of(line, guess), codes, guess, 100.0)
+    places = Places.of(line, guess)
+    (chosen,), weight = starts_from(line, places, codes, guess, 100.0)
+    start = places.points[chosen]
     for pulled, share in zip(weight.flatten(), (1.0, 0.25 / 0.26, 0.25 / 4.25), strict=True):
         assert pulled.item() == pytest.approx(100 * share * (1 - share) * (0.25 / share), rel=1e-3, abs=1e-3)
     assert start[0].item() == pytest.approx(0.5, abs=1e-2)
     least = [0.5 / (1 + w) for w in weight.flatten().tolist()]  # of (0.5 - p)^2 + w p^2
-    assert torch.allclose(start.flatten(), torch.tensor(least).double(), atol=1e-3)
+    assert torch.allclose(start.flatten(), torch.tensor(least).double(), atol=2e-3)  # the next place
     found = nearest_point(line, codes, guess, 100.0).flatten()
     assert torch.allclose(found, torch.tensor(least).double(), atol=1e-3)
     assert found[0] > found[1] > found[2] > 0
