@@ -79,7 +79,7 @@ def test_it_is_fit(X):
     assert np.array_equal(estimator.transform(X.astype(np.float32)), v.encode(X).numpy())
     assert np.array_equal(estimator.inverse_transform(estimator.embedding_), v.decode(v.points).numpy())
     np.testing.assert_allclose(estimator.transform(X), v.encode(X).numpy(), atol=1e-5)
-    np.testing.assert_allclose(estimator.inverse_transform(v.points.double()), v.decode(v.points).numpy(), atol=1e-5)
+    np.testing.assert_allclose(estimator.inverse_transform(v.points.double()), v.decode(v.points).numpy(), atol=1e-4)
     assert estimator.v_.mean.dtype == torch.float32
 
 
