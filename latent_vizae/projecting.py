@@ -23,8 +23,6 @@ DAMPING = (0.5, 0.15, 0.02), (0.5, 0.15, 0.02), (0.5, 0.15, 0.02, 0.02, 0.02)
 """By the dimension of the map, of each step: careful at first, nearly Newton's at the end."""
 ALONG = 1024, 40, 15
 """Places along an axis that are looked at for a start."""
-WITHIN = 0.5
-"""Damping of a step from the best place, to tell what lies between it and the next ones."""
 AT_A_TIME = 1024
 """Codes to look around for: few enough for a processor's cache."""
 FAR, APART = 0.03, 0.3
@@ -122,8 +120,8 @@ def starts_from(
     least, best = cost.min(1)
     here, bends, none = points[best], curvature[best], torch.zeros_like(x[:, :1])
     downhill = (slopes[best] @ (x - made[best]).unsqueeze(2)).squeeze(2)
-    between = (points[-1, -1] - points[-2, -1]).abs()
-    step = _step(bends, downhill, WITHIN, none, (-1 - here).clamp(min=-between), (1 - here).clamp(max=between))
+    between, damping = (points[-1, -1] - points[-2, -1]).abs(), DAMPING[guess.shape[1] - 1][0]
+    step = _step(bends, downhill, damping, none, (-1 - here).clamp(min=-between), (1 - here).clamp(max=between))
     gained = (step * (2 * downhill - (bends @ step.unsqueeze(2)).squeeze(2))).sum(1, keepdim=True).clamp(min=0)
     at_guess, at_best = _distance(network, x, guess), (_squared(x) + least.unsqueeze(1) - gained).clamp(min=0)
     weight = pull * (at_guess - at_best).clamp(min=0) * (at_best / at_guess.clamp(min=1e-30))
