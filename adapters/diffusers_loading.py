@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from latent_vizae.adapters.diffusers_vae import CLIP, IMAGE, NO_IMAGES, REFUSED, DiffusersDecoder
-from latent_vizae.codes import as_device
-from latent_vizae.hub import fetch_folder, parse_reference
+from latent_vizae.inputs.checks import as_device
+from latent_vizae.storage.hub import fetch_folder, parse_reference
 
 __all__ = ["load_diffusers"]
 

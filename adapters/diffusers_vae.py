@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latent_vizae.codes import as_whole
-from latent_vizae.decoder import images_at_a_time
+from latent_vizae.decoders.contract import images_at_a_time
+from latent_vizae.inputs.checks import as_whole
 
 __all__ = ["CLIP", "IMAGE", "NO_IMAGES", "REFUSED", "DiffusersDecoder"]
 

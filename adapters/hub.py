@@ -18,9 +18,9 @@ from latent_vizae.adapters.module import ModuleDecoder
 from latent_vizae.adapters.onnx_graph import OnnxDecoder
 from latent_vizae.adapters.zoo import ARCHITECTURES, ZooGenerator
 from latent_vizae.adapters.zoo.files import read_json, read_weights
-from latent_vizae.codes import as_device
-from latent_vizae.hub import fetch_folder, list_files, parse_reference
-from latent_vizae.saving import CONFIG_FILE, MODEL_FILE
+from latent_vizae.inputs.checks import as_device
+from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE
+from latent_vizae.storage.hub import fetch_folder, list_files, parse_reference
 
 __all__ = ["load_hub"]
 

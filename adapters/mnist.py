@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from latent_vizae.adapters.zoo.base import in_the_order_of_pixels
 from latent_vizae.adapters.zoo.table1 import Table1Autoencoder
-from latent_vizae.codes import as_device, as_whole
+from latent_vizae.inputs.checks import as_device, as_whole
 
 __all__ = ["MnistDecoder", "load_mnist"]
 

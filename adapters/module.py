@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from latent_vizae.codes import as_device, as_whole
+from latent_vizae.inputs.checks import as_device, as_whole
 
 __all__ = ["ModuleDecoder", "load_module"]
 

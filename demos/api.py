@@ -19,7 +19,7 @@ from latent_vizae.demos.finding import find_directions
 from latent_vizae.demos.jobs import Decoders, fit_map, gather_codes, open_picture, place_picture
 from latent_vizae.demos.maps import Maps
 from latent_vizae.demos.steering import Steering
-from latent_vizae.samples import Samples
+from latent_vizae.maps.samples import Samples
 
 __all__ = ["MENDABLE", "add_endpoints", "in_words", "kindly"]
 

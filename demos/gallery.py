@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from latent_vizae.pictures import MARK, PALETTE
-from latent_vizae.saving import atomic_file
+from latent_vizae.pictures.style import MARK, PALETTE
+from latent_vizae.storage.folder import atomic_file
 
 PAGE = Path(__file__).parent / "gallery.md"
 PICTURES = Path(__file__).parent / "pictures" / "gallery"

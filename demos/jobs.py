@@ -20,12 +20,12 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from latent_vizae import Directions, LatentMap, VizAE, certify, encode_images, fit, load_decoder
-from latent_vizae.certificate import Certificate
-from latent_vizae.cli_files import read_codes
+from latent_vizae.cli.files import read_codes
 from latent_vizae.demos.maps import FittedMap, Maps, images_for_page, quality
-from latent_vizae.encoding import FORMATS
-from latent_vizae.hub import fetch_folder, is_repo_id, look_up, parse_reference
-from latent_vizae.saving import CONFIG_FILE, MODEL_FILE
+from latent_vizae.inputs.images import FORMATS
+from latent_vizae.maps.certificate import Certificate
+from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE
+from latent_vizae.storage.hub import fetch_folder, is_repo_id, look_up, parse_reference
 
 __all__ = [
     "Decoders", "as_digit", "fetch_named", "fit_map", "gather_codes", "load_map", "open_picture", "pack",

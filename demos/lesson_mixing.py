@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from latent_vizae.adapters.zoo import StyleGAN
-from latent_vizae.decoder import decode_images
+from latent_vizae.decoders.contract import decode_images
 from latent_vizae.demos.lesson_classes import accuracy, nearest_labels
 from latent_vizae.demos.lesson_data import table
 

@@ -15,11 +15,13 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from latent_vizae import LatentMap
 from latent_vizae.adapters.zoo import Autoencoder, ZooGenerator
-from latent_vizae.decoder import decode_images
+from latent_vizae.decoders.contract import decode_images
 from latent_vizae.demos.lesson_data import class_names, encoded
 from latent_vizae.demos.lesson_spaces import SUPPORTED, Space, nearest_distance
 from latent_vizae.demos.lesson_ways import walk
-from latent_vizae.pictures import (
+from latent_vizae.maps.samples import Samples, to_uint8
+from latent_vizae.pictures.map import mosaic
+from latent_vizae.pictures.style import (
     FRAME,
     INK,
     MARK,
@@ -27,12 +29,10 @@ from latent_vizae.pictures import (
     QUIET,
     caption,
     checked,
-    mosaic,
     new_figure,
     plain_axes,
     save_figure,
 )
-from latent_vizae.samples import Samples, to_uint8
 
 __all__ = [
     "before_and_after", "class_maps_picture", "draws_sheet", "sheet", "space_picture", "sum_picture", "walk_picture",

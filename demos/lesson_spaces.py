@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 
 from latent_vizae import LatentMap, fit
 from latent_vizae.adapters.zoo import Autoencoder
-from latent_vizae.decoder import decode_images
+from latent_vizae.decoders.contract import decode_images
 from latent_vizae.demos.lesson_data import Labelled, encoded, table
 
 __all__ = [

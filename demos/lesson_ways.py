@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from latent_vizae import LatentMap
-from latent_vizae.decoder import decode_images
+from latent_vizae.decoders.contract import decode_images
 from latent_vizae.demos.lesson_data import table
 from latent_vizae.demos.lesson_spaces import nearest_distance
-from latent_vizae.metrics import path_evenness
-from latent_vizae.samples import Samples
+from latent_vizae.maps.samples import Samples
+from latent_vizae.measures.metrics import path_evenness
 
 __all__ = ["Way", "around", "judge", "slerp", "three_ways", "walk", "ways_table"]
 
@@ -22,7 +22,7 @@ class Way:
     """How good the frames of a way are, as a mean over several ways.
 
     Attributes:
-        evenness: `latent_vizae.metrics.path_evenness`; 0 is a constant pace.
+        evenness: `latent_vizae.measures.metrics.path_evenness`; 0 is a constant pace.
         unreal: `nearest_distance` of the frames between the ends to real images.
         farthest: the largest of these on a way.
     """

@@ -22,9 +22,9 @@ from PIL import Image
 from torch import Tensor
 
 from latent_vizae import LatentMap, VizAE
-from latent_vizae.decoder import decode_images
+from latent_vizae.decoders.contract import decode_images
 from latent_vizae.demos.kept import Kept
-from latent_vizae.samples import Samples, to_uint8
+from latent_vizae.maps.samples import Samples, to_uint8
 
 __all__ = [
     "FittedMap", "Maps", "Pin", "as_base64", "checked_points", "encoded_images", "images_for_page", "is_finite",

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from latent_vizae import Directions
-from latent_vizae.decoder import decode_images
+from latent_vizae.decoders.contract import decode_images
 from latent_vizae.demos.kept import Kept
 from latent_vizae.demos.maps import FittedMap, Maps, as_base64, checked_points, is_finite, packed_images, whole_number
-from latent_vizae.samples import Samples
+from latent_vizae.maps.samples import Samples
 
 __all__ = ["REACH", "FoundDirections", "Steering"]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
-from latent_vizae.metrics import image_error
+from latent_vizae.measures.metrics import image_error
 
 PART = 1000
 """Rows that are compared with all others at once."""

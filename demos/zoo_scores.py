@@ -36,7 +36,7 @@ from latent_vizae.demos.zoo_measures import (
     precision_recall,
 )
 from latent_vizae.demos.zoo_shelf import PICTURES, SCORES, SHELF, TABLE, ZOO, page, sizes, take
-from latent_vizae.saving import MODEL_FILE, atomic_file
+from latent_vizae.storage.folder import MODEL_FILE, atomic_file
 
 LENET = SHARED.parent / "models" / "mnist-lenet" / "lenet.pth"
 DRAWS = 10_000

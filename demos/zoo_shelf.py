@@ -17,7 +17,7 @@ import torch
 from latent_vizae import load_decoder
 from latent_vizae.adapters.zoo import ZooGenerator
 from latent_vizae.demos.train_zoo import RECIPES
-from latent_vizae.saving import MODEL_FILE
+from latent_vizae.storage.folder import MODEL_FILE
 
 SHELF = Path(__file__).resolve().parent / "zoo"
 SCORES, TABLE = SHELF / "scores.json", SHELF / "README.md"

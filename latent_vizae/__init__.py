@@ -14,15 +14,15 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .certificate import certify
-    from .decoder import load_decoder
+    from .bulk.encode import encode_images
+    from .bulk.place import place_codes, sample_codes
+    from .decoders.load import load_decoder
     from .directions import Directions
-    from .discovery import discover_directions
-    from .encoding import encode_images
-    from .fitting import fit
-    from .latent_map import LatentMap
-    from .model import VizAE
-    from .placing import place_codes, sample_codes
+    from .directions.discover import discover_directions
+    from .fitting.fit import fit
+    from .maps.certificate import certify
+    from .maps.latent_map import LatentMap
+    from .model.vizae import VizAE
 
 __version__ = version("latent-vizae")
 __all__ = [
@@ -39,10 +39,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Directions": "directions", "discover_directions": "discovery",
-    "LatentMap": "latent_map", "VizAE": "model", "certify": "certificate", "encode_images": "encoding",
-    "fit": "fitting", "load_decoder": "decoder", "place_codes": "placing", "sample_codes": "placing",
-}  # fmt: skip
+    "Directions": "directions.directions",
+    "LatentMap": "maps.latent_map",
+    "VizAE": "model.vizae",
+    "certify": "maps.certificate",
+    "discover_directions": "directions.discover",
+    "encode_images": "bulk.encode",
+    "fit": "fitting.fit",
+    "load_decoder": "decoders.load",
+    "place_codes": "bulk.place",
+    "sample_codes": "bulk.place",
+}
 
 
 def __getattr__(name: str) -> Any:

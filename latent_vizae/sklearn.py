@@ -26,11 +26,11 @@ except ImportError as error:
         'VizAETransformer needs scikit-learn, 1.6 or newer: pip install "latent-vizae[sklearn]".', name="sklearn"
     ) from error
 
-from .codes import check_precision
-from .decoder import load_decoder
-from .fitting import fit
-from .model import VizAE, check_dim
-from .saving import CONFIG_FILE, MODEL_FILE
+from latent_vizae.decoders.load import load_decoder
+from latent_vizae.fitting.fit import fit
+from latent_vizae.inputs.checks import check_precision
+from latent_vizae.model.vizae import VizAE, check_dim
+from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE
 
 __all__ = ["VizAETransformer"]
 

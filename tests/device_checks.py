@@ -15,7 +15,14 @@ from test_zoo_training import blobs, write_idx
 
 from latent_vizae import LatentMap, VizAE, certify, discover_directions, fit, load_decoder
 from latent_vizae.demos.train_zoo import RECIPES, main
-from latent_vizae.metrics import continuity, fvu, image_error, path_evenness, round_trip_error, trustworthiness
+from latent_vizae.measures.metrics import (
+    continuity,
+    fvu,
+    image_error,
+    path_evenness,
+    round_trip_error,
+    trustworthiness,
+)
 
 
 @pytest.fixture(params=[NAME, "cuda"] if torch.cuda.is_available() else [NAME])

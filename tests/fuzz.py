@@ -25,7 +25,8 @@ from pathlib import Path
 import torch
 from zoo_sizes import SMALL, built
 
-from latent_vizae import VizAE, fit, load_decoder, saving
+from latent_vizae import VizAE, fit, load_decoder
+from latent_vizae.storage import folder as saving
 
 SECONDS, MORE_MEMORY = 10, 2**30
 ODD = [

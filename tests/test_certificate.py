@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from latent_vizae import LatentMap, certificate, certify, fit
-from latent_vizae.activations import AbTanh
-from latent_vizae.certificate import activations, linear_maps, noise_test
+from latent_vizae import LatentMap, certify, fit
+from latent_vizae.maps import certificate
+from latent_vizae.maps.certificate import noise_test
+from latent_vizae.maps.layers import activations, linear_maps
+from latent_vizae.network.abtanh import AbTanh
 
 EXACT = "donot_use_mm_for_euclid_dist"
 

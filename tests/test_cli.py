@@ -16,8 +16,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from latent_vizae import VizAE, cli
-from latent_vizae.cli_files import output_folder, write_json
+from latent_vizae import VizAE
+from latent_vizae.cli import app, maps
+from latent_vizae.cli.files import output_folder, write_json
 
 MADE = ["certificate.txt", "grid.png", "layers.png", "map.png", "path.gif", "path.png", "report.json", "v"]
 
@@ -125,9 +126,9 @@ class Squares:
 @pytest.fixture
 def squares(monkeypatch, tmp_path):
     """Runs the command on the decoder above, in a new folder."""
-    monkeypatch.setattr(cli, "load_decoder", lambda name: Squares())
+    monkeypatch.setattr(maps, "load_decoder", lambda name: Squares())
     monkeypatch.chdir(tmp_path)
-    return lambda *arguments: CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+    return lambda *arguments: CliRunner().invoke(app.app, [str(argument) for argument in arguments])
 
 
 def everything(folder):
@@ -174,7 +175,7 @@ def test_what_was_made_and_cannot_be_moved_is_kept_and_named(tmp_path, meanwhile
 
 
 def test_a_link_to_nothing_is_refused_before_any_work(squares, monkeypatch):
-    monkeypatch.setattr(cli, "fit", None)
+    monkeypatch.setattr(maps, "fit", None)
     Path("link").symlink_to("none")
     done = squares("map", "--count", 5, "--out", "link")
     assert done.exit_code == 2
@@ -263,7 +264,7 @@ def test_a_device_that_is_not_there_is_named(tmp_path, v, device):
         ["encode", "--images", tmp_path],
     ):
         arguments = [*command, "--out", tmp_path / "out", "--device", device]
-        done = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+        done = CliRunner().invoke(app.app, [str(argument) for argument in arguments])
         assert (done.exit_code, f"There is no device '{device}'" in done.stderr) == (2, True), done.stderr
 
 
@@ -271,7 +272,7 @@ def test_a_hub_that_hangs_up_is_one_line(squares, monkeypatch):
     def hang_up(*_):
         raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
 
-    monkeypatch.setattr("latent_vizae.hub.fetch_folder", hang_up)
+    monkeypatch.setattr("latent_vizae.storage.hub.fetch_folder", hang_up)
     done = squares("certify", "--v", "alice/none")
     assert done.exit_code == 2
     assert re.fullmatch(r"latent-vizae: error: The Hub cannot be reached[^\n]*disconnected[^\n]*\n", done.stderr)
@@ -279,7 +280,7 @@ def test_a_hub_that_hangs_up_is_one_line(squares, monkeypatch):
 
 def test_a_missing_extra_is_named_before_any_work(squares, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.setattr(cli, "fit", None)
+    monkeypatch.setattr(maps, "fit", None)
     done = squares("map", "--out", "out")
     assert done.exit_code == 2
     assert 'pip install "latent-vizae[plot]"' in done.stderr
@@ -290,7 +291,7 @@ def test_a_bug_keeps_its_traceback(squares, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli, "fit", broken)
+    monkeypatch.setattr(maps, "fit", broken)
     done = squares("map", "--count", 5, "--out", "out")
     assert (done.exit_code, type(done.exception)) == (1, ZeroDivisionError)
     assert not Path("out").exists()
@@ -301,7 +302,7 @@ def test_the_paper_goes_into_a_new_folder_or_an_earlier_ones(squares, monkeypatc
         (out / "report.md").write_text("made")
         return {"figure": 1}
 
-    monkeypatch.setattr("latent_vizae.paper.write_paper", write_paper)
+    monkeypatch.setattr("latent_vizae.demos.paper.write_paper", write_paper)
     for _ in range(2):
         assert json.loads(squares("paper", "--out", "p", "--json").stdout) == {"figure": 1}
         assert sorted(everything(Path("p"))) == ["report.json", "report.md"]

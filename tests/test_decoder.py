@@ -9,9 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from latent_vizae import decoder as contract
 from latent_vizae import fit, load_decoder
-from latent_vizae.decoder import VALUES_PER_BATCH, Decoder, decode_images, differentiable_images, require_decoder
+from latent_vizae.decoders import contract
+from latent_vizae.decoders.contract import (
+    VALUES_PER_BATCH,
+    Decoder,
+    decode_images,
+    differentiable_images,
+    require_decoder,
+)
 
 
 def squares(z):

@@ -13,13 +13,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from latent_vizae import Directions, LatentMap, VizAE, discover_directions, fit
-from latent_vizae.classifying import classify, learn_classifier
-from latent_vizae.closed_form import closed_form
-from latent_vizae.direction_measures import calibrate, change_of, explained, random_sets, sameness
-from latent_vizae.direction_pictures import arrow_picture, direction_picture
-from latent_vizae.direction_pool import gather
-from latent_vizae.direction_training import Deformators, Search
-from latent_vizae.steps import Adam
+from latent_vizae.directions.classifier import classify, learn_classifier
+from latent_vizae.directions.closed_form import closed_form
+from latent_vizae.directions.measures import calibrate, change_of, explained, random_sets, sameness
+from latent_vizae.directions.pool import gather
+from latent_vizae.directions.search import Deformators, Search
+from latent_vizae.pictures.directions import arrow_picture, direction_picture
+from latent_vizae.training.optimisers import Adam
 
 TENSORS = ("global_directions", "class_directions", "class_labels", "global_steps", "class_steps", "examples")
 

@@ -10,7 +10,9 @@ from PIL import Image
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from latent_vizae import Directions, cli, cli_directions, fit
+from latent_vizae import Directions, fit
+from latent_vizae.cli import app
+from latent_vizae.cli import directions as cli_directions
 
 
 class Halves:
@@ -32,7 +34,7 @@ class Halves:
 def run(monkeypatch, tmp_path):
     monkeypatch.setattr(cli_directions, "load_decoder", lambda name: Halves())
     monkeypatch.chdir(tmp_path)
-    return lambda *arguments: CliRunner().invoke(cli.app, ["directions", *map(str, arguments)])
+    return lambda *arguments: CliRunner().invoke(app.app, ["directions", *map(str, arguments)])
 
 
 def made(folder):

@@ -123,7 +123,7 @@ def test_a_strip_is_never_scaled_beyond_the_decoders_size(monkeypatch, size):
         made.append(interpolate(*inputs, **named).shape)
         return interpolate(*inputs, **named)
 
-    monkeypatch.setattr("latent_vizae.encoding.interpolate", noted)
+    monkeypatch.setattr("latent_vizae.inputs.images.interpolate", noted)
     assert encode_images(Means((1, 64, 96)), [Image.new("L", size, 255)]).allclose(torch.ones(1, 64))
     assert made == [(1, 1, 64, 96)]
 

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from latent_vizae import VizAE, fit
-from latent_vizae.framing import IMAGE_CHANGE, _reach, _secant_metric
-from latent_vizae.metrics import fvu, image_error, pca_fvu
-from latent_vizae.rows import Rows
+from latent_vizae.fitting.frame import _secant_metric
+from latent_vizae.fitting.one_code import IMAGE_CHANGE, _reach
+from latent_vizae.inputs.sources import Rows
+from latent_vizae.measures.metrics import fvu, image_error, pca_fvu
 
 QUICK = {"steps": 40, "image_steps": 0}
 

@@ -250,7 +250,7 @@ print(json.dumps([name_of(VizAE.from_pretrained, "mallory/bad"), name_of(LatentM
 
 def test_the_command_line_reads_a_map_of_the_hub(hub, pushed, tmp_path):
     code = """
-from latent_vizae.cli import app
+from latent_vizae.cli.app import app
 app(["grid", "--v", "alice/fives", "--shape", "2x2", "--out", "g.png"])
 """
     done = hub.run(code, cwd=tmp_path)

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 from safetensors.torch import load_file
 
-from latent_vizae import LatentMap, fit, geometry, paths
-from latent_vizae.geometry import resample
-from latent_vizae.metrics import path_evenness
-from latent_vizae.paths import image_steps
-from latent_vizae.regions import box_region, cover, disc_region, lattice, polygon_region
-from latent_vizae.samples import Samples, to_uint8
+from latent_vizae import LatentMap, fit
+from latent_vizae.maps import paths
+from latent_vizae.maps.paths import image_steps
+from latent_vizae.maps.regions import box_region, cover, disc_region, lattice, polygon_region
+from latent_vizae.maps.samples import Samples, to_uint8
+from latent_vizae.measures import geometry
+from latent_vizae.measures.geometry import resample
+from latent_vizae.measures.metrics import path_evenness
 
 POLYGON = [(-0.8, -0.6), (0.7, -0.9), (0.1, 0.0), (0.9, 0.8), (-0.5, 0.9)]  # not convex
 

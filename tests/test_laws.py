@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from latent_vizae import LatentMap, VizAE, certify, fit, load_decoder
-from latent_vizae.certificate import activations, linear_maps
-from latent_vizae.metrics import continuity, fvu, path_evenness, pca_fvu, trustworthiness
-from latent_vizae.paths import image_steps
+from latent_vizae.maps.layers import activations, linear_maps
+from latent_vizae.maps.paths import image_steps
+from latent_vizae.measures.metrics import continuity, fvu, path_evenness, pca_fvu, trustworthiness
 
 QUICK = {"steps": 60, "image_steps": 0}
 

@@ -14,7 +14,7 @@ from latent_vizae import LatentMap, fit
 from latent_vizae.adapters.zoo import LinearAutoencoder, StackedAutoencoder
 from latent_vizae.demos import lesson_data, lessons, zoo_data
 from latent_vizae.demos.lesson_data import class_names
-from latent_vizae.metrics import path_evenness
+from latent_vizae.measures.metrics import path_evenness
 
 
 def normal(*shape, seed=0):

@@ -10,8 +10,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness as sklearn_trustworthiness
 from sklearn.metrics import mean_squared_error, r2_score
 
-from latent_vizae import metrics
-from latent_vizae.metrics import (
+from latent_vizae.measures import metrics
+from latent_vizae.measures.metrics import (
     continuity,
     fvu,
     image_error,

@@ -160,7 +160,7 @@ def test_a_save_that_fails_leaves_the_old_v_and_nothing_else(small, tmp_path, mo
     def full(*_):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("latent_vizae.saving.os.fsync", full)
+    monkeypatch.setattr("latent_vizae.storage.folder.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         fit(normal(5, 6)).save_pretrained(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -273,7 +273,7 @@ def test_flipped_bits_are_refused_or_harmless(small, saved):
 
 def rewritten(folder, tensors=None, **changes):
     """The same folder with another configuration, its checksum made anew: what a stranger could write."""
-    from latent_vizae.saving import checksum
+    from latent_vizae.storage.folder import checksum
 
     file = folder / "model.safetensors"
     with safe_open(file, "pt") as opened:

@@ -11,7 +11,7 @@ import torch
 from serving import CHROMIUM, READY, changed, drag, fit_on_page, pixels, spot, visiting
 
 from latent_vizae import Directions, LatentMap, fit
-from latent_vizae.classifying import learn_classifier
+from latent_vizae.directions.classifier import learn_classifier
 
 pytest.importorskip("gradio")
 pytest.importorskip("starlette")

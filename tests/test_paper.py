@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from latent_vizae import load_decoder, paper
+from latent_vizae import load_decoder
+from latent_vizae.demos import paper
 
 pytestmark = pytest.mark.timeout(1800)  # the whole paper takes minutes, once
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from latent_vizae import LatentMap, certify, fit
-from latent_vizae.pictures import layer_picture, map_picture
+from latent_vizae.pictures.map import layer_picture, map_picture
 
 
 def decoder(codes):
@@ -86,7 +86,7 @@ def test_the_stretch_layer_is_drawn(maps, dim, tmp_path):
 @pytest.mark.parametrize(("side", "level"), [(8, "0.14"), (9, "0")])
 def test_a_slice_says_where_it_is(tmp_path, monkeypatch, side, level):
     captions = []
-    monkeypatch.setattr("latent_vizae.pictures.caption", lambda cell, text: captions.append(text))
+    monkeypatch.setattr("latent_vizae.pictures.style.caption", lambda cell, text: captions.append(text))
     v = fit(torch.eye(4), dim=3)
     layer_picture(certify(v, lambda z: z.sigmoid().reshape(-1, 1, 2, 2), resolution=side), tmp_path / "a.png")
     assert captions[0].endswith(f"slice at coordinate 3 = {level}")
@@ -133,7 +133,7 @@ def test_without_the_extra_the_error_names_it(maps, tmp_path, monkeypatch):
 DRAW = """
 import matplotlib, torch
 from latent_vizae import LatentMap, fit
-from latent_vizae.pictures import map_picture
+from latent_vizae.pictures.map import map_picture
 settings = lambda: {key: matplotlib.rcParams[key] for key in matplotlib.rcParams if key != "backend"}
 before = settings()
 m = LatentMap(fit(torch.eye(4)), lambda z: z.sigmoid().reshape(-1, 1, 2, 2))

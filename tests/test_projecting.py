@@ -5,10 +5,19 @@ import torch
 from torch import nn
 
 from latent_vizae import VizAE, fit, load_decoder
-from latent_vizae.activations import AbTanh
-from latent_vizae.metrics import image_error
-from latent_vizae.perceptron import is_perceptron, perceptron, through, with_slopes
-from latent_vizae.projecting import ALONG, DAMPING, FAR, Places, _narrowed, nearest_point, project, starts_from
+from latent_vizae.measures.metrics import image_error
+from latent_vizae.network.abtanh import AbTanh
+from latent_vizae.network.nearest_point import (
+    ALONG,
+    DAMPING,
+    FAR,
+    Places,
+    _narrowed,
+    nearest_point,
+    project,
+    starts_from,
+)
+from latent_vizae.network.perceptron import is_perceptron, perceptron, through, with_slopes
 
 
 def normal(*shape, seed=0):
@@ -151,7 +160,7 @@ def test_of_the_ways_down_from_the_guess_and_from_elsewhere_the_better_one_is_ta
         assert (best == way).any()
     alone = torch.cat([nearest_point(network, x[i : i + 1], guess[i : i + 1], 0.0) for i in range(20)])
     assert torch.allclose(alone, taken[:20], atol=1e-9)
-    monkeypatch.setattr("latent_vizae.projecting.AT_A_TIME", 7)
+    monkeypatch.setattr("latent_vizae.network.nearest_point.AT_A_TIME", 7)
     assert torch.allclose(nearest_point(network, x, guess, 0.0), taken, atol=1e-9)
 
 

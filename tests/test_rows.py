@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader, TensorDataset
 
-import latent_vizae.rows
+import latent_vizae.inputs.sources
 from latent_vizae import fit
-from latent_vizae.rows import as_rows, drawn
+from latent_vizae.inputs.sources import as_rows, drawn
 
 Z = torch.randn(1000, 2, 5, generator=torch.Generator().manual_seed(0))
 
@@ -28,7 +28,7 @@ def source(request, tmp_path, monkeypatch):
     save_file({"z": Z}, tmp_path / "all.safetensors")
     np.save(tmp_path / "all.npy", Z.numpy())
     if request.param == "long stream":
-        monkeypatch.setattr(latent_vizae.rows, "IN_MEMORY", 2000)
+        monkeypatch.setattr(latent_vizae.inputs.sources, "IN_MEMORY", 2000)
     return {
         "tensor": lambda: Z,
         "array": lambda: Z.numpy(),
@@ -71,7 +71,7 @@ def test_shards_of_any_real_type(tmp_path, dtype):
 @pytest.mark.parametrize("long", [False, True])
 @pytest.mark.parametrize("kind", ["tensor", "array"])
 def test_a_stream_may_fill_the_same_memory_again(monkeypatch, kind, long):
-    monkeypatch.setattr(latent_vizae.rows, "IN_MEMORY", 100 if long else 10**6)
+    monkeypatch.setattr(latent_vizae.inputs.sources, "IN_MEMORY", 100 if long else 10**6)
 
     def stream():
         buffer = torch.empty(100, 2, 5)
@@ -124,7 +124,7 @@ def test_shards_may_be_more_than_files_may_be_open(tmp_path):
 
 
 def test_a_temporary_file_is_gone_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(latent_vizae.rows, "IN_MEMORY", 100)
+    monkeypatch.setattr(latent_vizae.inputs.sources, "IN_MEMORY", 100)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     rows = as_rows(iter(Z.split(10)))
     assert torch.equal(rows[5:6], Z[5:6])
@@ -177,7 +177,7 @@ def test_drawn_numbers_differ_and_spread(k, count):
 
 
 def test_of_very_many_codes_some_travel_with_v_and_all_lie_on_the_map(monkeypatch):
-    monkeypatch.setattr("latent_vizae.fitting.MOST_POINTS", 200)
+    monkeypatch.setattr("latent_vizae.fitting.fit.MOST_POINTS", 200)
     v = fit(Z, steps=60, labels=torch.arange(1000))
     assert v.points.shape == (200, 2)
     assert torch.equal(v.labels, v.labels.sort().values)
@@ -188,8 +188,8 @@ def test_of_very_many_codes_some_travel_with_v_and_all_lie_on_the_map(monkeypatc
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_part_of_the_codes_may_have_none_that_travel(monkeypatch, seed):
-    monkeypatch.setattr("latent_vizae.fitting.MOST_POINTS", 20)
-    monkeypatch.setattr("latent_vizae.rows.AT_A_TIME", 20)
+    monkeypatch.setattr("latent_vizae.fitting.fit.MOST_POINTS", 20)
+    monkeypatch.setattr("latent_vizae.inputs.sources.AT_A_TIME", 20)
     assert fit(Z[:101], steps=5, seed=seed).points.shape == (20, 2)
 
 
@@ -262,19 +262,19 @@ def raising_at(function, calls):
 @pytest.mark.parametrize(
     ("where", "calls"),
     [
-        ("steps.near_orthogonal", 41),  # in the middle of a step, when half of the weights are changed
-        ("training.reconstruction_loss", 1),  # when a step is judged
-        ("training.reconstruction_loss", 3),  # when v_d settles
-        ("training.turn", 1),
-        ("fitting.turn", 1),
-        ("training.cycle_loss", 2),
-        ("model.nearest_point", 2),  # when v is measured
+        ("training.optimisers.near_orthogonal", 41),  # in the middle of a step, when half of the weights are changed
+        ("fitting.many.reconstruction_loss", 1),  # when a step is judged
+        ("fitting.many.reconstruction_loss", 3),  # when v_d settles
+        ("fitting.many.turn", 1),
+        ("fitting.fit.turn", 1),
+        ("fitting.many.cycle_loss", 2),
+        ("model.vizae.nearest_point", 2),  # when v is measured
     ],
 )
 def test_a_break_at_any_moment_changes_nothing(tmp_path, monkeypatch, where, calls):
     kept, settings = tmp_path / "fit.safetensors", {"steps": 60, "seed": 3}
     whole = fit(Z[:300], **settings)
-    module, name = where.split(".")
+    module, _, name = where.rpartition(".")
     with monkeypatch.context() as broken:
         module = importlib.import_module(f"latent_vizae.{module}")
         broken.setattr(module, name, raising_at(getattr(module, name), calls))
@@ -287,8 +287,8 @@ def test_a_break_at_any_moment_changes_nothing(tmp_path, monkeypatch, where, cal
 
 
 def test_a_break_where_patience_ends_changes_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("latent_vizae.training.PATIENCE", 1)
-    monkeypatch.setattr("latent_vizae.training.CHECK_EVERY", 2)
+    monkeypatch.setattr("latent_vizae.fitting.many.PATIENCE", 1)
+    monkeypatch.setattr("latent_vizae.fitting.many.CHECK_EVERY", 2)
     seen = []
     whole = fit(Z[:300], steps=500, progress=lambda step, steps, title: seen.append((title, step)))
     last = max(step for title, step in seen if title == "fit")

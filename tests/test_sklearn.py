@@ -22,7 +22,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from latent_vizae.generator import MapGenerator
+from latent_vizae.maps.as_generator import MapGenerator
 from latent_vizae.sklearn import VizAETransformer
 
 

@@ -4,13 +4,12 @@ import pytest
 import torch
 
 from latent_vizae import fit, load_decoder
-from latent_vizae.framing import GROWTH, MOST_SHARE, _codes_share
-from latent_vizae.layout import linear_layer, solve_last_layer
-from latent_vizae.losses import reconstruction_loss
-from latent_vizae.metrics import continuity, image_error
-from latent_vizae.perceptron import through
-from latent_vizae.projecting import nearest_point
-from latent_vizae.surface import settle, stretch, turn
+from latent_vizae.fitting.affine import stretch, turn
+from latent_vizae.fitting.frame import GROWTH, MOST_SHARE, _codes_share
+from latent_vizae.fitting.last_layer import settle, solve_last_layer
+from latent_vizae.measures.metrics import continuity, image_error, reconstruction_loss
+from latent_vizae.network.nearest_point import nearest_point
+from latent_vizae.network.perceptron import linear_layer, through
 
 
 def normal(*shape, seed=0):

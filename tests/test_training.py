@@ -10,10 +10,11 @@ from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
 from latent_vizae import fit, load_decoder
-from latent_vizae.activations import AbTanh
-from latent_vizae.metrics import continuity, trustworthiness
-from latent_vizae.neighbours import nearest, neighbour_layout, neighbour_loss, neighbour_slope
-from latent_vizae.steps import Adam, Half, Muon, near_orthogonal
+from latent_vizae.fitting.neighbours import nearest, neighbour_layout, neighbour_loss, neighbour_slope
+from latent_vizae.measures.metrics import continuity, trustworthiness
+from latent_vizae.network.abtanh import AbTanh
+from latent_vizae.network.backprop import Half
+from latent_vizae.training.optimisers import Adam, Muon, near_orthogonal
 
 
 def normal(*shape, seed=0):
@@ -137,7 +138,7 @@ def test_neighbours_that_reach_further_make_a_smoother_layout(monkeypatch):
         return sum((points[::2][near].mean(1) - points[1::2]).square().mean() for points in layouts)
 
     further = roughness()
-    monkeypatch.setattr("latent_vizae.neighbours.REACH", 0.0)
+    monkeypatch.setattr("latent_vizae.fitting.neighbours.REACH", 0.0)
     assert further < 0.95 * roughness()
     assert neighbour_layout(codes, 2, torch.Generator())[1].shape == (2000, 15)
 
@@ -147,7 +148,7 @@ def test_neighbours_that_reach_further_make_a_smoother_layout(monkeypatch):
     [(2, 0.875, 1000 * 0.75**3 * 0.25), (3, 0.875, 200 * 0.75**3 * 0.25), (2, 0.5, 0.0), (2, 0.4, 0.0), (2, 1.0, 0.0)],
 )
 def test_the_pull_follows_what_the_layout_keeps(dim, trust, pull, monkeypatch):
-    monkeypatch.setattr("latent_vizae.training.trustworthiness", lambda codes, points: trust)
+    monkeypatch.setattr("latent_vizae.measures.metrics.trustworthiness", lambda codes, points: trust)
     assert fit(normal(600, 6), dim=dim, steps=1).pull == pytest.approx(pull)
     assert fit(normal(60, 6), dim=dim, steps=1).pull == pytest.approx(min(pull, 12))
 
@@ -188,7 +189,7 @@ def test_v_e_keeps_more_neighbours_for_having_learned_them(monkeypatch):
         return sum(trustworthiness(unseen, each, 20) + continuity(unseen, each, 20) for each in points) / 2
 
     with_it = kept()
-    monkeypatch.setattr("latent_vizae.training.NEAR_WEIGHT", 0.0)
+    monkeypatch.setattr("latent_vizae.fitting.many.NEAR_WEIGHT", 0.0)
     assert with_it > kept() + 0.005
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from latent_vizae import encode_images, place_codes, sample_codes
-from latent_vizae.rows import as_rows
+from latent_vizae.inputs.sources import as_rows
 
 COUNT, SIZE = 50, 8
 AGAIN = 8 + 2
@@ -235,7 +235,7 @@ def test_a_world_of_the_wrong_size_is_refused(tmp_path, monkeypatch):
 STRUCK = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from latent_vizae.cli import main
+from latent_vizae.cli.app import main
 
 number, out = int(sys.argv.pop(1)), Path(sys.argv.pop(1))
 

@@ -12,7 +12,7 @@ from latent_vizae.demos import zoo_scores
 from latent_vizae.demos.train_zoo import RECIPES
 from latent_vizae.demos.zoo_measures import inception_score
 from latent_vizae.demos.zoo_shelf import MOST_BYTES, PICTURES, SCORES, SHELF, TABLE, ZOO, page, sizes, take
-from latent_vizae.saving import CONFIG_FILE, MODEL_FILE
+from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE
 from latent_vizae.testing import check_decoder
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, linear, mse_loss
 
 from latent_vizae.adapters.zoo.base import ZooGenerator, architecture
-from latent_vizae.codes import as_whole
+from latent_vizae.inputs.checks import as_whole
 
 __all__ = [
     "Autoencoder",

@@ -43,9 +43,9 @@ from latent_vizae.adapters.zoo.files import (
     read_weights,
     signature,
 )
-from latent_vizae.codes import as_device
-from latent_vizae.hub import fetch_folder, parse_reference, push_folder
-from latent_vizae.saving import CONFIG_FILE, MODEL_FILE, PARTIAL, atomic_file, checksum, safetensors_bytes
+from latent_vizae.inputs.checks import as_device
+from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE, PARTIAL, atomic_file, checksum, safetensors_bytes
+from latent_vizae.storage.hub import fetch_folder, parse_reference, push_folder
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -170,7 +170,7 @@ class ZooGenerator(nn.Module):
         revision: str | None = None,
         create_pr: bool = False,
     ) -> str:
-        """Save and upload to the Hugging Face Hub, see `latent_vizae.hub.push_folder`.
+        """Save and upload to the Hugging Face Hub, see `latent_vizae.storage.hub.push_folder`.
 
         Returns:
             Address of the commit or of the pull request.

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from latent_vizae.saving import checksum
+from latent_vizae.storage.folder import checksum
 
 __all__ = [
     "FORMAT",

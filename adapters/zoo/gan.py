@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from latent_vizae.adapters.zoo.autoencoder import as_image_shape, as_sizes
 from latent_vizae.adapters.zoo.base import ZooGenerator, architecture, in_the_order_of_pixels
 from latent_vizae.adapters.zoo.layers import start_normal
-from latent_vizae.codes import as_whole
+from latent_vizae.inputs.checks import as_whole
 
 __all__ = ["DCGAN", "AdversarialGenerator", "PlainGAN"]
 

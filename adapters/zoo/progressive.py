@@ -21,7 +21,7 @@ from latent_vizae.adapters.zoo.layers import (
     halve,
     twice,
 )
-from latent_vizae.codes import as_whole
+from latent_vizae.inputs.checks import as_whole
 
 __all__ = ["GrowingDiscriminator", "ProgressiveGAN", "growth_at", "level_and_alpha"]
 

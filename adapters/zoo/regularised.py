@@ -17,7 +17,7 @@ from latent_vizae.adapters.zoo.autoencoder import (
     start_glorot,
 )
 from latent_vizae.adapters.zoo.base import architecture
-from latent_vizae.codes import as_whole
+from latent_vizae.inputs.checks import as_whole
 
 __all__ = ["DenoisingAutoencoder", "SparseAutoencoder", "VariationalAutoencoder", "gaussian_kl", "sparsity_kl"]
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from latent_vizae.adapters.zoo.autoencoder import Autoencoder, as_image_shape, as_sizes, start_glorot
 from latent_vizae.adapters.zoo.base import architecture, in_the_order_of_pixels
-from latent_vizae.codes import as_whole
+from latent_vizae.inputs.checks import as_whole
 
 __all__ = ["ConvolutionalAutoencoder", "RecurrentAutoencoder"]
 

@@ -12,7 +12,7 @@ from latent_vizae.adapters.zoo.base import architecture, in_the_order_of_pixels
 from latent_vizae.adapters.zoo.gan import AdversarialGenerator
 from latent_vizae.adapters.zoo.layers import AdaIN, EqualConv2d, EqualLinear, Noise, PixelNorm, start_normal, twice
 from latent_vizae.adapters.zoo.progressive import MOST_LEVELS, SMALLEST, GrowingDiscriminator
-from latent_vizae.codes import as_whole
+from latent_vizae.inputs.checks import as_whole
 
 __all__ = ["StyleGAN"]
 

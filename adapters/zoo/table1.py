@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from latent_vizae.activations import AbTanh
 from latent_vizae.adapters.zoo.autoencoder import Autoencoder, start_glorot
 from latent_vizae.adapters.zoo.base import architecture, in_the_order_of_pixels
+from latent_vizae.network.abtanh import AbTanh
 
 __all__ = ["Table1Autoencoder"]
 

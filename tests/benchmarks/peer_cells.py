@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from latent_vizae import LatentMap, fit, load_decoder
-from latent_vizae.decoder import decode_images
-from latent_vizae.metrics import (
+from latent_vizae.decoders.contract import decode_images
+from latent_vizae.measures.metrics import (
     continuity,
     fvu,
     image_error,

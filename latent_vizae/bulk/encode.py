@@ -1,0 +1,127 @@
+"""Own pictures to codes: ``encode_images(f_d, "holiday/")``, streamed, to memory, a file or a folder of shards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from latent_vizae.decoders.encoded import encoded
+from latent_vizae.inputs.checks import as_whole
+from latent_vizae.inputs.images import batches_of, pictures_of
+from latent_vizae.storage.folder import atomic_file
+
+__all__ = ["encode_images"]
+
+
+FILES = (".npy", ".npz", ".pt", ".pth", ".bin", ".ckpt", ".h5", ".csv", ".json", ".parquet", ".zip")
+
+HEADER_BYTES = 1024
+
+UNIT_SIZE = 1000
+
+
+@torch.no_grad()
+def encode_images(
+    decoder: Any,
+    images: Any,
+    batch_size: int = 32,
+    *,
+    column: str | None = None,
+    out: str | Path | None = None,
+    unit_size: int | None = None,
+    processes: int | None = None,
+    progress: bool = False,
+) -> Any:
+    """Codes of one's own pictures, by the decoder's ``encode``.
+
+    Pictures are brought to the decoder's number of channels and to its image size (``decoder.image_shape``, where it
+    has one): cropped to its aspect around the middle, and scaled. Only one batch is in memory at a time.
+
+    Args:
+        decoder: with a method ``encode(images)``.
+        images: an array or tensor (B, C, H, W), bytes or floats in [0, 1]; a folder of pictures, read with its
+            subfolders in the order of their names; or any iterable of pictures: PIL images, files, arrays of bytes
+            (H, W) or (H, W, C), tensors (C, H, W), rows of a 🤗 dataset.
+        batch_size: pictures per call of ``encode``.
+        column: which column of a dataset's rows holds the picture; by default the first that is one.
+        out: for when there are many. A ``.safetensors`` file for the codes (a tensor ``codes``) is written as the
+            work goes, and appears when it is whole. Any other name is a folder: it gets shards,
+            ``codes-00000-of-00010.safetensors``, ..., and ``manifest.json``; finished shards stay where a run is cut
+            short, and the next run does the rest. Under ``torchrun`` the processes share the work (extra
+            `distributed`). The pictures are then a folder, an array or something else that can be indexed. A folder
+            of another work is refused. Works are told apart by 16 pictures, the names and sizes of all files, or all
+            of an array; and by the decoder's name, its weights, and a few codes of the first and of the last finished
+            shard, made again.
+        unit_size: pictures a shard, 1000 by default; so many codes are in memory.
+        processes: how many should work on a folder; refused where there are others.
+        progress: show a bar on stderr.
+
+    Returns:
+        Codes (B, *latent_shape) float32 on the CPU; with ``out``, its path.
+
+    Raises:
+        TypeError: something that is no picture, or shards of pictures that can be read only once.
+        ValueError: no pictures, one that cannot be read, floats outside of [0, 1], a decoder without ``encode``, an
+            ``out`` that cannot be written or holds another work, the wrong number of processes.
+        ImportError: several processes without Accelerate.
+        FileNotFoundError: no such folder.
+
+    Example:
+        >>> from latent_vizae import load_decoder
+        >>> f_d = load_decoder("mnist")
+        >>> encode_images(f_d, np.zeros((5, 1, 28, 28), np.uint8)).shape
+        torch.Size([5, 10])
+    """
+    if not callable(getattr(decoder, "encode", None)):
+        raise ValueError("This decoder has no encode(images), so pictures have no codes. Choose one with an encoder.")
+    size = as_whole(batch_size, "batch_size", 1)
+    image_shape = getattr(decoder, "image_shape", None)
+    path = None if out is None else Path(out)
+    if path is not None and path.suffix != ".safetensors":
+        if path.suffix.lower() in FILES:
+            raise ValueError(f"out is a folder or a .safetensors file, got {path.name}.")
+        settings = {"unit_size": UNIT_SIZE if unit_size is None else unit_size, "processes": processes}
+        from .encode_shards import encode_shards  # which knows this module
+
+        return encode_shards(decoder, images, path, size, column, progress=progress, **settings)
+    if unit_size is not None or processes is not None:
+        raise ValueError("unit_size and processes are for an out that is a folder.")
+    pictures, count = pictures_of(images, column)
+    batches = encoded(decoder, batches_of(pictures, image_shape, size))
+    bar = tqdm(total=count, desc="encode", unit="image", disable=not progress, leave=False)
+    with bar:
+        if path is None:
+            found = []
+            for codes in batches:
+                found.append(codes.cpu())
+                bar.update(len(codes))
+            if not found:
+                raise ValueError("encode_images: there are no pictures; at least one is needed.")
+            return torch.cat(found)
+        with atomic_file(path) as partial, partial.open("wb") as file:
+            _write_codes(file, batches, bar)
+        return path
+
+
+def _write_codes(file: BinaryIO, batches: Iterator[Tensor], bar: Any) -> None:
+    """A safetensors file of one tensor, ``codes``, whose length is known only at the end: its header comes last."""
+    file.write(bytes(8 + HEADER_BYTES))
+    total, shape = 0, torch.Size()
+    for codes in batches:
+        values: np.ndarray[Any, Any] = codes.cpu().numpy()
+        file.write(np.ascontiguousarray(values, "<f4").tobytes())
+        total, shape = total + len(codes), codes.shape[1:]
+        bar.update(len(codes))
+    if total == 0:
+        raise ValueError("encode_images: there are no pictures; at least one is needed.")
+    described = {"codes": {"dtype": "F32", "shape": [total, *shape], "data_offsets": [0, 4 * total * shape.numel()]}}
+    header = json.dumps(described).encode().ljust(HEADER_BYTES)
+    file.seek(0)
+    file.write(HEADER_BYTES.to_bytes(8, "little") + header)

@@ -1,0 +1,131 @@
+"""Many codes at once, in folders of shards: points of codes, and codes of the generator's prior."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latent_vizae.decoders.contract import evaluating
+from latent_vizae.decoders.load import decoder_name
+from latent_vizae.inputs.arrays import ArrayLike
+from latent_vizae.inputs.checks import as_whole
+from latent_vizae.inputs.sources import as_rows
+from latent_vizae.model.vizae import VizAE
+from latent_vizae.storage.folder import checksum
+from latent_vizae.storage.shards import Unit, digest, run_units
+
+__all__ = ["place_codes", "sample_codes"]
+
+
+VALUES_PER_BATCH = 2**22
+
+
+def place_codes(
+    v: VizAE,
+    codes: ArrayLike,
+    out: str | Path,
+    unit_size: int = 100_000,
+    *,
+    processes: int | None = None,
+    progress: bool = False,
+) -> Path:
+    """Points of any number of codes, in a folder of shards; a part of the codes is in memory at a time.
+
+    Finished shards stay where a run is cut short, and the next run does the rest. Under ``torchrun`` the processes
+    share the work (extra `distributed`); their number changes nothing in the result.
+
+    Args:
+        v: the map.
+        codes: (k, *latent_shape): an array, a memory map, batches, a ``.safetensors`` file or a folder of shards.
+        out: a new folder, or one with some of this work: the same v and the same codes, all of them. It gets
+            ``points-00000-of-00010.safetensors``, ..., each with a tensor ``points`` (unit_size, dim) float32, and
+            ``manifest.json``.
+        unit_size: codes a shard.
+        processes: how many should work; refused where there are others.
+        progress: show a bar on stderr.
+
+    Returns:
+        The folder.
+
+    Raises:
+        TypeError: not real numbers.
+        ValueError: codes of another shape, NaN or infinity; a folder of another work; the wrong number of processes.
+        ImportError: several processes without Accelerate.
+
+    Example:
+        >>> import tempfile
+        >>> from latent_vizae import fit
+        >>> from latent_vizae.rows import as_rows
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     len(as_rows(place_codes(fit(torch.eye(4)), torch.eye(4), folder + "/points", unit_size=2)))
+        4
+    """
+    rows = as_rows(codes)
+    if tuple(rows.latent_shape) != v.latent_shape:
+        raise ValueError(f"This map takes codes of shape {v.latent_shape}, got {tuple(rows.latent_shape)}.")
+    count, size = len(rows), max(1, VALUES_PER_BATCH // v.mean.numel())
+
+    def points(unit: Unit) -> Tensor:
+        starts = range(unit.start, unit.stop, size)
+        return torch.cat([v.encode(rows[start : min(unit.stop, start + size)]).cpu() for start in starts])
+
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in v.state_dict().items()}
+    work = {
+        "task": "place_codes", "v": checksum(json.dumps(v.config, sort_keys=True), weights),
+        "codes": digest(rows.parts()),
+    }  # fmt: skip
+    return run_units(
+        out, work, points, tensor="points", count=count, unit_size=unit_size, processes=processes, progress=progress
+    )
+
+
+@torch.no_grad()
+def sample_codes(
+    decoder: Any,
+    count: int,
+    seed: int = 0,
+    *,
+    out: str | Path,
+    unit_size: int = 10_000,
+    processes: int | None = None,
+    progress: bool = False,
+) -> Path:
+    """Codes of the generator's prior, by the decoder's ``sample``, in a folder of shards as `place_codes` makes it.
+
+    Each shard has a seed of its own, made of ``seed`` and its number, so the codes are the same for any number of
+    processes (and others for another ``unit_size``). A run that goes on draws the first and the last finished shard
+    again, and refuses a folder of other codes.
+
+    Args:
+        decoder: with a method ``sample(count, seed)``.
+        count: number of codes.
+        seed: same seed, same codes.
+        out: a new folder, or one with some of this work. Its shards have a tensor ``codes``.
+        unit_size: codes a shard; so many are in memory.
+        processes: how many should work; refused where there are others.
+        progress: show a bar on stderr.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: a decoder without ``sample``; a folder of another work; the wrong number of processes.
+        ImportError: several processes without Accelerate.
+    """
+    if not callable(getattr(decoder, "sample", None)):
+        raise ValueError("This decoder has no sample(count, seed), so it has no prior to draw codes from.")
+
+    def codes(unit: Unit) -> Tensor:
+        with evaluating(decoder):
+            drawn = decoder.sample(unit.stop - unit.start, unit.seed)
+        if not isinstance(drawn, Tensor):
+            raise ValueError(f"sample returns codes (count, *latent_shape), got {type(drawn).__name__}.")
+        return drawn
+
+    work = {"task": "sample_codes", "decoder": decoder_name(decoder)}
+    settings: dict[str, Any] = {"count": as_whole(count, "count", 1), "unit_size": unit_size, "seed": seed}
+    return run_units(out, work, codes, again=codes, tensor="codes", processes=processes, progress=progress, **settings)

@@ -1,0 +1,102 @@
+"""The ``latent-vizae`` command: maps, grids, paths and certificates from a terminal or a script.
+
+Results go to files and to stdout, progress and errors to stderr. What a person did wrong is one line and exit code 2;
+a bug keeps its traceback and exits 1; Ctrl-C exits 130. Files appear whole or not at all.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from .directions import directions
+from .maps import certify_, demo, grid, info, map_, paper, path_
+from .shards import encode, place
+
+__all__ = ["app", "main"]
+
+
+class _Commands(TyperGroup):
+    """Turns what a person can mend into one line on stderr, and Ctrl-C into exit code 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("latent-vizae: interrupted", err=True)
+            raise typer.Exit(130) from None
+        except (ValueError, TypeError, ImportError, OSError) as error:
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise  # a reader such as `head` has left
+            typer.echo(f"latent-vizae: error: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(2) from error
+        except _hub_errors() as error:
+            typer.echo(f"latent-vizae: error: The Hub cannot be reached; try again later: {error}", err=True)
+            raise typer.Exit(2) from error
+
+
+def _hub_errors() -> tuple[type[Exception], ...]:
+    """What the Hub's client raises where it cannot reach the Hub; nothing unless the Hub was asked."""
+    from latent_vizae.storage.hub import unreachable
+
+    return unreachable() if "huggingface_hub.utils" in sys.modules else ()
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"latent-vizae {version('latent-vizae')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _latent_vizae(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """See and steer the latent space of a pretrained generator.
+
+    A decoder turns codes into images. `map` fits v, a two-way map between codes and points of [-1, 1]^d; `grid` and
+    `path` decode regions and ways of it; `certify` measures how far to trust it; `encode` and `place` bring
+    pictures to codes and codes to points, by the million.
+
+    \b
+    Start here:
+      latent-vizae map --decoder mnist --label 5 --out fives
+      latent-vizae grid --v fives --box=-0.5,-0.5,0.5,0.5 --out grid.png
+      latent-vizae path --v fives --from=-0.8,0 --to=0.8,0 --out path.gif
+
+    Exit codes: 0 done, 1 a bug, 2 something to mend in what was asked, 130 interrupted (Ctrl-C).
+    """
+
+
+app.command("map")(map_)
+app.command("grid")(grid)
+app.command("path")(path_)
+app.command("certify")(certify_)
+app.command("paper")(paper)
+app.command("demo")(demo)
+app.command("info")(info)
+app.command("encode")(encode)
+app.command("place")(place)
+app.command("directions")(directions)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="latent-vizae")

@@ -1,0 +1,189 @@
+"""Where the command line's results go, and what it makes of the files and texts that it is given."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from latent_vizae.inputs.arrays import as_codes, as_labels
+from latent_vizae.model.vizae import VizAE
+from latent_vizae.storage.folder import MODEL_FILE
+
+__all__ = ["codes_to_map", "counts_of", "load_v", "numbers_of", "output_folder", "point_of", "write_json"]
+
+
+REPORT_FILE = "report.json"
+
+DEFAULT_COUNT = 2000
+
+
+@contextmanager
+def output_folder(out: Path, maker: str) -> Iterator[Path]:
+    """Give a hidden folder to write into; what it holds goes to ``out`` on a clean exit, or goes away.
+
+    A new ``out`` appears in one step. An earlier one, perhaps made meanwhile, gets its files replaced one by one, the
+    report last. Where that fails, what was not moved stays in the hidden folder.
+
+    Raises:
+        ValueError: ``out`` is a file or leads nowhere, holds something that ``maker`` did not make, or cannot be
+            written.
+    """
+    if out.is_symlink() and not out.exists():
+        raise ValueError(f"--out is a folder, {out} is a link to nothing. Make {out.readlink()}, or choose another.")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out is a folder, {out} is a file. Choose another name.")
+    found = [path for path in out.iterdir() if not path.name.startswith(".latent-vizae-")] if out.exists() else []
+    if found and _maker(out / REPORT_FILE) != maker:
+        raise ValueError(
+            f"{out} already holds something else ({found[0].name}). Choose a new folder, or empty this one."
+        )
+    is_new = not out.exists()
+    parents = [parent for parent in out.absolute().parents if not parent.exists()]
+    partial = (out.parent if is_new else out) / f".latent-vizae-{secrets.token_hex(6)}"
+    kept = False
+    try:
+        try:
+            partial.mkdir(parents=True)
+        except OSError as error:
+            raise ValueError(f"Cannot write {out}: {error.strerror}. Choose a folder that can be written.") from error
+        yield partial
+        try:
+            _move(partial, out, maker, is_new)
+        except OSError as error:
+            kept = True
+            raise ValueError(
+                f"Cannot write {out}: {error.strerror or error}. What was made is kept in {partial}: move it."
+            ) from error
+    finally:
+        if not kept:
+            shutil.rmtree(partial, ignore_errors=True)
+        for parent in parents:
+            if parent.exists() and not any(parent.iterdir()):
+                parent.rmdir()
+
+
+def _move(partial: Path, out: Path, maker: str, is_new: bool) -> None:
+    """What was made to where it belongs."""
+    if is_new:
+        try:
+            partial.rename(out)
+            return
+        except OSError:
+            if _maker(out / REPORT_FILE) != maker:
+                raise
+    files = [path for path in partial.rglob("*") if path.is_file()]
+    for path in sorted(files, key=lambda path: path.name == REPORT_FILE):
+        target = out / path.relative_to(partial)
+        target.parent.mkdir(exist_ok=True)
+        path.replace(target)
+
+
+def _maker(report: Path) -> str | None:
+    """Which command made a report, or None."""
+    try:
+        document = json.loads(report.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    made_by = document.get("made_by") if isinstance(document, dict) else None
+    return made_by if isinstance(made_by, str) else None
+
+
+def codes_to_map(
+    f_d: Any, name: str, file: Path | None, label: int | None, count: int | None, seed: int
+) -> tuple[Tensor, Tensor | None]:
+    """The codes to map and their labels, from a file or from the decoder."""
+    if count is not None and count < 1:
+        raise ValueError(f"--count is at least 1, got {count}.")
+    if file is None:
+        if hasattr(f_d, "examples"):
+            codes, labels = f_d.examples(label=label, count=count or DEFAULT_COUNT, seed=seed)
+            return codes, labels
+        if hasattr(f_d, "sample") and label is None:
+            return f_d.sample(count or DEFAULT_COUNT, seed), None
+        raise ValueError(
+            f"The decoder {name!r} brings no codes{'' if label is None else ' with labels'}: give --codes."
+        )
+    codes, labels = read_codes(file)
+    rows = torch.arange(len(codes))
+    if label is not None:
+        if labels is None:
+            raise ValueError(f"--label needs labels, and {file} has none. Save them in a .safetensors beside `codes`.")
+        rows = rows[labels == label]
+        if len(rows) == 0:
+            raise ValueError(f"No code in {file} has the label {label}; there are {labels.unique().tolist()[:20]}.")
+    if count is not None:
+        if count > len(rows):
+            raise ValueError(f"--count {count} asks for more codes than there are: {len(rows)}.")
+        rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:count]]
+    return codes[rows], None if labels is None else labels[rows]
+
+
+def load_v(name: str) -> VizAE:
+    """V from its own folder, from the folder that `map` wrote, or from the Hub."""
+    folder = Path(name)
+    inner = folder / "v"
+    return VizAE.from_pretrained(inner if not (folder / MODEL_FILE).exists() and inner.is_dir() else name)
+
+
+def read_codes(file: Path) -> tuple[Tensor, Tensor | None]:
+    """Codes and labels from .npy (never pickles) or .safetensors."""
+    ending = file.suffix.lower()
+    if ending not in (".npy", ".safetensors"):
+        raise ValueError(
+            f"--codes takes .npy or .safetensors (a tensor `codes`, perhaps `labels`), got {file.name!r}."
+        )
+    if not file.is_file():
+        raise FileNotFoundError(f"There is no file {file}.")
+    if ending == ".npy":
+        try:
+            return as_codes(np.load(file, mmap_mode="r", allow_pickle=False)), None
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"{file}: {error}") from error
+    try:
+        tensors = load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"{file} is damaged, truncated or not a safetensors file: {error}") from error
+    if "codes" not in tensors:
+        raise ValueError(f"{file} has no tensor `codes`; it holds {', '.join(sorted(tensors)) or 'nothing'}.")
+    codes = as_codes(tensors["codes"])
+    return codes, as_labels(tensors["labels"], len(codes)) if "labels" in tensors else None
+
+
+def point_of(text: str, dim: int) -> Tensor:
+    """A point (dim,) from "0.5,-0.2"."""
+    numbers = numbers_of(text, "an end of a path")
+    if len(numbers) != dim:
+        raise ValueError(f"A point of this map has {dim} coordinates, got {text!r}.")
+    return torch.tensor(numbers)
+
+
+def numbers_of(text: str, what: str) -> list[float]:
+    """Numbers from "0.5,-0.2"."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{what} is numbers with commas between them, such as 0.5,-0.2; got {text!r}.") from None
+
+
+def counts_of(text: str) -> tuple[int, ...]:
+    """Rows and columns from "10x10"."""
+    try:
+        return tuple(int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise ValueError(f"--shape is whole numbers with x between them, such as 10x10; got {text!r}.") from None
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """A document that people read too."""
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,406 @@
+"""Commands about one map: fit it, decode regions and paths, certify, describe."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import sys
+from enum import Enum
+from importlib.metadata import entry_points, version
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import numpy as np
+import torch
+import typer
+from torch import Tensor
+
+from latent_vizae.decoders.load import ENTRY_POINT_GROUP, load_decoder
+from latent_vizae.fitting.fit import fit
+from latent_vizae.maps.certificate import Certificate, certify
+from latent_vizae.maps.latent_map import LatentMap
+from latent_vizae.maps.samples import Samples
+from latent_vizae.model.vizae import VizAE
+from latent_vizae.pictures import layer_picture, map_picture, need_plot
+
+from .files import (
+    DEFAULT_COUNT,
+    REPORT_FILE,
+    codes_to_map,
+    counts_of,
+    load_v,
+    numbers_of,
+    output_folder,
+    point_of,
+    write_json,
+)
+
+PATH_FRAMES = 24
+
+
+class _Curve(str, Enum):
+    straight = "straight"
+    shortest = "shortest"
+
+
+class _Pace(str, Enum):
+    constant = "constant"
+    linear = "linear"
+
+
+AnyV = Annotated[
+    str, typer.Option("--v", metavar="V", help="Folder of a v (what `map` wrote, or its v/), or user/name of the Hub.")
+]
+
+AnyDecoder = Annotated[
+    Optional[str],  # noqa: UP045 (typer reads this at run time, on Python 3.10 too)
+    typer.Option(metavar="NAME", help="Decoder, as load_decoder takes it. By default the one that v was fitted with."),
+]
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else.")]
+
+
+def map_(
+    decoder: Annotated[
+        str, typer.Option(metavar="NAME", help="Decoder, as load_decoder takes it; `latent-vizae info` lists them.")
+    ] = "mnist",
+    codes: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="FILE",
+            help="Codes to map instead of the decoder's examples: .npy, or .safetensors with a tensor `codes` "
+            "(k, *latent_shape) and, if you like, `labels` (k,).",
+        ),
+    ] = None,
+    label: Annotated[Optional[int], typer.Option(help="Only codes with this label.")] = None,  # noqa: UP045
+    count: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help=f"Number of codes, drawn by the seed.  [default: {DEFAULT_COUNT}; with --codes: all]"),
+    ] = None,
+    dim: Annotated[int, typer.Option(help="Dimension of the map: 1, 2 or 3.")] = 2,
+    seed: Annotated[int, typer.Option(help="Same seed, same machine: same map.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write: new, empty, or an earlier map's.")] = Path(
+        "out"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Fit a map of codes and write all there is to see of it.
+
+    \b
+    Examples:
+      latent-vizae map --out digits
+      latent-vizae map --label 5 --count 200 --dim 2 --out fives
+      latent-vizae map --decoder mnist --codes my_codes.npy --out mine
+
+    \b
+    Writes into DIR:
+      map.png          the codes as points, and the images that the map's points decode to
+      grid.png         samples of the whole map, in a grid
+      path.gif, .png   a transformation between two codes that lie far apart
+      layers.png       how fast images change over the map, rms image change per map unit
+      certificate.txt  whether the map is one-to-one and smooth, measured
+      report.json      all the numbers
+      v/               the map itself, for --v and VizAE.from_pretrained
+
+    Points lie in [-1, 1]^dim; FVU is the fraction of the codes' variance that the map leaves unexplained, 0 best;
+    image errors are mean squares over pixels in [0, 1]. Ctrl-C while it fits keeps the best map so far (exit 130).
+    """
+    with output_folder(out, "latent-vizae map") as folder:
+        need_plot()
+        f_d = load_decoder(decoder)
+        batch, labels = codes_to_map(f_d, decoder, codes, label, count, seed)
+        v = fit(batch, f_d, dim, labels=labels, seed=seed, progress=True)
+        report = v.report
+        if report is None:
+            raise RuntimeError("fit returned a v without a report.")
+        if report.interrupted:
+            typer.echo("latent-vizae: interrupted; writing the best map so far", err=True)
+        typer.echo("decoding, measuring, drawing ...", err=True)
+        certificate = _write_map(folder, v, f_d, batch)
+        asked = {
+            "decoder": decoder, "codes": None if codes is None else str(codes), "label": label, "count": len(batch),
+            "dim": dim, "seed": seed,
+        }  # fmt: skip
+        document = {"made_by": "latent-vizae map", "latent_vizae": version("latent-vizae"), "asked": asked,
+                    "fit": report.to_dict(), "certificate": certificate.to_dict()}  # fmt: skip
+        write_json(folder / REPORT_FILE, document)
+        names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    if as_json:
+        _print_json({**document, "out": str(out), "files": names})
+    else:
+        verdicts = [verdict for verdict, _ in certificate.statements()]
+        counts = ", ".join(f"{verdict}: {verdicts.count(verdict)}" for verdict in dict.fromkeys(verdicts))
+        typer.echo(f"{report}\ncertificate: {counts} (certificate.txt)")
+        for verdict, text in certificate.statements():
+            if verdict == "does not hold":
+                typer.echo(f"  does not hold: {text}")
+        typer.echo(f"wrote {out}: {', '.join(names)}")
+    if report.interrupted:
+        raise typer.Exit(130)
+
+
+def _write_map(folder: Path, v: VizAE, f_d: Any, codes: Tensor) -> Certificate:
+    """All of a map but its report."""
+    m = LatentMap(v, f_d)
+    v.save_pretrained(folder / "v")
+    map_picture(m, folder / "map.png")
+    shapes: dict[int, tuple[int, ...]] = {1: (20,), 2: (10, 10), 3: (5, 5, 5)}
+    m.grid(shape=shapes[v.dim]).save(folder / "grid.png")
+    ends = _far_apart(v.points)
+    if ends is None:  # one code, or the same one again and again
+        side = torch.eye(1, v.dim) * 0.8
+        way = m.path(torch.cat([-side, side]), frames=PATH_FRAMES)
+    elif v.latent_shape == (v.dim,):  # codes look like points, and a map of as many dimensions leaves nothing out
+        way = m.path(v.points[list(ends)], frames=PATH_FRAMES)
+    else:
+        way = m.path(codes[list(ends)], frames=PATH_FRAMES, residual=True)
+    for ending in ("gif", "png"):
+        way.save(folder / f"path.{ending}")
+    certificate = certify(v, f_d)
+    layer_picture(certificate, folder / "layers.png", points=v.points)
+    (folder / "certificate.txt").write_text(f"{certificate}\n", encoding="utf-8")
+    return certificate
+
+
+def _far_apart(points: Tensor) -> tuple[int, int] | None:
+    """The two points farthest from each other among the four fifths nearest to the middle; outliers make poor ends."""
+    if len(points) < 2 or not (points != points[0]).any():
+        return None
+    apart = (points - points.median(0).values).norm(dim=1)
+    inner = apart.argsort()[: max(2, len(points) * 4 // 5)]
+    inner = inner if len(inner) <= 1000 else inner[:: len(inner) // 1000]
+    distances = torch.cdist(points[inner], points[inner])
+    first, second = divmod(int(distances.argmax()), len(inner))
+    return int(inner[first]), int(inner[second])
+
+
+def grid(
+    v: AnyV,
+    out: Annotated[Path, typer.Option(metavar="FILE", help=".png (a sheet), .gif, .mp4 or .safetensors.")],
+    box: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="X0,Y0,X1,Y1",
+            help="Region of the map: its lower corner, then its upper one (2 numbers on a 1-D map, 6 on a 3-D one). "
+            "By default the whole map.",
+        ),
+    ] = None,
+    shape: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="ROWSxCOLUMNS", help="10x10 for 2-D, 10 for 1-D, 10x10x10 for 3-D.  [default: 10 each]"),
+    ] = None,
+    decoder: AnyDecoder = None,
+    as_json: Json = False,
+) -> None:
+    """Decode a regular grid over a box of a map: samples of interest.
+
+    \b
+    Examples:
+      latent-vizae grid --v fives --out all.png
+      latent-vizae grid --v fives --box=-0.2,0.1,0.3,0.6 --shape 8x12 --out some.png
+      latent-vizae grid --v fives --shape 40x40 --out some.safetensors
+
+    Map units: the fitted codes lie in [-1, 1]^d. The first row is the top of the map. A .safetensors file holds
+    points (k, d), codes (k, *latent_shape) and images (k, C, H, W).
+    """
+    m = _load_map(v, decoder)
+    corners = None
+    if box is not None:
+        numbers = numbers_of(box, "--box")
+        if len(numbers) != 2 * m.v.dim:
+            raise ValueError(f"--box takes {2 * m.v.dim} numbers on a {m.v.dim}-D map, got {box!r}.")
+        corners = (numbers[: m.v.dim], numbers[m.v.dim :])
+    counts = None if shape is None else counts_of(shape)
+    _save(m.grid(corners, counts), out, as_json)
+
+
+def path_(
+    v: AnyV,
+    start: Annotated[
+        str, typer.Option("--from", metavar="END", help="A point such as 0.5,-0.2, or the number of an example code.")
+    ],
+    end: Annotated[str, typer.Option("--to", metavar="END", help="The other end, likewise.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help=".gif, .mp4, .png (a strip) or .safetensors.")],
+    via: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="END", help="A corner on the way; may be given many times."),
+    ] = None,
+    frames: Annotated[int, typer.Option(help="Number of frames, at least 2.")] = 16,
+    curve: Annotated[
+        _Curve, typer.Option(help="Straight lines on the map, or the way on which images change least.")
+    ] = _Curve.straight,
+    pace: Annotated[
+        _Pace, typer.Option(help="Equal image changes from frame to frame, or equal steps on the map.")
+    ] = _Pace.constant,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Between codes: start and end at their own images, not at the map's.")
+    ] = False,
+    label: Annotated[Optional[int], typer.Option(help="Count example codes among those with this label.")] = None,  # noqa: UP045
+    decoder: AnyDecoder = None,
+    as_json: Json = False,
+) -> None:
+    """Decode a way along a map, frame by frame: a transformation between samples.
+
+    \b
+    Examples:
+      latent-vizae path --v digits --from=-0.8,0 --to=0.8,0 --out way.gif
+      latent-vizae path --v digits --from=-0.8,0 --via=0,0.5 --to=0.8,0 --frames 32 --out way.mp4
+      latent-vizae path --v fives --label 5 --from 0 --to 7 --exact --curve shortest --out five.gif
+
+    A whole number is a code, counted from 0 among the decoder's examples; anything else is a point, its d
+    coordinates in map units (on a 1-D map write 1.0 for the point 1). An .mp4 needs the extra `plot`.
+    """
+    m = _load_map(v, decoder)
+    given = [start, *(via or []), end]
+    numbered = [text.strip().isdecimal() for text in given]
+    codes = _examples_at([int(text) for text, is_code in zip(given, numbered, strict=True) if is_code], m, label)
+    if all(numbered) and m.v.latent_shape != (m.v.dim,):
+        corners = codes
+    elif exact:
+        raise ValueError(
+            "--exact needs codes as all ends (whole numbers); a point has nothing that the map leaves out."
+        )
+    else:
+        placed = iter(m.v.encode(codes) if len(codes) else codes)
+        corners = [
+            next(placed) if is_code else point_of(text, m.v.dim) for text, is_code in zip(given, numbered, strict=True)
+        ]
+    _save(m.path(*corners, frames=frames, pace=pace.value, curve=curve.value, residual=exact), out, as_json)
+
+
+def certify_(v: AnyV, decoder: AnyDecoder = None, as_json: Json = False) -> None:
+    """Measure whether a map is one-to-one and smooth, and say what cannot be.
+
+    \b
+    Examples:
+      latent-vizae certify --v fives
+      latent-vizae certify --v fives --json > certificate.json
+
+    Prints the rank of every layer, the noise test and the verdicts. Distances between points are in map units (the
+    map is 2 wide), stretches in root mean square image change per map unit.
+    """
+    loaded = load_v(v)
+    certificate = certify(loaded, _load_decoder(loaded, decoder))
+    if as_json:
+        _print_json(certificate.to_dict())
+    else:
+        typer.echo(str(certificate))
+
+
+def paper(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write: new, empty, or an earlier paper's.")],
+    as_json: Json = False,
+) -> None:
+    """Reproduce the figures and tables of the paper (Ko et al. 2023), about five minutes on two cores.
+
+    \b
+    Example:
+      latent-vizae paper --out paper
+
+    Writes the pictures of Figures 5, 6, 7, 9, 10, 11 and 12, and a report with our numbers beside the paper's.
+    """
+    write_paper = importlib.import_module("latent_vizae.demos.paper").write_paper
+
+    with output_folder(out, "latent-vizae paper") as folder:
+        summary = write_paper(folder, progress=True)
+        write_json(folder / REPORT_FILE, {**summary, "made_by": "latent-vizae paper"})
+        names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    if as_json:
+        _print_json(summary)
+    else:
+        typer.echo(f"wrote {out}: {', '.join(names)}")
+
+
+def demo(
+    port: Annotated[Optional[int], typer.Option(help="By default the first free one from 7860 on.")] = None,  # noqa: UP045
+    share: Annotated[bool, typer.Option("--share", help="A public address for 72 hours, through Gradio.")] = False,
+    mcp: Annotated[bool, typer.Option("--mcp", help="Offer the endpoints to agents (needs the extra `mcp`).")] = False,
+) -> None:
+    """Open a map that one can touch, in the browser (needs the extra `demo`).
+
+    \b
+    Example:
+      latent-vizae demo --port 7860
+    """
+    if importlib.util.find_spec("gradio") is None:
+        raise ImportError('The demo needs: pip install "latent-vizae[demo]".')
+    options = [] if port is None else ["--port", str(port)]
+    options += [flag for flag, given in (("--share", share), ("--mcp", mcp)) if given]
+    # A process of its own: the number of threads is read before torch is imported.
+    environment = {"OMP_NUM_THREADS": "1", "GRADIO_ANALYTICS_ENABLED": "False", **os.environ}
+    os.execve(sys.executable, [sys.executable, "-m", "latent_vizae.demos.app", *options], environment)
+
+
+def info(
+    v: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--v", metavar="V", help="A v to describe: its configuration and what fit measured."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show versions, the decoders that are installed, and what a v is.
+
+    \b
+    Examples:
+      latent-vizae info
+      latent-vizae info --v fives --json
+    """
+    versions = {
+        "latent_vizae": version("latent-vizae"), "torch": torch.__version__, "numpy": np.__version__,
+        "python": platform.python_version(),
+    }  # fmt: skip
+    decoders = {entry.name: entry.value for entry in sorted(entry_points(group=ENTRY_POINT_GROUP))}
+    document: dict[str, Any] = {"versions": versions, "decoders": decoders}
+    if v is not None:
+        document["v"] = load_v(v).config
+    if as_json:
+        _print_json(document)
+        return
+    for title, values in document.items():
+        typer.echo(title)
+        report = values.get("report") or {}
+        for key, value in {**values, **report}.items():
+            if key != "report":
+                typer.echo(f"  {key:<22}{value}")
+
+
+def _load_decoder(v: VizAE, name: str | None) -> Any:
+    """The decoder of that name, or the one that v was fitted with, or None."""
+    if name is not None:
+        return load_decoder(name)
+    return None if v.source is None else load_decoder(v.source, **v.source_options)
+
+
+def _load_map(name: str, decoder: str | None) -> LatentMap:
+    v = load_v(name)
+    f_d = _load_decoder(v, decoder)
+    if f_d is None:
+        raise ValueError(f"{name} does not say which decoder it was fitted with. Name it: --decoder NAME.")
+    return LatentMap(v, f_d)
+
+
+def _examples_at(numbers: list[int], m: LatentMap, label: int | None) -> list[Tensor] | Tensor:
+    """The decoder's example codes with these numbers."""
+    if not numbers:
+        return []
+    if not hasattr(m.decoder, "examples"):
+        raise ValueError("This decoder has no example codes to count; give points such as 0.5,-0.2.")
+    codes, _ = m.decoder.examples(label=label)
+    if max(numbers) >= len(codes):
+        raise ValueError(f"There are {len(codes)} example codes, counted from 0; asked for number {max(numbers)}.")
+    chosen: Tensor = codes[numbers]
+    return chosen
+
+
+def _save(samples: Samples, out: Path, as_json: bool) -> None:
+    samples.save(out)
+    if as_json:
+        _print_json({"out": str(out), "count": len(samples), "points": samples.points.tolist()})
+    else:
+        typer.echo(f"wrote {out}: {len(samples)} images")
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    typer.echo(json.dumps(document))

@@ -1,0 +1,1 @@
+"""Decoders: any callable codes -> images, called and checked, or loaded by name."""

@@ -1,0 +1,194 @@
+"""The decoder f_d: the one thing that this package asks of a pretrained generator.
+
+A decoder is **any callable** that turns codes (B, *latent_shape) into images (B, C, H, W) in [0, 1]: an
+``nn.Module``, a function, an object from `load_decoder`. Nothing has to be subclassed. These attributes are
+used where a decoder has them:
+
+    latent_shape                      the shape of one code
+    encode(images)                    images (B, C, H, W) in [0, 1] -> codes
+    sample(count, seed)               codes drawn from the generator's prior
+    examples(label=, count=, seed=)   (codes, labels) that come with it
+    source                            the string that `load_decoder` took; a saved v names its generator by it
+    options                           what else `load_decoder` took, numbers and strings (image_size=64)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+__all__ = [
+    "Decoder",
+    "decode_images",
+    "decoder_dtype_and_device",
+    "differentiable_images",
+    "images_at_a_time",
+    "require_decoder",
+]
+
+
+RANGE_TOLERANCE = 1e-3
+
+VALUES_PER_BATCH, VALUES_PER_CPU_BATCH = 2**20, 2**16
+"""Images are decoded so many values at a time (a megapixel), so memory does not grow with their number. On a processor
+larger batches than the second fall out of its caches and take up to twice as long."""
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """Any callable: codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1]."""
+
+    def __call__(self, codes: Tensor, /) -> Tensor:
+        """Decode a batch of codes."""
+        ...
+
+
+def require_decoder(decoder: Any, latent_shape: tuple[int, ...]) -> None:
+    """Refuse what cannot decode codes of that shape, before anything is computed.
+
+    Raises:
+        TypeError: it is not callable, or says something else than a shape.
+        ValueError: it says that its codes have another shape.
+    """
+    if not callable(decoder):
+        raise TypeError(
+            f"decoder is a callable, codes -> images, got {type(decoder).__name__}. By name: load_decoder('mnist')."
+        )
+    shape = getattr(decoder, "latent_shape", None)
+    if not isinstance(shape, Iterable | None):
+        raise TypeError(f"A decoder's latent_shape is the shape of one code, such as (10,), got {shape!r}.")
+    if shape is not None and tuple(shape) != tuple(latent_shape):
+        raise ValueError(f"This decoder takes codes of shape {tuple(shape)}; here they have {tuple(latent_shape)}.")
+
+
+def decoder_dtype_and_device(decoder: Any) -> tuple[torch.dtype, torch.device | None]:
+    """What a decoder wants its codes to be: those of its first floating parameter or buffer.
+
+    A plain function tells nothing: float32, and the device that the codes are on (None).
+    """
+    if isinstance(decoder, nn.Module):
+        for tensor in itertools.chain(decoder.parameters(), decoder.buffers()):  # the first is enough
+            if tensor.is_floating_point():
+                return tensor.dtype, tensor.device
+    device = getattr(decoder, "device", None)
+    return torch.float32, device if isinstance(device, torch.device) else None
+
+
+@contextlib.contextmanager
+def evaluating(decoder: Any) -> Iterator[None]:
+    """Switch a module to evaluation, and every one of its submodules back to what it was."""
+    modules = list(decoder.modules()) if isinstance(decoder, nn.Module) else []
+    was_training = [module for module in modules if module.training]
+    for module in was_training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in was_training:
+            module.training = True
+
+
+def _shape_of(value: Any) -> str:
+    return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+
+
+def _call(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
+    """One checked call, codes (B, *latent_shape) float32 -> images (B, C, H, W) float32, gradients kept."""
+    dtype, device = decoder_dtype_and_device(decoder)
+    try:
+        with evaluating(decoder):
+            images = decoder(codes.to(device=device, dtype=dtype, copy=True))  # it may work in place
+    except Exception as error:
+        raise ValueError(
+            f"The decoder raised {type(error).__name__} on codes of shape {tuple(codes.shape)}: {error}. "
+            "Decoders take codes (B, *latent_shape) and return images (B, C, H, W) in [0, 1]."
+        ) from error
+    if not isinstance(images, Tensor) or images.dim() != 4 or len(images) != len(codes) or images.numel() == 0:
+        raise ValueError(
+            f"Decoders return a tensor of images (B, C, H, W) in [0, 1]; for {len(codes)} codes of shape "
+            f"{tuple(codes.shape[1:])} this one returned {_shape_of(images)}. Wrap it in a function that reshapes."
+        )
+    if not images.is_floating_point():
+        raise ValueError(f"Decoders return floats in [0, 1]; this one returned {images.dtype}. Divide by 255?")
+    return images.float()
+
+
+def _check_range(images: Tensor) -> Tensor:
+    """Clamp rounding away; refuse what is not a picture in [0, 1]."""
+    low, high = (value.item() for value in images.detach().aminmax())
+    if not -RANGE_TOLERANCE <= low <= high <= 1 + RANGE_TOLERANCE:  # false for NaN too
+        hint = "Its range looks like [-1, 1]: wrap it, lambda z: (G(z) + 1) / 2." if -1.001 <= low <= -0.5 else ""
+        raise ValueError(
+            f"Decoders return images in [0, 1]; this one returned [{low:.4g}, {high:.4g}]. {hint}".rstrip()
+        )
+    return images.clamp(0, 1)
+
+
+def differentiable_images(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
+    """Images of one batch of codes, with gradients where the decoder has them; checked, not clamped.
+
+    A decoder that leaves torch (numpy, ONNX) refuses codes that carry gradients; it is called again without.
+
+    Args:
+        decoder: codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
+        codes: (B, *latent_shape), any float type.
+
+    Raises:
+        ValueError: the decoder raised, or returned something that is not a batch of images.
+    """
+    try:
+        return _call(decoder, codes)
+    except ValueError:
+        if not codes.requires_grad:
+            raise
+    return _call(decoder, codes.detach())
+
+
+def images_at_a_time(image: Tensor, device: torch.device | None = None) -> int:
+    """How many images like this one (C, H, W) to make or to look at in one batch, on a device or on its own."""
+    values = VALUES_PER_CPU_BATCH if (device or image.device).type == "cpu" else VALUES_PER_BATCH
+    return max(1, values // max(1, image.numel()))
+
+
+@torch.no_grad()
+def decode_images(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
+    """Images of any number of codes, in batches of bounded memory (`images_at_a_time`).
+
+    Args:
+        decoder: codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
+        codes: (k, *latent_shape), k >= 1.
+
+    Returns:
+        Images (k, C, H, W), float32 in [0, 1], on the decoder's device.
+
+    Raises:
+        ValueError: the decoder raised, or returned something that is not a batch of images in [0, 1]; or their memory
+            is not there.
+    """
+    first = _check_range(_call(decoder, codes[:1]))
+    size = images_at_a_time(first[0])
+    size = min(size, getattr(decoder, "max_batch", None) or size)
+    if len(codes) == 1:
+        return first
+    try:
+        images = first.new_empty((len(codes), *first.shape[1:]))
+    except RuntimeError as error:
+        need = len(codes) * first.numel() * first.element_size() / 2**30
+        raise ValueError(
+            f"{len(codes)} images of shape {tuple(first.shape[1:])} need {need:.0f} GiB, which are not there. Ask for "
+            "fewer at a time."
+        ) from error
+    images[:1] = first
+    for start in range(1, len(codes), size):
+        batch = _check_range(_call(decoder, codes[start : start + size]))
+        if batch.shape[1:] != first.shape[1:]:
+            raise ValueError(
+                f"The decoder returned images of two shapes, {tuple(first.shape[1:])} and {tuple(batch.shape[1:])}."
+            )
+        images[start : start + size] = batch
+    return images

@@ -1,0 +1,95 @@
+"""Names to decoders.
+
+`load_decoder` finds decoders by name through the entry points of installed packages, so the core imports no
+adapter and anybody can add a scheme.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import entry_points
+from typing import Any
+
+from torch import nn
+
+from latent_vizae.storage.shards import digest
+
+__all__ = ["as_source_options", "decoder_name", "load_decoder"]
+
+
+ENTRY_POINT_GROUP = "latent_vizae.decoders"
+
+
+def load_decoder(source: str, **options: Any) -> Any:
+    """Load a decoder by name.
+
+    Args:
+        source: ``"mnist"``, or ``"scheme:reference"`` for any scheme that an installed package registers
+            in the entry-point group ``latent_vizae.decoders`` (a function ``(reference, **options) -> decoder``).
+        options: passed on to the adapter.
+
+    Returns:
+        A callable, codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
+
+    Raises:
+        TypeError: ``source`` is not a string.
+        ValueError: nobody registered the scheme, or two packages did.
+
+    Example:
+        >>> f_d = load_decoder("mnist")
+        >>> f_d(torch.zeros(1, 10)).shape
+        torch.Size([1, 1, 28, 28])
+    """
+    if not isinstance(source, str):
+        raise TypeError(
+            f"load_decoder takes a name such as 'mnist', got {type(source).__name__}. "
+            "A callable needs no loading: give it to fit() or LatentMap() as it is."
+        )
+    scheme, _, reference = source.partition(":")
+    found = entry_points(group=ENTRY_POINT_GROUP)
+    matches = {entry.value: entry for entry in found if entry.name == scheme}
+    if not matches:
+        known = ", ".join(sorted({entry.name for entry in found})) or "none: is latent-vizae installed?"
+        raise ValueError(f"No decoder is registered for {scheme!r} (asked for: {source!r}). Known: {known}.")
+    if len(matches) > 1:
+        raise ValueError(f"More than one package registers {scheme!r}: {', '.join(sorted(matches))}. Remove one.")
+    return next(iter(matches.values())).load()(reference, **options)
+
+
+def as_source_options(options: Any) -> dict[str, Any]:
+    """The options of a decoder that a v remembers: names to numbers, strings or lists of numbers.
+
+    They may come from a stranger's file, so switches (``True``), tokens and modules are none of them.
+
+    Raises:
+        ValueError: something else.
+    """
+
+    def is_plain(value: Any) -> bool:
+        if isinstance(value, list):
+            return len(value) <= 16 and all(type(item) in (int, float) for item in value)
+        return type(value) in (int, float) or (type(value) is str and len(value) <= 200)
+
+    if not isinstance(options, dict) or len(options) > 16:
+        raise ValueError(f"source_options is a dictionary of at most 16 options, got {type(options).__name__}.")
+    for name, value in options.items():
+        if (
+            not isinstance(name, str)
+            or not name.isidentifier()
+            or name in ("module", "token", "most_bytes")
+            or not is_plain(value)
+        ):
+            raise ValueError(
+                f"an option of a decoder is a number, a string or a list of numbers, got {name}={value!r}."
+            )
+    return dict(options)
+
+
+def decoder_name(decoder: Any) -> Any:
+    """What tells a decoder from others: how `load_decoder` finds it, else its class or function, and its weights."""
+    weights = [digest(decoder.state_dict().values())] if isinstance(decoder, nn.Module) else []
+    source = getattr(decoder, "source", None)
+    if isinstance(source, str):
+        return [source, json.loads(json.dumps(getattr(decoder, "options", {}), default=str)), *weights]
+    kind = decoder if hasattr(decoder, "__qualname__") else type(decoder)
+    return [f"{kind.__module__}.{kind.__qualname__}", *weights]

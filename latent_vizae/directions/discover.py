@@ -1,0 +1,229 @@
+"""discover_directions(): from a generator to directions that mean something.
+
+1. A pool of codes, their images and their classes (direction_pool.py).
+2. Where to start: directions in closed form (closed_form.py). For the other methods that is all.
+3. The trained method: deformators and shift predictors (direction_training.py).
+4. How long a step is, and what the directions are worth, on held-out codes (direction_judging.py).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latent_vizae.decoders.contract import require_decoder
+from latent_vizae.decoders.load import as_source_options
+from latent_vizae.inputs.arrays import ArrayLike
+from latent_vizae.inputs.checks import as_device, as_whole
+from latent_vizae.training.checkpoint import Checkpoint, fingerprint
+from latent_vizae.training.progress import Progress
+
+from .classifier import Classifier, require_classifier
+from .closed_form import METHODS, Features, closed_form, has_gradients
+from .directions import Directions
+from .judge import Judge, typical_change
+from .pool import ENOUGH_CODES, MOST_CODES, Pool, gather
+from .report import DirectionsReport
+from .search import Deformators, Search
+
+__all__ = ["discover_directions"]
+
+
+MOST_DIRECTIONS, STEPS = 5, 1000
+
+FAR = 0.75
+"""The largest shift changes images by so much of what two images differ by."""
+
+JUDGED = 512
+
+
+@torch.inference_mode(False)  # training works under a caller's no_grad or inference_mode too
+def discover_directions(
+    decoder: Callable[[Tensor], Tensor],
+    codes: ArrayLike | Callable[[int, int], Tensor] | None = None,
+    classifier: Classifier | None = None,
+    *,
+    n_directions: int | None = None,
+    n_classes: int | None = None,
+    method: str = "trained",
+    shift: float | None = None,
+    steps: int | None = None,
+    features: Features = None,
+    measured: int = 16,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    checkpoint: str | Path | None = None,
+    progress: bool | Callable[[int, int, str], object] = False,
+) -> Directions:
+    """Find directions of a generator's latent space that mean something: shared by all classes, and of each class.
+
+    The trained method (Kim & Lee 2024; without a classifier, Voynov & Babenko 2020) learns the directions that small
+    CNNs can best tell apart by what they do to images. The others are closed forms, for any decoder.
+
+    Args:
+        decoder: f_d, any callable codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
+        codes: (k, *latent_shape), k >= 8, or a sampler, a function (count, seed) -> codes; by default the decoder's
+            own ``sample`` or ``examples``. At most 4096 are used, 1024 by a closed form without classes.
+        classifier: any callable, images (B, C, H, W) in [0, 1] -> class ids (B,), or logits (B, N), of which the
+            largest counts. Without one there is the global set alone.
+        n_directions: K, directions in each set; at most n, and with a classifier n / 2. By default 5, or a third of n.
+        n_classes: N: classes 0 to N - 1, each of which must have codes. By default those that have at least 8.
+        method: "trained"; "codes", principal components of the codes; "features", those of features (GANSpace);
+            "metric", the leading directions of the average pull-back metric, along which images change most.
+        shift: largest move along a direction that predictors see, in code units. By default one that changes images
+            by three quarters of what two images typically differ by.
+        steps: of Adam; 1000 by default. The closed forms need none; with some, predictors learn to judge them.
+        features: for "features": codes (B, *latent_shape) -> features (B, ...), or the name of a submodule of the
+            decoder, whose output they are; by default the images.
+        measured: codes per direction that effects and steps are measured on.
+        seed: the same seed on the same machine gives the same directions.
+        device: where to compute with a decoder that has no weights; by default where the codes are.
+        checkpoint: a .safetensors file to go on from after a break, with the same result as without one. It is
+            written as training goes on, and removed when all is done.
+        progress: True for bars on stderr, or a function ``(step, steps, title)`` that is called after every step and
+            every few images; one that raises KeyboardInterrupt stops like Ctrl-C.
+
+    Returns:
+        Directions, on the CPU, with what was measured in ``report``. Interrupted by Ctrl-C in training or measuring,
+        the best so far, and the report says so; before that, KeyboardInterrupt is raised.
+
+    Raises:
+        TypeError: a decoder or classifier that cannot be called, codes that are not real numbers.
+        ValueError: K that does not fit into n; classes without codes; a classifier that returns something else; for
+            the trained method, a decoder without gradients; a decoder whose images never change; a checkpoint of
+            another search.
+
+    Example:
+        >>> from latent_vizae import load_decoder
+        >>> f_d = load_decoder("mnist")
+        >>> fives, _ = f_d.examples(label=5, count=200)
+        >>> found = discover_directions(f_d, fives, method="metric", n_directions=3)
+        >>> found.global_directions.shape, found.report.cosine_within < 1e-5
+        (torch.Size([3, 10]), True)
+    """
+    started = time.perf_counter()
+    if method not in ("trained", *METHODS):
+        raise ValueError(f"method is 'trained', {', '.join(map(repr, METHODS))}; got {method!r}.")
+    if features is not None and (method != "features" or not (callable(features) or isinstance(features, str))):
+        raise ValueError(f"features is a function or a name, for method='features'; got {features!r}, {method!r}.")
+    if classifier is not None:
+        require_classifier(classifier)
+    if n_classes is not None:
+        n_classes = as_whole(n_classes, "n_classes", 1)
+        if classifier is None:
+            raise ValueError(f"n_classes={n_classes} needs a classifier, images -> class ids, to tell them apart.")
+    steps = (STEPS if method == "trained" else 0) if steps is None else as_whole(steps, "steps")
+    seed, measured = as_whole(seed, "seed"), as_whole(measured, "measured", 2)
+    if shift is not None and (isinstance(shift, bool) or not isinstance(shift, int | float)):
+        raise TypeError(f"shift is a length in code units, got {shift!r}.")
+    if shift is not None and not 0 < shift < math.inf:
+        raise ValueError(f"shift is a length in code units, above 0, got {shift}.")
+    kept = None if checkpoint is None else Checkpoint(checkpoint)
+    if not callable(decoder):
+        require_decoder(decoder, ())
+    if n_directions is not None:
+        n_directions = as_whole(n_directions, "n_directions", 1)
+        _check_size(n_directions, getattr(decoder, "latent_shape", None), classifier is not None)
+    place = None if device is None else as_device(device)
+    most = ENOUGH_CODES if method != "trained" and classifier is None else MOST_CODES
+    pool = gather(decoder, codes, classifier, n_classes, seed, place, most, progress)
+    size = _check_size(n_directions, pool.latent_shape, classifier is not None)
+    wanted = typical_change(pool)
+    if wanted == 0:
+        raise ValueError("The decoder's images are the same for all codes: no direction changes anything.")
+    if method == "trained" and not has_gradients(pool):
+        raise ValueError(
+            "The trained method follows gradients through the decoder, and this one's images have none (it leaves "
+            "torch, detaches, works under no_grad or rounds). method='metric' finds directions by finite differences."
+        )
+    shared, own = closed_form(pool, size, "start" if method == "trained" else method, features, seed)
+    judge = Judge(pool, classifier, measured, seed)
+    shift = judge.shift_for(shared.T, FAR * wanted) if shift is None else float(shift)
+    search = Search(pool, Deformators(shared, own), shift, steps, seed, learn=method == "trained")
+    if kept is not None:
+        settings = [method, size, pool.labels.tolist(), round(shift, 6), steps, seed]
+        made = [shared, own] if method == "features" else []  # what stands for features; the rest follows from codes
+        kept.open(fingerprint(settings, [pool.codes, pool.images, pool.classes, *made]))
+    search.run(progress, kept)
+    shared, own = (columns.transpose(-1, -2) for columns in search.deformators.columns(precise=True))
+    if not search.interrupted:  # else what there is is measured, whatever the function goes on to raise
+        judge.told = Progress(progress, "measure")
+    found = judge.measure(shared.float(), own.float(), shift, wanted, _told(search))
+    report = DirectionsReport(
+        method=method,
+        n=pool.codes.shape[1],
+        directions=size,
+        classes=len(pool.labels),
+        codes=len(pool.codes),
+        held_out=int(pool.held_out.sum()),
+        codes_per_class=[int((pool.classes == row).sum()) for row in range(len(pool.labels))],
+        shift=shift,
+        chance=1 / size,
+        steps=search.step,
+        seconds=round(time.perf_counter() - started, 3),
+        interrupted=search.interrupted or found.interrupted,
+        **found.numbers,
+    )
+    if kept is not None and not report.interrupted:
+        kept.remove()
+    named = getattr(decoder, "source", None)
+    source = named if isinstance(named, str) else None
+    return Directions(
+        latent_shape=pool.latent_shape,
+        class_labels=pool.labels,
+        examples=_examples(pool),
+        report=report,
+        source=source,
+        source_options={} if source is None else as_source_options(getattr(decoder, "options", {})),
+        **found.tensors,
+    )
+
+
+def _check_size(size: int | None, latent_shape: Any, by_class: bool) -> int:
+    """K, where it fits into n."""
+    if latent_shape is None:
+        return 0 if size is None else size
+    n = math.prod(latent_shape)
+    most = n // 2 if by_class else n
+    size = max(1, min(MOST_DIRECTIONS, n // 3)) if size is None else size
+    if size > most:
+        why = (
+            f"a global set and a class's set orthogonal to it need 2 K <= n, so K is at most {most}"
+            if by_class
+            else f"orthogonal directions need K <= n, so K is at most {most}"
+        )
+        raise ValueError(f"n_directions={size} does not fit: codes of shape {tuple(latent_shape)} have n={n}; {why}.")
+    return size
+
+
+def _told(search: Search) -> dict[str, Any]:
+    """What the predictors can tell of held-out moves; nothing where they learned nothing."""
+    names = ("accuracy_global", "accuracy_class", "shift_error_global", "shift_error_class")
+    told: dict[str, Any] = dict.fromkeys(names)
+    if search.step == 0:
+        return told
+    try:
+        shared, *own = search.judge(JUDGED, max(16, JUDGED // max(1, len(search.pool.labels))), seed=2)
+    except KeyboardInterrupt:
+        search.interrupted = True
+        return told
+    told["accuracy_global"], told["shift_error_global"] = shared.accuracy.item(), shared.shift_error.item()
+    for each in own:
+        told["accuracy_class"], told["shift_error_class"] = each.accuracy.tolist(), each.shift_error.tolist()
+    return told
+
+
+def _examples(pool: Pool) -> Tensor:
+    """A typical code (N or 1, n) of each class: the one whose image is nearest to the mean image."""
+    found = []
+    for kind in range(len(pool.labels)) if len(pool.labels) else [None]:
+        rows = pool.rows(kind, held_out=True)
+        images = pool.images[rows.to(pool.images.device)].flatten(1)
+        found.append(rows[int((images - images.mean(0)).square().sum(1).argmin())])
+    return pool.codes[torch.stack(found).to(pool.codes.device)].detach().cpu().clone()

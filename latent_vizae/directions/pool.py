@@ -1,0 +1,234 @@
+"""What directions are found and measured on: codes, their classes, and small images of them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from latent_vizae.decoders.contract import (
+    VALUES_PER_BATCH,
+    decode_images,
+    decoder_dtype_and_device,
+    differentiable_images,
+    require_decoder,
+)
+from latent_vizae.inputs.arrays import as_codes
+from latent_vizae.training.progress import Progress
+
+from .classifier import Classifier, classify, shrunk
+
+__all__ = ["ENOUGH_CODES", "MOST_CODES", "Pool", "gather"]
+
+
+MOST_CODES, ROUNDS, AT_A_TIME = 4096, 4, 256
+
+ENOUGH_CODES = 1024
+"""Codes of which a closed form without classes makes images."""
+
+FEWEST = 8
+"""Codes of a class below which it has no directions: some to learn on, some to measure on."""
+
+HELD_OUT_SHARE, MOST_HELD_OUT = 0.25, 1000
+
+SIDE = 64
+"""Shift predictors look at images of at most so many pixels a side."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Codes of a generator to find directions with.
+
+    Attributes:
+        decoder: f_d.
+        codes: (k, n), where the decoder is.
+        latent_shape: of one code.
+        images: (k, C, h, w), small ones.
+        labels: (N,) ids of the classes that have directions; none without a classifier.
+        classes: (k,) row of ``labels`` of each code, -1 for none of them.
+        held_out: (k,) which codes nothing is learned from.
+        values: numbers in one image as the decoder makes it.
+    """
+
+    decoder: Callable[[Tensor], Tensor]
+    codes: Tensor
+    latent_shape: tuple[int, ...]
+    images: Tensor
+    labels: Tensor
+    classes: Tensor
+    held_out: Tensor
+    values: int
+
+    def rows(self, of_class: int | None = None, *, held_out: bool = False) -> Tensor:
+        """Row numbers of all codes or of one class (a row of ``labels``), on the CPU."""
+        chosen = self.held_out == held_out
+        return (chosen if of_class is None else chosen & (self.classes == of_class)).nonzero().squeeze(1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Images (B, C, H, W) of flat codes (B, n)."""
+        return decode_images(self.decoder, codes.unflatten(1, self.latent_shape))
+
+    @torch.no_grad()
+    def decode_once(self, codes: Tensor) -> Tensor:
+        """Images of flat codes (B, n) in one call of the decoder, of at most ``at_once`` of them."""
+        return differentiable_images(self.decoder, codes.unflatten(1, self.latent_shape))
+
+    def decode_seen(self, codes: Tensor) -> Tensor:
+        """Small images of flat codes (B, n)."""
+        return torch.cat([shrunk(self.decode(part), SIDE) for part in codes.split(self.at_once)])
+
+    def differentiable(self, codes: Tensor) -> Tensor:
+        """Small images of flat codes (B, n) with gradients; of many large images, one batch's at a time is kept."""
+
+        def images_of(part: Tensor) -> Tensor:
+            return shrunk(differentiable_images(self.decoder, part.unflatten(1, self.latent_shape)), SIDE)
+
+        if len(codes) <= self.at_once:
+            return images_of(codes)
+        parts: list[Any] = [checkpoint(images_of, part, use_reentrant=False) for part in codes.split(self.at_once)]
+        return torch.cat(parts)
+
+    @property
+    def at_once(self) -> int:
+        """How many images are made at a time."""
+        size = max(1, VALUES_PER_BATCH // self.values)
+        return min(size, getattr(self.decoder, "max_batch", None) or size)
+
+
+def gather(
+    decoder: Callable[[Tensor], Tensor],
+    codes: Any,
+    classifier: Classifier | None,
+    n_classes: int | None,
+    seed: int,
+    device: torch.device | None,
+    most: int = MOST_CODES,
+    progress: bool | Callable[[int, int, str], object] = False,
+) -> Pool:
+    """Codes from an array, a sampler or the decoder itself, with their images, their classes and a split.
+
+    Raises:
+        TypeError, ValueError: see `latent_vizae.discover_directions`.
+    """
+    draw = _source_of(decoder, codes, seed, most)
+    batch = draw(0)
+    latent_shape = tuple(batch.shape[1:])
+    require_decoder(decoder, latent_shape)
+    place = decoder_dtype_and_device(decoder)[1] or device or batch.device
+    if len(batch) < FEWEST:
+        raise ValueError(f"Directions need at least {FEWEST} codes, some to measure them on; got {len(batch)}.")
+
+    def looked_at(some: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Class ids and small images of codes, and numbers in one image."""
+        first = decode_images(decoder, some[:1])
+        ids, small, done = [], [], 0
+        told = Progress(progress, "images")
+        for part in some.split(max(1, min(AT_A_TIME, VALUES_PER_BATCH // first.numel()))):
+            images = decode_images(decoder, part)
+            small.append(shrunk(images, SIDE))
+            nothing = torch.zeros(len(part), dtype=torch.int64)
+            ids.append(nothing if classifier is None else classify(classifier, images, n_classes))
+            done += len(part)
+            told(done, len(some))
+        told.close()
+        return torch.cat(ids), torch.cat(small), first.numel()
+
+    batch = batch.to(place)
+    ids, small, values = looked_at(batch)
+    labels, again = _frequent(ids), 0
+    while classifier is not None and n_classes is not None and len(labels) < n_classes and again < ROUNDS:
+        again += 1
+        more = draw(again)
+        if more is None:
+            break
+        more = more.to(place)
+        of_more, small_more, _ = looked_at(more)
+        rare = (of_more[:, None] != labels).all(1)
+        batch, ids = torch.cat([batch, more[rare.to(place)]]), torch.cat([ids, of_more[rare]])
+        small = torch.cat([small, small_more[rare.to(small.device)]])
+        labels = _frequent(ids)
+    if classifier is None:
+        labels = labels[:0]
+    else:
+        _require_classes(ids, labels, n_classes)
+    classes = torch.full((len(ids),), -1)
+    for row, label in enumerate(labels.tolist()):
+        classes[ids == label] = row
+    held_out = _split(classes, seed)
+    return Pool(decoder, batch.flatten(1), latent_shape, small, labels, classes, held_out, values)
+
+
+def _source_of(decoder: Callable[[Tensor], Tensor], codes: Any, seed: int, most: int) -> Callable[[int], Any]:
+    """A function: round 0, 1, ... -> codes; None where there are no more."""
+    if not callable(decoder):
+        require_decoder(decoder, ())
+    if codes is None:
+        codes = getattr(decoder, "sample", None)
+        if codes is None and hasattr(decoder, "examples"):
+            codes = decoder.examples()[0]
+        if codes is None:
+            raise ValueError(
+                "This decoder brings no codes of its own (sample or examples): give codes (k, *latent_shape), or a "
+                "sampler, a function (count, seed) -> codes."
+            )
+    if callable(codes) and not isinstance(codes, Tensor):
+
+        def sampled(again: int) -> Tensor:
+            try:
+                drawn = codes(most, seed + again)
+            except TypeError as error:
+                raise TypeError(
+                    f"A sampler is a function (count, seed) -> codes (count, *latent_shape): {error}."
+                ) from error
+            return as_codes(drawn, what="codes from the sampler")
+
+        return sampled
+    given = as_codes(codes)
+    if len(given) > most:
+        order = torch.randperm(len(given), generator=torch.Generator().manual_seed(seed))[:most]
+        parts = [given[order.to(given.device)]]
+    else:
+        parts = [given]
+    return lambda again: parts[0] if again == 0 else None
+
+
+def _frequent(ids: Tensor) -> Tensor:
+    """Ids of the classes with enough codes."""
+    found, counts = ids.unique(return_counts=True)
+    frequent: Tensor = found[counts >= FEWEST]
+    return frequent
+
+
+def _require_classes(ids: Tensor, labels: Tensor, n_classes: int | None) -> None:
+    found, counts = ids.unique(return_counts=True)
+    counted = dict(zip(found.tolist(), counts.tolist(), strict=True))
+    if n_classes is not None and len(labels) < n_classes:
+        few = [f"{label} ({counted.get(label, 0)})" for label in range(n_classes) if label not in labels.tolist()]
+        raise ValueError(
+            f"n_classes={n_classes} asks for directions of each class, and these have fewer than {FEWEST} codes by "
+            f"the classifier: {', '.join(few[:10])}. Give codes of them, or leave n_classes out for those that occur."
+        )
+    if len(labels) < 1:
+        raise ValueError(f"No class has {FEWEST} codes by the classifier: {counted}. Give more codes.")
+    left_out = [label for label in counted if label not in labels.tolist()]
+    if left_out:
+        warnings.warn(
+            f"Classes with fewer than {FEWEST} codes get no directions of their own: {left_out[:20]}.", stacklevel=4
+        )
+
+
+def _split(classes: Tensor, seed: int) -> Tensor:
+    """Which codes are held out: a quarter of every class, 1000 at most in all."""
+    generator = torch.Generator().manual_seed(seed)
+    share = min(HELD_OUT_SHARE, MOST_HELD_OUT / len(classes))
+    held_out = torch.zeros(len(classes), dtype=torch.bool)
+    for kind in classes.unique().tolist():
+        rows = (classes == kind).nonzero().squeeze(1)
+        rows = rows[torch.randperm(len(rows), generator=generator)]
+        held_out[rows[: max(2, round(share * len(rows)))]] = True
+    return held_out

@@ -1,0 +1,143 @@
+"""What `discover_directions` measured, as a record that prints and that goes into config.json."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+__all__ = ["DirectionsReport"]
+
+
+@dataclass(frozen=True)
+class DirectionsReport:
+    """What `discover_directions` measured, on held-out codes. What was not measured is None.
+
+    Lists have one number per class, in the order of ``Directions.class_labels``; without a classifier there are none.
+
+    Attributes:
+        method: "trained", "codes", "features" or "metric".
+        n: numbers in one code.
+        directions: K, directions in a set.
+        classes: N, number of classes.
+        codes: how many codes the directions were found and measured with.
+        held_out: how many of them nothing was learned from.
+        codes_per_class: how many of each class.
+        shift: largest move that predictors saw, in code units.
+        chance: 1 / K, accuracy of a guess.
+        accuracy_global: share of moves along the global set whose direction its predictor tells.
+        accuracy_class: the same of each class's set, moving codes of that class.
+        shift_error_global: mean absolute error of the told shift, in units of the largest; always telling 0 errs by
+            0.55.
+        shift_error_class: the same of each class's set.
+        cosine_global_class: largest cosine between a global direction and one of a class; 0 by construction.
+        cosine_within: largest cosine between two directions of one set; 0 by construction.
+        step_change: root mean square image change of a step of 1, on the codes it was calibrated with.
+        step_change_least: the smallest one of a direction on other codes.
+        step_change_most: the largest one of a direction on other codes.
+        unmoved: names of directions along which images do not change enough for a step.
+        kept_global: share of codes whose image keeps its class when moved by 2 steps along global directions.
+        kept_class: the same along the directions of their own class.
+        kept_random: the same along random directions of the same step, orthogonal to the global set.
+        agreement_global: mean cosine between the image changes that one direction makes at two codes.
+        agreement_class: the same of each class's directions, at two codes of that class.
+        agreement_random: the same of random directions orthogonal to the global set, at two codes of one class.
+        explained_global: share of the image change between two codes of a class that the global set can make, see
+            `latent_vizae.directions.measures.explained`.
+        explained_own: of what the global set left, the share that the class's own set makes.
+        explained_other: the same by the sets of other classes.
+        explained_random: the same by as many random directions orthogonal to the global set.
+        steps: steps of the optimiser.
+        seconds: wall-clock time.
+        interrupted: whether it was stopped by hand; then the directions are the best ones so far.
+    """
+
+    method: str
+    n: int
+    directions: int
+    classes: int
+    codes: int
+    held_out: int
+    codes_per_class: list[int]
+    shift: float
+    chance: float
+    accuracy_global: float | None
+    accuracy_class: list[float] | None
+    shift_error_global: float | None
+    shift_error_class: list[float] | None
+    cosine_global_class: float
+    cosine_within: float
+    step_change: float | None
+    step_change_least: float | None
+    step_change_most: float | None
+    unmoved: list[str]
+    kept_global: float | None
+    kept_class: list[float] | None
+    kept_random: float | None
+    agreement_global: float | None
+    agreement_class: list[float] | None
+    agreement_random: float | None
+    explained_global: float | None
+    explained_own: list[float] | None
+    explained_other: list[float] | None
+    explained_random: list[float] | None
+    steps: int
+    seconds: float
+    interrupted: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, lists and names, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> DirectionsReport:
+        """The inverse of `to_dict`; raises TypeError or ValueError for other entries."""
+        if not isinstance(values, dict) or set(values) != {field.name for field in fields(cls)}:
+            raise ValueError("the report's entries are not those of a DirectionsReport.")
+        for key, value in values.items():
+            items = value if isinstance(value, list) else [value]
+            kind: Any = str if key in ("method", "unmoved") else int | float
+            if len(items) > 10_000 or not all(isinstance(item, kind) or item is None for item in items):
+                raise TypeError(f"the report's {key} is {value!r:.80}.")
+        return cls(**values)
+
+    def lines(self) -> list[tuple[str, str]]:
+        """What a person reads: names and numbers."""
+        found: list[tuple[str, str]] = [
+            ("directions", f"{self.directions} global and {self.directions} of each of {self.classes} classes"
+                           if self.classes else f"{self.directions} global"),
+            ("method", f"{self.method}, {self.steps} steps, {self.seconds:.1f} s"
+                       + (", interrupted" if self.interrupted else "")),
+            ("codes", f"{self.codes} of {self.n} numbers, {self.held_out} held out"),
+        ]  # fmt: skip
+
+        def add(name: str, **values: float | list[float] | None) -> None:
+            known = {key: value for key, value in values.items() if value is not None and value != []}
+            if known:
+                found.append((name, ", ".join(f"{key} {_mean(value):.3g}" for key, value in known.items())))
+
+        if self.accuracy_global is not None:
+            add("direction told", chance=self.chance, globally=self.accuracy_global, by_class=self.accuracy_class)
+            add("shift error", guess=0.55, globally=self.shift_error_global, by_class=self.shift_error_class)
+        add("largest cosine", global_to_class=self.cosine_global_class if self.classes else None,
+            within_a_set=self.cosine_within)  # fmt: skip
+        add("image change of a step", calibrated=self.step_change, least=self.step_change_least,
+            most=self.step_change_most)  # fmt: skip
+        add("class kept at 2 steps", globally=self.kept_global, by_class=self.kept_class, random=self.kept_random)
+        add("agreement at any two codes", globally=self.agreement_global)
+        add("agreement at two codes of a class", own=self.agreement_class, random=self.agreement_random)
+        add("change within a class, explained by the global set", share=self.explained_global)
+        add("of the rest, explained by a set of K", own=self.explained_own, other_class=self.explained_other,
+            random=self.explained_random)  # fmt: skip
+        if self.unmoved:
+            found.append(("images hardly change along", ", ".join(self.unmoved)))
+        return found
+
+    def __str__(self) -> str:
+        """A small table."""
+        rows = self.lines()
+        width = max(len(name) for name, _ in rows)
+        return "\n".join(f"{name:<{width}}  {text}" for name, text in rows)
+
+
+def _mean(value: float | list[float]) -> float:
+    return sum(value) / len(value) if isinstance(value, list) else value

@@ -1,0 +1,253 @@
+"""The trained directions: linear deformators and shift predictors, learned together (Kim & Lee 2024).
+
+Draw a direction and a shift; move a code along it; a predictor that sees both images must say which direction it was
+and how far. Directions that it can tell apart are what it is for. With the global set alone this is Voynov & Babenko
+2020, "Unsupervised discovery of interpretable directions in the GAN latent space".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, l1_loss
+from tqdm import tqdm
+
+from latent_vizae.training.checkpoint import Checkpoint
+from latent_vizae.training.optimisers import Adam
+
+from .pool import Pool
+from .predictors import ShiftPredictors
+
+__all__ = ["Deformators", "Search", "Told"]
+
+
+GLOBAL_BATCH, CLASS_BATCH, FEWEST_EACH = 32, 32, 2
+
+LEAST_SHIFT = 0.1
+"""Shifts are at least a tenth of the largest: nobody can see a smaller one."""
+
+RATE, DEFORMATOR_RATE, SHIFT_WEIGHT = 2e-3, 1.5e-3, 2.0
+
+CHECK_EVERY = 50
+
+JUDGED = 96
+
+
+@dataclass(frozen=True)
+class Told:
+    """What predictors say of held-out moves: one set of directions, or several.
+
+    Attributes:
+        accuracy: (S,) share of moves whose direction is told right.
+        shift_error: (S,) mean absolute error of the shift, in units of the largest one.
+        loss: cross-entropy plus shift error, mean over sets.
+    """
+
+    accuracy: Tensor
+    shift_error: Tensor
+    loss: float
+
+
+class Deformators:
+    """A global set of K directions and one per class, orthonormal by construction.
+
+    The parameters are any matrices; directions are what QR makes of them, each class's after what lies in the span of
+    the global set is taken away. So columns have unit length, and both constraints hold exactly at every step.
+
+    Args:
+        shared: (n, K), the start of the global set.
+        own: (N, n, K), the start of the classes' sets; N may be 0.
+    """
+
+    def __init__(self, shared: Tensor, own: Tensor) -> None:
+        self.shared, self.own = shared.clone(), own.clone()
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """The matrices."""
+        return [self.shared, self.own] if len(self.own) else [self.shared]
+
+    def columns(self, precise: bool = False) -> tuple[Tensor, Tensor]:
+        """Global directions (n, K) and those of the classes (N, n, K)."""
+        shared, own = (self.shared.double(), self.own.double()) if precise else (self.shared, self.own)
+        common = _orthonormal(shared)
+        if len(own) == 0:
+            return common, own
+        for _ in range(2):  # the second time for what rounding left
+            own = _orthonormal(own - common @ (common.T @ own))
+        return common, own
+
+
+def _orthonormal(matrix: Tensor) -> Tensor:
+    """The Q of QR whose columns point where the matrix's do."""
+    q, r = torch.linalg.qr(matrix)
+    signs = torch.where(r.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0).to(q)
+    columns: Tensor = q * signs.unsqueeze(-2)
+    return columns
+
+
+class Search:
+    """Deformators, predictors and their optimiser, at some step.
+
+    Args:
+        pool: codes to learn from and to judge with.
+        deformators: where to start.
+        shift: largest move along a direction, in code units.
+        steps: how many in all.
+        seed: of the weights and of all that is drawn.
+        learn: whether the directions learn too; else only the predictors, which judge them.
+    """
+
+    def __init__(
+        self, pool: Pool, deformators: Deformators, shift: float, steps: int, seed: int, learn: bool = True
+    ) -> None:
+        self.pool, self.deformators, self.shift, self.steps, self.learn = pool, deformators, shift, steps, learn
+        self.step, self.best, self.interrupted = 0, math.inf, False
+        self.generator = torch.Generator().manual_seed(seed)
+        count, size = len(pool.labels), deformators.shared.shape[1]
+        image: tuple[int, int, int] = tuple(pool.images.shape[1:])  # type: ignore[assignment]
+        half = len(pool.images) // 2
+        scale = (pool.images[:half] - pool.images[half : 2 * half]).square().mean().sqrt().item()
+        where = pool.images.device
+        self.shared = ShiftPredictors(1, size, image, scale, self.generator, where)
+        self.own = ShiftPredictors(count, size, image, scale, self.generator, where) if count else None
+        judges = [*self.shared.parameters, *(self.own.parameters if self.own else [])]
+        moving = [matrix.requires_grad_() for matrix in deformators.parameters] if learn else []
+        self.parameters: list[Tensor] = [*judges, *moving]
+        self.optimisers = [Adam(judges, RATE, 0.99)] + ([Adam(moving, DEFORMATOR_RATE, 0.99)] if learn else [])
+        self.kept = [tensor.detach().clone() for tensor in self.parameters]
+        each = max(FEWEST_EACH, -(-CLASS_BATCH // count)) if count else 0
+        self.each = each
+        self.rows = [pool.rows(kind) for kind in (None, *range(count))]
+        self.held = [pool.rows(kind, held_out=True) for kind in (None, *range(count))]
+
+    # One step.
+
+    def _draw(self, rows: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes, directions and shifts (in units of the largest)."""
+        size = self.deformators.shared.shape[1]
+        chosen = rows[torch.randint(len(rows), (count,), generator=generator)]
+        which = torch.randint(size, (count,), generator=generator)
+        far = LEAST_SHIFT + (1 - LEAST_SHIFT) * torch.rand(count, generator=generator, dtype=torch.float32)
+        sign = 2 * torch.randint(2, (count,), generator=generator) - 1
+        return chosen, which, far * sign
+
+    def _batch(self, rows: list[Tensor], shared: int, each: int, generator: torch.Generator) -> list[Tensor]:
+        """Chosen rows, directions and shifts: the global branch's first, then so many of each class."""
+        drawn = [self._draw(rows[0], shared, generator)]
+        drawn += [self._draw(some, each, generator) for some in rows[1:]]
+        return [torch.cat(parts).to(self.pool.codes.device) for parts in zip(*drawn, strict=True)]
+
+    def _tell(self, batch: list[Tensor], shared: int, each: int, differentiable: bool) -> tuple[Tensor, list[Told]]:
+        """The loss of a batch, and what was told of it."""
+        chosen, which, shifts = batch
+        common, own = self.deformators.columns()
+        moves = common.T[which[:shared]]
+        if self.own is not None:
+            of_class = which[shared:].unflatten(0, (self.own.sets, each))
+            picked = torch.arange(self.own.sets, device=which.device)[:, None]
+            moves = torch.cat([moves, own.transpose(1, 2)[picked, of_class].flatten(0, 1)])
+        codes = self.pool.codes[chosen] + (self.shift * shifts).unsqueeze(1) * moves
+        after = self.pool.differentiable(codes) if differentiable else self.pool.decode_seen(codes.detach())
+        before, where = self.pool.images[chosen], self.pool.images.device
+        which, shifts = which.to(where), shifts.to(where)
+        total, told = after.new_zeros(()), []
+        for predictors, part in ((self.shared, slice(0, shared)), (self.own, slice(shared, None))):
+            if predictors is None:
+                continue
+            shape = (predictors.sets, -1)
+            logits, said = predictors(before[part].unflatten(0, shape), after[part].unflatten(0, shape))
+            targets, distances = which[part].unflatten(0, shape), shifts[part].unflatten(0, shape)
+            loss = cross_entropy(logits.flatten(0, 1), targets.flatten()) + SHIFT_WEIGHT * l1_loss(said, distances)
+            right = (logits.argmax(2) == targets).float().mean(1)
+            told.append(Told(right.detach(), (said - distances).abs().mean(1).detach(), loss.item()))
+            total = total + loss
+        return total, told
+
+    def advance(self) -> None:
+        """One step of Adam, under a rate that warms up and falls like a cosine."""
+        warm = min(1.0, (self.step + 1) / max(1.0, 0.05 * self.steps))
+        factor = warm * 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
+        batch = self._batch(self.rows, GLOBAL_BATCH, self.each, self.generator)
+        with torch.enable_grad():
+            loss, _ = self._tell(batch, GLOBAL_BATCH, self.each, differentiable=self.learn)
+            slopes = torch.autograd.grad(loss, self.parameters)  # a decoder's own weights keep theirs
+        for tensor, slope in zip(self.parameters, slopes, strict=True):
+            assert tensor.grad is not None  # the optimisers made it
+            tensor.grad.copy_(slope)
+        for optimiser in self.optimisers:
+            optimiser.step(factor)
+        self.step += 1
+
+    @torch.no_grad()
+    def judge(self, shared: int, each: int, seed: int) -> list[Told]:
+        """What the predictors tell of moves of held-out codes: the global set, then the classes'."""
+        generator = torch.Generator().manual_seed(seed)
+        batch = self._batch(self.held, shared, each, generator)
+        return self._tell(batch, shared, each, differentiable=False)[1]
+
+    # All steps.
+
+    def run(self, progress: bool | Callable[[int, int, str], object], checkpoint: Checkpoint | None = None) -> None:
+        """Go on to the last step; Ctrl-C stops, and the best of held-out codes so far stays."""
+        if checkpoint is not None and checkpoint.facts is not None:
+            self._restore(checkpoint.facts, checkpoint.tensors)
+        whole = self._whole()
+        bar = tqdm(total=self.steps, initial=self.step, desc="directions", disable=progress is not True, leave=False)
+        try:
+            while self.step < self.steps:
+                self.advance()
+                if self.step % CHECK_EVERY == 0 or self.step == self.steps:
+                    told = self.judge(JUDGED, max(FEWEST_EACH, JUDGED // max(1, len(self.pool.labels))), seed=1)
+                    score = sum(each.loss for each in told)
+                    bar.set_postfix(accuracy=f"{told[0].accuracy.mean():.3f}")
+                    if score < self.best:
+                        self.best, self.kept = score, [tensor.detach().clone() for tensor in self.parameters]
+                bar.update()
+                if checkpoint is not None:
+                    whole = self._whole()
+                    if checkpoint.due() or self.step == self.steps:
+                        checkpoint.write(*whole)
+                if callable(progress):
+                    progress(self.step, self.steps, "directions")
+        except KeyboardInterrupt:
+            self.interrupted = True
+            if checkpoint is not None:
+                checkpoint.write(*whole)
+        finally:
+            bar.close()
+        if self.best < math.inf:
+            with torch.no_grad():
+                for tensor, kept in zip(self.parameters, self.kept, strict=True):
+                    tensor.copy_(kept)
+        for optimiser in self.optimisers:
+            optimiser.release()
+        for tensor in self.parameters:
+            tensor.requires_grad_(False)
+
+    def _whole(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """After a whole step: all that the next one depends on, should it be cut short."""
+        tensors = {"generator": self.generator.get_state()}
+        for at, (tensor, kept) in enumerate(zip(self.parameters, self.kept, strict=True)):
+            tensors |= {f"now.{at}": tensor.detach().clone(), f"kept.{at}": kept}
+        for at, optimiser in enumerate(self.optimisers):
+            first, second = optimiser.moments
+            tensors |= {f"first.{at}": first.clone(), f"second.{at}": second.clone()}
+        return {"step": self.step, "best": None if self.best == math.inf else self.best}, tensors
+
+    @torch.no_grad()
+    def _restore(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        self.generator.set_state(tensors["generator"])
+        self.step, self.best = facts["step"], math.inf if facts["best"] is None else facts["best"]
+        for at, tensor in enumerate(self.parameters):
+            tensor.copy_(tensors[f"now.{at}"])
+            self.kept[at].copy_(tensors[f"kept.{at}"])
+        for at, optimiser in enumerate(self.optimisers):
+            optimiser.steps = self.step
+            for mine, saved in zip(optimiser.moments, (f"first.{at}", f"second.{at}"), strict=True):
+                mine.copy_(tensors[saved])

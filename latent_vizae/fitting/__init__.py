@@ -1,0 +1,1 @@
+"""fit: from codes to v. The recipe is in fit.py."""

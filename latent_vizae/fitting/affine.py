@@ -1,0 +1,53 @@
+"""Affine maps of the map itself: the plane of least squares, rotation to principal axes, scale."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from latent_vizae.model.vizae import VizAE
+from latent_vizae.network.perceptron import linear_layer
+
+__all__ = ["lay_flat", "stretch", "turn"]
+
+
+@torch.no_grad()
+def lay_flat(v: VizAE, x: Tensor) -> None:
+    """Set an affine v to the plane of least squares through x (K, rank): the principal components in the frame."""
+    middle = x.mean(0, dtype=torch.float64)
+    square = torch.zeros(len(middle), len(middle)).to(middle)
+    for part in x.split(4096):
+        centred = part.double() - middle
+        square += centred.T @ centred
+    axes = torch.linalg.eigh(square)[1].flip(1)[:, : v.dim]
+    v_e, v_d = linear_layer(v.encoder, -1), linear_layer(v.decoder, 0)
+    v_e.weight.copy_(axes.T)
+    v_e.bias.copy_(-(middle @ axes))
+    v_d.weight.copy_(axes)
+    v_d.bias.copy_(middle)
+
+
+@torch.no_grad()
+def turn(v: VizAE, x: Tensor) -> None:
+    """Turn the map to the principal axes of what x (K, rank) is on it, and stretch it to that, inside v's layers."""
+    points = v.encoder(x).double()
+    centred = points - points.mean(0)
+    axes = torch.linalg.eigh(centred.T @ centred)[1].flip(1)
+    axes = axes * torch.where((centred @ axes).pow(3).sum(0) < 0, -1.0, 1.0)
+    last, first = linear_layer(v.encoder, -1), linear_layer(v.decoder, 0)
+    last.weight.copy_(axes.T @ last.weight.double())
+    last.bias.copy_(axes.T @ last.bias.double())
+    first.weight.copy_(first.weight.double() @ axes)
+    points = points @ axes
+    stretch(v, points.amin(0), points.amax(0))
+
+
+@torch.no_grad()
+def stretch(v: VizAE, low: Tensor, high: Tensor) -> None:
+    """Scale the map so that [low, high] becomes [-1, 1]^d, inside v's layers."""
+    middle, half = (low + high) / 2, ((high - low) / 2 * (1 + 1e-4)).clamp(min=1e-9)
+    last, first = linear_layer(v.encoder, -1), linear_layer(v.decoder, 0)
+    last.weight.copy_(last.weight.double() / half.unsqueeze(1))
+    last.bias.copy_((last.bias.double() - middle) / half)
+    first.bias.copy_(first.bias.double() + first.weight.double() @ middle)
+    first.weight.copy_(first.weight.double() * half)

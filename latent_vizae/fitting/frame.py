@@ -1,0 +1,186 @@
+"""The frame that v works in: the subspace of the codes, scaled so that distances mean image change.
+
+A code-space error is not an image error. With M = E[J^T J] of the decoder (the average pull-back metric, from a few
+hundred Jacobian products), distances in ``x = (z - mean) @ basis @ M^(1/2)`` are image changes to first order, so
+least squares in x is nearly least squares in images, at the price of a matrix product. Of few codes with large images
+J is the linear map from these codes to their images: no slope is taken, and fewer images are made.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from latent_vizae.decoders.contract import decode_images, differentiable_images
+from latent_vizae.inputs.sources import Rows
+from latent_vizae.measures.geometry import metric_samples
+
+from .few import FEW
+from .subspace import Subspace, _columns
+
+__all__ = ["Frame", "code_frame"]
+
+
+LARGE_IMAGE = 2**12
+"""With images of more numbers the frame of few codes is made without Jacobian products."""
+
+LEAST, CLOSE = 1e-6, 1e-3
+"""What directions count at least in which images do not change, where the mean is 1. The extent of few codes along a
+direction, as a share of their greatest, below which their images do not tell what it changes."""
+
+GROWTH, MOST_SHARE = 1.75, 0.5
+"""How many times the directions that count for images alone may count in the frame; the most that codes say in it."""
+
+CODES_SHARE = 0.95
+"""Of the squared distances that make neighbours: what codes say; the rest is what images say."""
+
+
+@dataclass
+class Frame:
+    """``x = (z - mean) @ basis @ frame`` and back ``z = mean + x @ unframe @ basis.T``; float64, basis float32.
+
+    ``images`` are those of all codes, in their order, where the frame was made from them.
+    """
+
+    mean: Tensor
+    basis: Tensor
+    frame: Tensor
+    unframe: Tensor
+    lost_variance: float
+    variances: Tensor
+    images: Tensor | None = None
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        """Codes (B, n) to x (B, rank), float32."""
+        inside = torch.zeros(len(codes), self.basis.shape[1], dtype=torch.float32, device=codes.device)
+        for part in _columns(codes):
+            inside += (codes[:, part] - self.mean[part].float()) @ self.basis[part]
+        return (inside.double() @ self.frame).float()
+
+    def for_neighbours(self, x: Tensor) -> Tensor:
+        """Rows (B, rank), turned so that they lie apart as their codes do and a little as their images do.
+
+        Codes alone (`CODES_SHARE` 1) say too little where they are spread evenly in many directions, as a GAN's are.
+        """
+        turned: Tensor = x @ self._neighbour_axes.to(x)
+        return turned
+
+    @cached_property
+    def _neighbour_axes(self) -> Tensor:
+        as_codes = (self.unframe @ self.unframe.T) * (len(self.variances) / self.variances.sum())
+        square = CODES_SHARE * as_codes + (1 - CODES_SHARE) * torch.eye(len(as_codes)).to(as_codes)
+        axes: Tensor = torch.linalg.cholesky(square).float()
+        return axes
+
+    def pca_fvu(self, dim: int) -> float:
+        """1 - the first ``dim`` variances over all of them, what the frame lost among them."""
+        total = self.variances.sum().item() / max(1e-300, 1 - self.lost_variance)
+        return 1 - self.variances[:dim].sum().item() / total if total > 0 else 0.0
+
+
+def _gradients(
+    decoder: Callable[[Tensor], Tensor],
+    codes: Rows,
+    pixels: int,
+    rank: int,
+    generator: torch.Generator,
+) -> Tensor | None:
+    """Samples g (N, n) with E[g g^T] = the average pull-back metric at the codes; None without gradients.
+
+    Slopes that are infinite or NaN, as of a square root at 0, are left out. N follows the rank of the metric, and is
+    bounded by what large images cost.
+    """
+    wanted = min(16 * rank, max(24, min(1024, 2**20 // pixels)))
+    size = max(1, min(64, 2**15 // pixels))  # on every device, so that the same is drawn; few stay in caches
+    probes = max(2, round(wanted / len(codes)))
+    if 2 * len(codes) <= wanted:
+        rows = codes[:].flatten(1)
+    else:
+        rows = codes.take(torch.randint(len(codes), (-(-wanted // probes),), generator=generator))
+
+    def images_of(batch: Tensor) -> Tensor:
+        return differentiable_images(decoder, batch.unflatten(1, codes.latent_shape))
+
+    found = []
+    for batch in rows.split(size):
+        samples = metric_samples(images_of, batch, probes, generator)
+        if samples is None:
+            return None
+        found.append(samples.to(rows))
+    whole = torch.cat(found)
+    finite = whole[torch.isfinite(whole).all(1)]
+    if len(finite) < len(whole) / 2:
+        warnings.warn(
+            f"{len(whole) - len(finite)} of {len(whole)} slopes of this decoder are NaN or infinite, so fit goes by "
+            "the codes alone. Is there a square root or a division by zero in it?",
+            stacklevel=4,
+        )
+        return None
+    return finite
+
+
+def code_frame(
+    rows: Rows, inside: Subspace, decoder: Callable[[Tensor], Tensor] | None, pixels: int, generator: torch.Generator
+) -> Frame:
+    """The frame of codes that vary in more directions than the map has; ``pixels`` are the numbers of an image."""
+    mean, basis, variances, lost = inside.mean, inside.basis, inside.variances, inside.lost
+    rank = basis.shape[1]
+    root = torch.eye(rank, dtype=torch.float64, device=mean.device)
+    metric, images = None, None
+    if decoder is not None and rank:
+        if len(rows) < FEW and pixels > LARGE_IMAGE:
+            images = decode_images(decoder, rows[:])
+            metric = _secant_metric(rows[:].flatten(1) - mean.float(), basis, images)
+        else:
+            gradients = _gradients(decoder, rows, pixels, rank, generator)
+            if gradients is not None:
+                slopes = gradients.double() @ basis.double()
+                metric = slopes.T @ slopes / len(slopes)
+    average = 0.0 if metric is None else metric.diagonal().mean().item()
+    if metric is not None and average > 0:
+        metric = metric / average
+        share = _codes_share(metric, variances)
+        values, vectors = torch.linalg.eigh((1 - share) * metric + share * root)
+        root = (vectors * values.clamp(min=max(share / 2, LEAST)).sqrt()) @ vectors.T
+    covariance = root @ torch.diag(variances) @ root
+    scale = (rank / covariance.trace().clamp(min=1e-300)).sqrt() if rank else torch.ones(())
+    return Frame(mean, basis, root * scale, torch.linalg.inv(root) / scale, lost, variances, images)
+
+
+def _secant_metric(centred: Tensor, basis: Tensor, images: Tensor) -> Tensor:
+    """J^T J in the basis (r, r), with J the linear map that takes codes (k, n) to images nearest in least squares.
+
+    Of codes in general position, up to one more than directions, it takes all there exactly: then distances between
+    these codes by this metric are those of their images. Directions in which codes differ by less than a thousandth of
+    what they do in others are left at 0: rounding of the images would count there.
+    """
+    inside = torch.linalg.pinv((centred @ basis).double(), rtol=CLOSE)
+    metric = torch.zeros(len(inside), len(inside)).to(inside)
+    flat = images.flatten(1)
+    for columns in _columns(flat):
+        part = flat[:, columns].to(inside)
+        slopes = inside @ (part - part.mean(0))
+        metric += slopes @ slopes.T
+    return metric
+
+
+def _codes_share(metric: Tensor, variances: Tensor) -> float:
+    """How much code distances count in the frame beside image changes, 0 to 1: s in (1 - s) metric + s I.
+
+    An average metric tells little of images that are far apart; there codes tell more. But codes that are spread
+    evenly in many directions, as a GAN's are, tell nothing but noise. So s is the largest, up to `MOST_SHARE`, with
+    which the effective number of directions of the codes in the frame, ``(sum of variances)^2 / sum of their
+    squares``, is at most `GROWTH` times what it is with s = 0.
+    """
+    seen = metric * variances  # metric @ covariance; traces of its powers give the sums for every s
+    share = torch.linspace(0, MOST_SHARE, 51, dtype=metric.dtype, device=metric.device)
+    total = (1 - share) * seen.trace() + share * variances.sum()
+    squares = (1 - share) ** 2 * (seen * seen.T).sum() + share**2 * variances.square().sum()
+    squares = squares + 2 * share * (1 - share) * (seen.diagonal() * variances).sum()
+    count = total**2 / squares
+    return float(share[count <= GROWTH * count[0]][-1])

@@ -1,0 +1,1 @@
+"""What people hand in, to checked tensors: arrays, files, streams, pictures."""

@@ -1,0 +1,105 @@
+"""Checks of single values: finite, precise enough for float32, whole numbers, devices that are there."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["as_device", "as_whole", "check_finite", "check_latent_shape", "check_precision"]
+
+
+MOST_LOST, ENOUGH = 0.01, 16
+"""Share of the variance of codes that may go when they are rounded to float32; codes of a batch that tell."""
+
+
+def check_finite(parts: Iterable[Tensor], count: int, what: str) -> None:
+    """Refuse NaN and infinity among rows that come in parts.
+
+    Raises:
+        ValueError: how many of the ``count`` rows hold some, and which.
+    """
+    where: list[int] = []
+    start = 0
+    for part in parts:
+        if not torch.isfinite(part.sum()):  # cheap, and infinite for large numbers too: then look at each
+            where += ((~torch.isfinite(part.flatten(1)).all(1)).nonzero().squeeze(1) + start).tolist()
+        start += len(part)
+    if where:
+        shown = ", ".join(map(str, where[:8])) + (", ..." if len(where) > 8 else "")
+        raise ValueError(f"{what} must be finite: {len(where)} of {count} rows hold NaN or infinity (rows {shown}).")
+
+
+def check_precision(rows: Tensor | np.ndarray[Any, Any], what: str) -> None:
+    """Refuse rows in more digits than float32 has, where it could not hold them or tell them apart.
+
+    Raises:
+        ValueError: values beyond float32, or closer to each other than it can tell.
+    """
+    narrow = (1, 2, 4) if str(rows.dtype).removeprefix("torch.").startswith(("float", "bfloat")) else (1, 2)
+    if rows.dtype.itemsize in narrow:
+        return
+    array = rows.detach().cpu().numpy() if isinstance(rows, Tensor) else rows
+    wide = array.astype(np.float64)
+    greatest = np.abs(wide).max(initial=0.0)
+    if not 0 < greatest < np.inf:  # what is not finite is told of elsewhere
+        return
+    if greatest > np.finfo(np.float32).max:
+        raise ValueError(f"v computes in float32, up to 3.4e38; {what} reaches {greatest:.3g}. Scale it first.")
+    with np.errstate(under="ignore"):
+        lost = (((wide - wide.astype(np.float32)) / greatest).var(0)).sum()
+        whole = (wide / greatest).var(0).sum()
+    if lost > MOST_LOST * whole > 0:  # of one code many times, neither is there but for rounding
+        raise ValueError(
+            f"v computes in float32, in which {lost / whole:.0%} of the variance of {what} are lost. "
+            "Subtract the mean or scale first (StandardScaler)."
+        )
+
+
+def check_latent_shape(shapes: list[Any], what: str) -> None:
+    """Refuse batches that are none, or of several latent shapes.
+
+    Raises:
+        ValueError: they are.
+    """
+    if min(map(len, shapes)) < 2 or len({tuple(shape[1:]) for shape in shapes}) > 1:
+        listed = ", ".join(sorted({str(tuple(shape)) for shape in shapes})[:4])
+        raise ValueError(f"{what}: a stream gives batches (B, *latent_shape), of one latent_shape; got {listed}.")
+
+
+def as_whole(value: Any, what: str, least: int = 0, most: int = 2**63 - 1) -> int:
+    """A whole number from ``least`` to ``most``, from any kind of integer (numpy's too).
+
+    Raises:
+        TypeError: not a whole number.
+        ValueError: too small or too large.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{what} is a whole number, at least {least}, got {value!r}.")
+    if not least <= number <= most:
+        bound = f"at least {least}" if number < least else f"at most {most}"
+        raise ValueError(f"{what} is a whole number, {bound}, got {number}.")
+    return number
+
+
+def as_device(device: str | torch.device) -> torch.device:
+    """A device that is there.
+
+    Raises:
+        ValueError: it is not.
+    """
+    try:
+        found = torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(f"There is no device {device!r} here: {str(error).splitlines()[0]}") from error
+    if found.type == "meta":
+        raise ValueError("The device 'meta' holds no values; choose 'cpu', or an accelerator that is there.")
+    return found

@@ -1,0 +1,1 @@
+"""LatentMap, v with its decoder: regions, paths, samples, arrows, the certificate."""

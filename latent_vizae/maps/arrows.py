@@ -1,0 +1,83 @@
+"""Arrows: where a direction of the latent space leads on a map, from a grid of its points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from latent_vizae.directions.directions import Direction, Directions
+from latent_vizae.model.vizae import VizAE
+
+__all__ = ["Arrows", "chosen_directions", "class_share", "find_arrows"]
+
+
+NEIGHBOURS = 7
+
+
+@dataclass(frozen=True, eq=False)
+class Arrows:
+    """Arrows of directions at points of a map.
+
+    Attributes:
+        points: (P, d).
+        moves: (D, P, d): ``v_e(z + s d) - v_e(z)`` for the code ``z = v_d(point)`` and a move s d along a direction.
+        trust: (D, P) in [0, 1], how far they may be trusted: `LatentMap.support`, and for a class's directions on a
+            map with labels the share of the class among the 7 nearest fitted codes.
+        names: of the D directions.
+        step: how many steps of a direction s is.
+    """
+
+    points: Tensor
+    moves: Tensor
+    trust: Tensor
+    names: tuple[str, ...]
+    step: float
+
+
+def chosen_directions(
+    directions: Directions | Direction | Sequence[Direction], label: int | None, latent_shape: tuple[int, ...]
+) -> list[Direction]:
+    """The directions that are meant: the global set, a class's, or those given.
+
+    Raises:
+        TypeError: something else.
+        ValueError: none, or of another latent space.
+    """
+    if isinstance(directions, Directions):
+        chosen = directions.of(label)
+    else:
+        chosen = [directions] if isinstance(directions, Direction) else list(directions)
+        if not all(isinstance(direction, Direction) for direction in chosen):
+            raise TypeError("directions are Directions (discover_directions finds them), or some of them (pick, of).")
+        if label is not None or not chosen:
+            raise ValueError(f"label={label!r} picks a set out of Directions; got {len(chosen)} single directions.")
+    odd = [direction.latent_shape for direction in chosen if direction.latent_shape != latent_shape]
+    if odd:
+        raise ValueError(f"These directions are of codes of shape {odd[0]}; this map's have {latent_shape}.")
+    return chosen
+
+
+@torch.no_grad()
+def find_arrows(v: VizAE, points: Tensor, chosen: list[Direction], step: float, support: Tensor) -> Arrows:
+    """Arrows of so many steps at points (P, d) of a map; ``support`` (P,) says how far it may be trusted there."""
+    if isinstance(step, bool) or not isinstance(step, int | float) or not math.isfinite(step) or step == 0:
+        raise ValueError(f"step is a number of steps other than 0, got {step!r}.")
+    codes = v.decode(points)
+    start = v.encode(codes)
+    moves = torch.stack([v.encode(direction.move(codes, step)) - start for direction in chosen])
+    shares = {label: class_share(v, points, label) for label in {direction.label for direction in chosen}}
+    trust = torch.stack([support * shares[direction.label] for direction in chosen])
+    return Arrows(points, moves, trust, tuple(direction.name for direction in chosen), float(step))
+
+
+def class_share(v: VizAE, points: Tensor, label: int | None) -> Tensor:
+    """Share (P,) of a class among the 7 fitted codes nearest to each point; 1 where there are no labels of it."""
+    if label is None or v.labels is None or not bool((v.labels == label).any()):
+        return points.new_ones(len(points))
+    near = torch.cdist(points, v.points).topk(min(NEIGHBOURS, len(v.points)), largest=False).indices
+    share: Tensor = (v.labels[near] == label).float().mean(1)
+    return share

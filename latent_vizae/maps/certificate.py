@@ -1,0 +1,345 @@
+"""The certificate: one-to-one and locally smooth, measured, with what cannot hold said too.
+
+The paper argues that a network of full-rank linear maps and injective activations is one-to-one (its Table 1), and
+that a small step in the code is a small change of the image (eq. 1, Table 2). Full rank is necessary, but where a
+layer narrows it is not enough, so what the layers cannot prove is measured on the map itself.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from latent_vizae.decoders.contract import decode_images, require_decoder
+from latent_vizae.inputs.arrays import ArrayLike, as_codes
+from latent_vizae.inputs.checks import as_whole
+from latent_vizae.measures.geometry import stretch
+from latent_vizae.model.vizae import VizAE
+
+from .layers import Activation, LinearMap, _measure_map, activations, linear_maps
+
+__all__ = ["Certificate", "NoiseTest", "certify", "noise_test"]
+
+
+SIDE = {1: 201, 2: 25, 3: 9}
+
+NOISE_DRAWS = 6
+
+GRID_VALUES, PAIRS_AT_A_TIME = 2**25, 2**22
+
+
+@dataclass(frozen=True)
+class NoiseTest:
+    """Table 2: how far ``f_d(z + s eps)`` is from ``f_d(z)``, eps ~ N(0, I); means and deviations over draws.
+
+    Attributes:
+        name: of the scale s, as the paper prints it.
+        scale: s.
+        l2_mean: mean over draws of the l2 norm of the image difference (a sum over pixels).
+        l2_std: its standard deviation.
+        mse_mean: mean over draws of the mean square difference per pixel.
+        mse_std: its standard deviation.
+    """
+
+    name: str
+    scale: float
+    l2_mean: float
+    l2_std: float
+    mse_mean: float
+    mse_std: float
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What `certify` found. ``print`` shows it as a table, ``to_json`` gives all numbers.
+
+    Attributes:
+        linear_maps: rank of every linear map of v ("v_e", "v_d") and of the decoder where it is a module.
+        activations: of the same.
+        round_trip_rms: root mean square of ``|v_e(v_d(p)) - p|`` over a grid of the whole map, map units (the map is
+            2 wide).
+        round_trip_max: the worst of them.
+        round_trip_at_codes: the worst of them at the fitted codes.
+        collisions: pairs of far points that decode to nearly the same image: (point, other point, image distance);
+            the nearest first, at most 10. Without a decoder, of codes.
+        collision_count: how many pairs there are.
+        pairs: how many far pairs were compared.
+        stretch_min: smallest stretch over the grid: root mean square image change per map unit in the direction that
+            changes least. Above 0 everywhere, points -> images is locally one-to-one. None without a decoder.
+        stretch_max: the largest stretch over the grid: how fast images can change. None without a decoder.
+        stretch_median: (2,) medians of both over the grid. None without a decoder.
+        noise: Table 2's test at its three scales, or none without a decoder.
+        dim: dimension of the map.
+        n: values in a code.
+        grid: (P, d) points at which the map was measured.
+        stretch_layer: (P, 2) smallest and largest stretch at each, for pictures.
+    """
+
+    linear_maps: tuple[LinearMap, ...]
+    activations: tuple[Activation, ...]
+    round_trip_rms: float
+    round_trip_max: float
+    round_trip_at_codes: float
+    collisions: tuple[tuple[list[float], list[float], float], ...]
+    collision_count: int
+    pairs: int
+    stretch_min: float | None
+    stretch_max: float | None
+    stretch_median: tuple[float, float] | None
+    noise: tuple[NoiseTest, ...]
+    dim: int
+    n: int
+    grid: Tensor = field(repr=False, compare=False)
+    stretch_layer: Tensor | None = field(repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain numbers, lists and dictionaries."""
+        values = {name: value for name, value in asdict(self).items() if name not in ("grid", "stretch_layer")}
+        values["grid"] = self.grid.tolist()
+        values["stretch_layer"] = None if self.stretch_layer is None else self.stretch_layer.tolist()
+        values["statements"] = [{"verdict": verdict, "text": text} for verdict, text in self.statements()]
+        return values
+
+    def to_json(self) -> str:
+        """`to_dict` as JSON."""
+        return json.dumps(self.to_dict())
+
+    def statements(self) -> list[tuple[str, str]]:
+        """What was found in plain words: ("holds" | "does not hold" | "cannot hold" | "not known", sentence)."""
+        found: list[tuple[str, str]] = []
+
+        def say(verdict: str, *text: str) -> None:
+            found.append((verdict, " ".join(text)))
+
+        for part in ("v_e", "v_d", "decoder"):
+            maps = [m for m in self.linear_maps if m.name.split(".")[0] == part]
+            if not maps:
+                continue
+            short = [m for m in maps if not m.full]
+            if short:
+                say(
+                    "does not hold",
+                    f"{part}: {len(short)} of {len(maps)} linear maps lack full rank: {_names(short)}.",
+                )
+            else:
+                least = min(m.sigma_min for m in maps)
+                say(
+                    "holds",
+                    f"{part}: all {len(maps)} linear maps have full rank; smallest singular value {least:.3g}.",
+                )
+            acts = [a for a in self.activations if a.name.split(".")[0] == part]
+            folding = sorted({a.kind for a in acts if a.injective is False})
+            unknown = sorted({a.kind for a in acts if a.injective is None})
+            if folding:
+                say("does not hold", f"{part}: {', '.join(folding)} maps different inputs to one output.")
+            elif unknown:
+                say("not known", f"{part}: whether {', '.join(unknown)} is one-to-one is not known.")
+            elif acts:
+                say("holds", f"{part}: all {len(acts)} activations are injective.")
+            narrow = [m for m in maps if m.narrows]
+            if narrow and part != "v_e":
+                say(
+                    "cannot hold",
+                    f"{part}: {len(narrow)} linear maps have fewer outputs than inputs ({_names(narrow)}),",
+                    "so their rank proves nothing; what follows was measured.",
+                )
+        if self.n > self.dim:
+            say(
+                "cannot hold",
+                f"v_e: a continuous map R^{self.n} -> R^{self.dim} cannot be one-to-one; it can be on the codes that",
+                "v_d makes, and the round trip measures that.",
+            )
+        say(
+            "holds" if self.round_trip_max < 0.1 else "does not hold",
+            f"point -> code -> point comes back to within {self.round_trip_max:.3g} everywhere on the map",
+            f"(root mean square {self.round_trip_rms:.3g}, at the fitted codes at most",
+            f"{self.round_trip_at_codes:.3g}; the map is 2 wide).",
+        )
+        if self.collision_count == 0:
+            say("holds", f"none of {self.pairs} pairs of far points decodes to nearly the same result.")
+        else:
+            say(
+                "does not hold",
+                f"{self.collision_count} of {self.pairs} pairs of far points decode to nearly the same result;",
+                f"the nearest pair: {_pair(self.collisions[0])}.",
+            )
+        if self.stretch_min is not None and self.stretch_max is not None:
+            say(
+                "holds" if self.stretch_min > 1e-4 else "does not hold",
+                "every small step on the map changes the image: root mean square change per map unit from",
+                f"{self.stretch_min:.3g} (slowest place and direction) to {self.stretch_max:.3g} (fastest).",
+            )
+        return found
+
+    def __str__(self) -> str:
+        """A table a person reads."""
+        lines = ["Linear maps (Table 1)", f"  {'name':<28}{'shape':>14}{'rank':>6}{'full':>6}{'sigma_min':>12}"]
+        for m in self.linear_maps:
+            shape = f"{m.inputs} x {m.outputs}"
+            lines.append(f"  {m.name:<28}{shape:>14}{m.rank:>6}{'yes' if m.full else 'NO':>6}{m.sigma_min:>12.3g}")
+        if self.noise:
+            lines += ["Noise test (Table 2)", f"  {'s':<12}{'l2 norm':>20}{'mean square per pixel':>26}"]
+            lines += [
+                f"  {t.name:<12}{f'{t.l2_mean:.3f} +- {t.l2_std:.3f}':>20}{f'{t.mse_mean:.5f} +- {t.mse_std:.5f}':>26}"
+                for t in self.noise
+            ]
+        lines.append("Verdict")
+        lines += [f"  {verdict + ':':<15}{text}" for verdict, text in self.statements()]
+        return "\n".join(lines)
+
+
+def _names(maps: list[LinearMap]) -> str:
+    shown = ", ".join(f"{m.name} {m.inputs} x {m.outputs}" for m in maps[:4])
+    return shown + (", ..." if len(maps) > 4 else "")
+
+
+def _pair(pair: tuple[list[float], list[float], float]) -> str:
+    first, second, distance = pair
+    return f"{[round(x, 3) for x in first]} and {[round(x, 3) for x in second]}, {distance:.3g} apart in the image"
+
+
+@torch.no_grad()
+def noise_test(
+    decoder: Callable[[Tensor], Tensor], code: ArrayLike, draws: int = NOISE_DRAWS, seed: int = 0
+) -> tuple[NoiseTest, ...]:
+    """Table 2's test of local smoothness at one code, at the paper's scales s = 1/|z|, 0.5/|z| (if z is not 0) and 1.
+
+    Args:
+        decoder: codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
+        code: (1, *latent_shape).
+        draws: number of noises per scale; the same ones for every scale.
+        seed: of the noise.
+    """
+    z = as_codes(code)[:1]
+    generator = torch.Generator().manual_seed(as_whole(seed, "seed"))
+    noise = torch.randn((as_whole(draws, "draws", 1), *z.shape[1:]), generator=generator).to(z)
+    norm = z.norm().item()
+    clean = decode_images(decoder, z)
+    scales = {"1/|z|": 1 / norm, "0.5/|z|": 0.5 / norm} if norm > 0 else {}
+    found = []
+    for name, scale in {**scales, "1": 1.0}.items():
+        change = (decode_images(decoder, z + scale * noise) - clean).flatten(1).double()
+        l2, mse = change.norm(dim=1), change.square().mean(1)
+        deviations = [x.std().item() if draws > 1 else 0.0 for x in (l2, mse)]
+        found.append(NoiseTest(name, scale, l2.mean().item(), deviations[0], mse.mean().item(), deviations[1]))
+    return tuple(found)
+
+
+@torch.no_grad()
+def certify(
+    v: VizAE,
+    decoder: Callable[[Tensor], Tensor] | None = None,
+    codes: ArrayLike | None = None,
+    seed: int = 0,
+    resolution: int | None = None,
+) -> Certificate:
+    """Measure whether a map is one-to-one and locally smooth.
+
+    Args:
+        v: a `VizAE`.
+        decoder: f_d; with it images are measured, and the layers of f_d where it is a module.
+        codes: (k, *latent_shape); the noise test starts at the first one. By default at the code of v's first point.
+        seed: of the noise.
+        resolution: points of the grid along each axis of the map, at least 3. By default 201, 25 or 9 for a map of
+            1, 2 or 3 dimensions, fewer (but at least 5) where images have more than 50,000 values. With a decoder,
+            each point of the grid costs 1 + 2 dim decodes.
+
+    Returns:
+        A `Certificate`: ``print(certificate)`` or ``certificate.to_json()``.
+
+    Raises:
+        TypeError: v is not a VizAE.
+        ValueError: codes of another shape, a resolution below 3, or a decoder that breaks its contract.
+
+    Example:
+        >>> from latent_vizae import fit, load_decoder
+        >>> f_d = load_decoder("mnist")
+        >>> codes, _ = f_d.examples(label=5, count=20)
+        >>> certificate = certify(fit(codes, decoder=f_d), decoder=f_d)
+        >>> all(m.full for m in certificate.linear_maps)
+        True
+    """
+    if not isinstance(v, VizAE):
+        raise TypeError(f"certify takes a VizAE (fit() makes one), got {type(v).__name__}.")
+    if decoder is not None:
+        require_decoder(decoder, v.latent_shape)
+    given = None if codes is None else as_codes(codes, v.latent_shape)
+    maps = [*linear_maps(v.encoder, "v_e"), *linear_maps(v.decoder, "v_d")]
+    n, rank = v.basis.shape
+    upper = torch.linalg.qr(v.basis.double(), mode="r")[1]  # rank x rank, whatever n is
+    maps.insert(0, _measure_map("v_e.normalisation", upper @ v.frame.double(), (n, rank)))
+    maps.append(_measure_map("v_d.normalisation", v.unframe.double() @ upper.T, (rank, n)))
+    acts = [*activations(v.encoder, "v_e"), *activations(v.decoder, "v_d")]
+    if isinstance(decoder, nn.Module):
+        maps += linear_maps(decoder, "decoder")
+        acts += activations(decoder, "decoder")
+
+    if resolution is None:
+        values = 1 if decoder is None else decode_images(decoder, v.decode(torch.zeros(1, v.dim)))[0].numel()
+        resolution = min(SIDE[v.dim], max(5, int((GRID_VALUES / values) ** (1 / v.dim))))
+    axis = torch.linspace(-1, 1, as_whole(resolution, "resolution", 3), device=v.device)
+    grid = torch.stack(torch.meshgrid(*[axis] * v.dim, indexing="ij"), -1).reshape(-1, v.dim)
+    decoded = v.decode(grid)
+    back = (v.encode(decoded) - grid).norm(dim=1)
+    at_codes = (v.encode(v.decode(v.points)) - v.points).norm(dim=1).max().item() if len(v.points) else 0.0
+
+    results = decoded.flatten(1) if decoder is None else decode_images(decoder, decoded).flatten(1).to(grid)
+    collisions, count, pairs = _collisions(grid, results)
+    layer, noise = None, tuple[NoiseTest, ...]()
+    if decoder is not None:
+        layer = stretch(lambda p: decode_images(decoder, v.decode(p)), grid)
+        start = v.decode(v.points[:1] if len(v.points) else grid[:1]) if given is None else given[:1]
+        noise = noise_test(decoder, start, seed=seed)
+    return Certificate(
+        linear_maps=tuple(maps),
+        activations=tuple(acts),
+        round_trip_rms=back.square().mean().sqrt().item(),
+        round_trip_max=back.max().item(),
+        round_trip_at_codes=at_codes,
+        collisions=collisions,
+        collision_count=count,
+        pairs=pairs,
+        stretch_min=None if layer is None else layer[:, 0].min().item(),
+        stretch_max=None if layer is None else layer[:, 1].max().item(),
+        stretch_median=None if layer is None else (layer[:, 0].median().item(), layer[:, 1].median().item()),
+        noise=noise,
+        dim=v.dim,
+        n=math.prod(v.latent_shape),
+        grid=grid.cpu(),
+        stretch_layer=None if layer is None else layer.cpu(),
+    )
+
+
+def _collisions(
+    grid: Tensor, results: Tensor, far: float = 0.5
+) -> tuple[tuple[tuple[list[float], list[float], float], ...], int, int]:
+    """Pairs at least ``far`` apart on the map whose results are nearer than half of what a grid step changes.
+
+    The measure is the median change between neighbours on the grid; distances are root mean squares.
+    """
+    dim, side = grid.shape[1], round(len(grid) ** (1 / grid.shape[1]))
+    results = (results - results.mean(0)) / results.shape[1] ** 0.5  # a common part would drown differences
+    cells = results.unflatten(0, (side,) * dim)
+    steps = [cells.diff(dim=axis).flatten(0, dim - 1).norm(dim=1) for axis in range(dim)]
+    threshold = torch.cat(steps).median() / 2
+    found: list[tuple[float, int, int]] = []
+    count = pairs = 0
+    size = max(1, PAIRS_AT_A_TIME // len(grid))
+    for start in range(0, len(grid), size):
+        part = slice(start, start + size)
+        apart = torch.cdist(grid[part], grid, compute_mode="donot_use_mm_for_euclid_dist")
+        is_far = (apart >= far * (1 - 1e-6)).triu(start + 1)  # each pair once
+        changed = torch.cdist(results[part].double(), results.double())
+        where = (is_far & (changed <= threshold)).nonzero()
+        distances = changed[where[:, 0], where[:, 1]]
+        closest = distances.argsort()[:10]
+        each = zip(distances[closest].tolist(), where[closest].tolist(), strict=True)
+        found = sorted([*found, *((distance, start + i, j) for distance, (i, j) in each)])[:10]
+        count, pairs = count + len(where), pairs + int(is_far.sum())
+    return tuple((grid[i].tolist(), grid[j].tolist(), distance) for distance, i, j in found), count, pairs

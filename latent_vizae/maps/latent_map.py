@@ -1,0 +1,392 @@
+"""LatentMap: v and its decoder together; regions and paths of the map, as points, codes and images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latent_vizae.decoders.contract import decode_images, decoder_dtype_and_device, images_at_a_time, require_decoder
+from latent_vizae.decoders.encoded import encoded
+from latent_vizae.decoders.load import load_decoder
+from latent_vizae.directions.directions import REACH, Direction, Directions
+from latent_vizae.inputs.arrays import MOST_DECODED, ArrayLike, as_codes, as_points, as_tensor
+from latent_vizae.inputs.checks import as_whole
+from latent_vizae.measures.geometry import resample, stretch
+from latent_vizae.model.vizae import VizAE
+
+from .arrows import Arrows, chosen_directions, find_arrows
+from .paths import constant_pace, lengths_along, shortest_curve
+from .regions import Region, box_region, cover, disc_region, grid_points, lattice, polygon_region
+from .samples import Samples
+
+__all__ = ["LatentMap"]
+
+
+SUPPORT_POINTS = 4096
+
+
+class LatentMap:
+    """A map that one can touch: every point, region and path gives images, ``f_d(v_d(point))`` (eq. 8).
+
+    Args:
+        v: a `VizAE`.
+        decoder: f_d, any callable codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1]. It may have a method
+            ``encode(images)``, for `place`.
+
+    Raises:
+        TypeError: v is not a VizAE, or the decoder is not callable.
+        ValueError: the decoder takes codes of another shape.
+
+    Example:
+        >>> from latent_vizae import fit, load_decoder
+        >>> f_d = load_decoder("mnist")
+        >>> codes, _ = f_d.examples(label=5, count=20)
+        >>> m = LatentMap(fit(codes, decoder=f_d), f_d)
+        >>> m.grid(shape=(4, 5)).images.shape
+        torch.Size([20, 1, 28, 28])
+        >>> m.path(codes[0], codes[1], frames=16).points.shape
+        torch.Size([16, 2])
+    """
+
+    def __init__(self, v: VizAE, decoder: Callable[[Tensor], Tensor]) -> None:
+        if not isinstance(v, VizAE):
+            raise TypeError(f"v is a VizAE (fit() makes one), got {type(v).__name__}.")
+        require_decoder(decoder, v.latent_shape)
+        self.v, self.decoder = v, decoder
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        decoder: Callable[[Tensor], Tensor] | None = None,
+        *,
+        revision: str | None = None,
+        device: str | torch.device | None = None,
+        token: str | bool | None = None,
+    ) -> LatentMap:
+        """A saved v and its decoder, in one call.
+
+        Args:
+            name: path of a folder, or a repository of the Hub, ``user/name``. See `VizAE.from_pretrained`.
+            decoder: by default the one that v names (``v.source``), loaded as `load_decoder` does.
+            revision: branch, tag or commit of the repository.
+            device: where v and a decoder that is loaded are to live; by default the CPU.
+            token: of a Hub user; by default the one that is logged in.
+
+        Raises:
+            ValueError: v names no decoder, or one that nobody here registered.
+            FileNotFoundError: no such folder. Others: see `VizAE.from_pretrained` and `load_decoder`.
+        """
+        v = VizAE.from_pretrained(name, revision=revision, device="cpu" if device is None else device, token=token)
+        if decoder is None:
+            if v.source is None:
+                raise ValueError(
+                    f"The v in {name} names no decoder: LatentMap.from_pretrained({str(name)!r}, decoder=...)."
+                )
+            decoder = load_decoder(v.source, **v.source_options, **({} if device is None else {"device": device}))
+        return cls(v, decoder)
+
+    def render(self, points: ArrayLike, residual_of: ArrayLike | None = None) -> Tensor:
+        """Images of points, ``f_d(v_d(point))``, in batches of bounded memory.
+
+        Args:
+            points: (P, d).
+            residual_of: 1 code or P codes; what the map does not show of them stays in the images. See `VizAE.decode`.
+
+        Returns:
+            (P, C, H, W) float32 in [0, 1], on the decoder's device.
+
+        Raises:
+            ValueError: points of another dimension, NaN or infinity, or a decoder that breaks its contract.
+        """
+        return self._samples(as_points(points, self.v.dim), residual_of).images
+
+    @torch.no_grad()
+    def _samples(self, points: Tensor, residual_of: ArrayLike | None = None, **layout: Any) -> Samples:
+        points = points.float()  # whatever torch's default is
+        codes = self.v.decode(points, residual_of)
+        return Samples(points, codes, decode_images(self.decoder, codes), **layout)
+
+    def grid(
+        self,
+        box: tuple[ArrayLike, ArrayLike] | None = None,
+        shape: int | tuple[int, ...] | None = None,
+        residual_of: ArrayLike | None = None,
+    ) -> Samples:
+        """Samples of interest: a regular grid over a box of the map (the paper's Fig. 10 and 12).
+
+        Args:
+            box: two corners (d,), the lower one first; by default the whole map, [-1, 1]^d.
+            shape: number of rows, of columns (and of layers); by default 10 each.
+            residual_of: see `render`.
+
+        Returns:
+            Samples row by row; of a 2-D map the first row is the top (the largest second coordinate).
+
+        Raises:
+            ValueError: a box that is empty, has its corners swapped or another dimension; a shape that is not d
+                numbers, or more than a million points.
+        """
+        dim = self.v.dim
+        box = ((-1.0,) * dim, (1.0,) * dim) if box is None else box
+        points, rows = grid_points(box_region(box, dim), shape, dim)
+        return self._samples(points, residual_of, rows=rows)
+
+    def region(
+        self,
+        center: ArrayLike | None = None,
+        radius: float | None = None,
+        count: int = 100,
+        *,
+        box: tuple[ArrayLike, ArrayLike] | None = None,
+        polygon: ArrayLike | None = None,
+        layout: str = "cover",
+        seed: int = 0,
+        residual_of: ArrayLike | None = None,
+    ) -> Samples:
+        """Samples of interest: so many points of a disc, a box or a polygon.
+
+        Args:
+            center: (d,) middle of a disc (d = 1: an interval, d = 3: a ball); with ``radius``.
+            radius: in map units, above 0.
+            count: number of samples.
+            box: two corners (d,), the lower one first, instead of a disc.
+            polygon: (corners, 2) of a 2-D map, in order, instead of a disc.
+            layout: "cover", an even random cover (scrambled Sobol points), or "grid", a square lattice.
+            seed: of the cover.
+            residual_of: see `render`.
+
+        Raises:
+            ValueError: not exactly one of disc, box and polygon; an empty one; a count below 1 or above a million;
+                another layout.
+        """
+        region = self._one_region(center, radius, box, polygon)
+        count = as_whole(count, "count", 1, MOST_DECODED)
+        if layout not in ("cover", "grid"):
+            raise ValueError(f"layout is 'cover' or 'grid', got {layout!r}.")
+        points = cover(region, count, seed) if layout == "cover" else lattice(region, count)
+        return self._samples(points, residual_of)
+
+    def _one_region(self, center: Any, radius: Any, box: Any, polygon: Any) -> Region:
+        given = [name for name, x in (("center", center), ("box", box), ("polygon", polygon)) if x is not None]
+        if len(given) != 1 or (center is None) != (radius is None):
+            raise ValueError(
+                "A region is one of: a disc (center and radius), a box, a polygon; got "
+                f"{' and '.join(given) or 'none of them'}{'' if radius is None else ' and a radius'}."
+            )
+        if box is not None:
+            return box_region(box, self.v.dim)
+        if polygon is not None:
+            return polygon_region(polygon, self.v.dim)
+        return disc_region(center, radius, self.v.dim)
+
+    def path(
+        self,
+        *ends: ArrayLike,
+        frames: int = 16,
+        pace: str = "constant",
+        curve: str = "straight",
+        residual: bool = False,
+    ) -> Samples:
+        """Transformation between samples: a path along the map, decoded frame by frame (the paper's Fig. 9).
+
+        Args:
+            ends: two or more codes (latent_shape) or points (d,), or one array of them: the corners of a polyline.
+                Where both shapes fit (codes of d numbers), they are points.
+            frames: number of frames, at least 2; the first and the last are the ends.
+            pace: "constant" for equal image changes from frame to frame, "linear" for equal steps on the map.
+            curve: "straight" lines between the corners, or "shortest", the paths between them along which the
+                images change least in all (geodesics of the pull-back metric).
+            residual: with codes as ends, start and end exactly at them: what the map does not show of the one
+                turns into that of the other along the way, on the spot where both have the same point.
+
+        Raises:
+            ValueError: fewer than two ends, ends of another shape, too few frames or too many, another pace or curve.
+
+        Example:
+            >>> import torch
+            >>> from latent_vizae import fit
+            >>> m = LatentMap(fit(torch.eye(4)), lambda z: z.sigmoid().reshape(-1, 1, 2, 2))
+            >>> m.path((-1, 0), (0, 0), (0, 1), frames=5).points.shape
+            torch.Size([5, 2])
+        """
+        corners, codes = self._corners(ends)
+        frames = as_whole(frames, "frames", 2, MOST_DECODED // 8)  # as `constant_pace` looks at 8 times as many
+        for name, value, known in (
+            ("pace", pace, ("constant", "linear")),
+            ("curve", curve, ("straight", "shortest")),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} is {' or '.join(map(repr, known))}, got {value!r}.")
+        residuals = None
+        if residual:
+            if codes is None:
+                raise ValueError("residual=True needs codes as ends; these are points, which have no residual.")
+            residuals = codes - self.v(codes)
+        line, where = corners, list(range(len(corners)))
+        if curve == "shortest":
+            line, where = shortest_curve(self.render, corners)
+        return self._along(line, where, residuals, frames, pace)
+
+    @torch.no_grad()
+    def _along(self, line: Tensor, where: list[int], residuals: Tensor | None, frames: int, pace: str) -> Samples:
+        lengths = lengths_along(line, where, residuals)
+        if residuals is not None:  # residuals ride along, from corner to corner, as further coordinates
+            line = torch.cat([line, resample(residuals.flatten(1), lengths[where], lengths)], 1)
+
+        def samples_of(rows: Tensor) -> Samples:
+            points, extra = rows[:, : self.v.dim], rows[:, self.v.dim :]
+            codes = self.v.decode(points)
+            if residuals is not None:
+                codes = codes + extra.unflatten(1, self.v.latent_shape)
+            return Samples(points, codes, decode_images(self.decoder, codes), rows=1)
+
+        if pace == "linear" or lengths[-1] == 0:
+            return samples_of(resample(line, lengths, torch.linspace(0, 1, frames).to(lengths) * lengths[-1]))
+        return samples_of(constant_pace(lambda rows: samples_of(rows).images, line, lengths, frames))
+
+    def _corners(self, ends: tuple[ArrayLike, ...]) -> tuple[Tensor, Tensor | None]:
+        """Corners of a path as points (c, d), and as codes where they were given as codes."""
+        shape, dim = self.v.latent_shape, self.v.dim
+        given = [as_tensor(end, "an end of a path") for end in ends]
+        if len(given) == 1 and given[0].dim() > 0:
+            alone = tuple(given[0].shape)
+            if alone[1:] == (dim,) or alone not in ((dim,), shape):  # points, though one code may look like them
+                given = list(given[0])
+        if len(given) < 2:
+            raise ValueError(f"A path has at least two ends, got {len(given)}. Give two codes or two points.")
+        shapes = {tuple(end.shape) for end in given}
+        if shapes == {(dim,)}:
+            return as_points(torch.stack(given), dim, "ends of a path").to(self.v.device), None
+        if shapes == {shape}:
+            codes = as_codes(torch.stack(given), shape, "ends of a path").to(self.v.device)
+            return self.v.encode(codes), codes
+        raise ValueError(
+            f"The ends of a path are all points of shape ({dim},) or all codes of shape {shape}, got "
+            f"{', '.join(map(str, sorted(shapes)))}."
+        )
+
+    @torch.no_grad()
+    def traverse(self, code: ArrayLike, direction: Direction, steps: int = 13, reach: float = REACH) -> Samples:
+        """Move one code along a direction: from negative to positive, the middle one unchanged.
+
+        Args:
+            code: (*latent_shape).
+            direction: one of `Directions`, ``directions.pick(0)``; a step of each changes images by as much.
+            steps: how many samples, an odd number of at least 3.
+            reach: how far to both sides, in steps of the direction.
+
+        Returns:
+            Samples in a row: the moved codes, their images, and where they go on the map, v_e(code).
+
+        Raises:
+            TypeError: not one direction.
+            ValueError: a code or direction of another shape, an even number of steps, a reach that is not above 0.
+        """
+        if not isinstance(direction, Direction):
+            raise TypeError(
+                f"traverse takes one direction, such as directions.pick(0), got {type(direction).__name__}."
+            )
+        (one,) = chosen_directions(direction, None, self.v.latent_shape)
+        codes = one.along(code, steps, reach).to(self.v.device)
+        images, middle = decode_images(self.decoder, codes), steps // 2
+        images[middle] = decode_images(self.decoder, codes[middle : middle + 1])[0]  # alone, so to the last bit
+        return Samples(self.v.encode(codes), codes, images, rows=1)
+
+    @torch.no_grad()
+    def arrows(
+        self,
+        directions: Directions | Direction | Sequence[Direction],
+        shape: int | tuple[int, ...] | None = None,
+        *,
+        label: int | None = None,
+        box: tuple[ArrayLike, ArrayLike] | None = None,
+        step: float = 1.0,
+    ) -> Arrows:
+        """Where directions lead on the map: ``v_e(z + s d) - v_e(z)`` at the codes z of a grid of points.
+
+        Args:
+            directions: `Directions`, of which the global set or that of ``label`` is meant; or some, as ``pick`` and
+                ``of`` give them.
+            shape: number of rows, of columns (and of layers) of points, or one number for all; by default 10 each.
+            label: of a class.
+            box: two corners (d,), the lower one first; by default the whole map.
+            step: s, in steps of each direction.
+
+        Returns:
+            Points (P, d), moves (D, P, d), and how far each arrow may be trusted. `direction_pictures.arrow_picture`
+            draws them.
+
+        Raises:
+            TypeError: no directions.
+            ValueError: no such class, directions of another latent space, a wrong box or shape.
+        """
+        chosen = chosen_directions(directions, label, self.v.latent_shape)
+        dim = self.v.dim
+        corners = ((-1.0,) * dim, (1.0,) * dim) if box is None else box
+        counts = (shape,) * dim if isinstance(shape, int) else shape
+        points = grid_points(box_region(corners, dim), counts, dim)[0].to(self.v.device, torch.float32)
+        support = self.support(points) if len(self.v.points) else points.new_ones(len(points))
+        return find_arrows(self.v, points, chosen, step, support)
+
+    @torch.no_grad()
+    def place(self, images: ArrayLike) -> Tensor:
+        """One's own images to points: ``v_e(f_e(image))``.
+
+        Args:
+            images: (B, C, H, W) in [0, 1], as the decoder makes them.
+
+        Returns:
+            Points (B, d).
+
+        Raises:
+            ValueError: the decoder has no ``encode``, or the images are not what it takes.
+        """
+        if not callable(getattr(self.decoder, "encode", None)):
+            raise ValueError(
+                "This decoder has no encode(images): images cannot be placed, codes can: v.encode(codes)."
+            )
+        tensor = as_tensor(images, "images")
+        if tensor.dim() != 4 or len(tensor) == 0:
+            raise ValueError(f"images have the shape (B, C, H, W) with B at least 1, got {tuple(tensor.shape)}.")
+        low, high = (value.item() for value in tensor.aminmax())
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"images lie in [0, 1], got [{low:.4g}, {high:.4g}]. Divide bytes by 255.")
+        size = images_at_a_time(tensor[0], decoder_dtype_and_device(self.decoder)[1])
+        return self.v.encode(torch.cat(list(encoded(self.decoder, tensor.split(size)))))
+
+    @torch.no_grad()
+    def support(self, points: ArrayLike) -> Tensor:
+        """How far points may be trusted: 1 among the fitted codes, towards 0 where the map extrapolates.
+
+        ``exp(-(u / h)^2 / 2)`` with u the larger of the distance to the nearest fitted code on the map and the
+        cycle error ``|v_e(v_d(point)) - point|``, and h the spacing of the codes: the radius of a ball of which
+        there are enough, one per code, to fill the map. A map of at most d codes is a surface spanned around them on
+        purpose; its spacing is that of d + 1.
+
+        Args:
+            points: (P, d).
+
+        Returns:
+            (P,) in [0, 1].
+        """
+        rows = as_points(points, self.v.dim).to(self.v.device)
+        known = self.v.points
+        if len(known) == 0:
+            raise ValueError("This v carries no points, so it has no support.")
+        if len(known) > SUPPORT_POINTS:
+            order = torch.randperm(len(known), generator=torch.Generator().manual_seed(0))
+            known = known[order[:SUPPORT_POINTS].to(known.device)]
+        spacing = 2 / max(len(known), self.v.dim + 1) ** (1 / self.v.dim)
+        nearest = torch.cat([torch.cdist(batch, known).amin(1) for batch in rows.split(4096)])
+        cycle = (self.v.encode(self.v.decode(rows)) - rows).norm(dim=1)
+        return torch.exp(-0.5 * (torch.maximum(nearest, cycle) / spacing).square())
+
+    @torch.no_grad()
+    def stretch(self, points: ArrayLike) -> Tensor:
+        """Smallest and largest stretch at points: root mean square image change per map unit, (P, 2)."""
+        return stretch(self.render, as_points(points, self.v.dim).to(self.v.device))

@@ -1,0 +1,119 @@
+"""First-order geometry of maps: Jacobian products, the pull-back metric, and curves of points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+__all__ = ["VALUES_HELD", "jacobian", "metric_samples", "pull_back_metric", "resample", "stretch"]
+
+
+Images = Callable[[Tensor], Tensor]
+
+VALUES_HELD = 2**23
+"""Where images are only measured, so many values of them are held at a time."""
+
+STEP, COARSE_STEP = 2e-3, 0.02
+"""Half of what a slope is measured over, in map units."""
+
+
+def metric_samples(images_of: Images, inputs: Tensor, probes: int, generator: torch.Generator) -> Tensor | None:
+    """Random vectors g with ``E[g g^T] = J^T J / pixels``, averaged over the inputs.
+
+    g = J^T u for white noise u over the image: one backward pass of a batch gives one g for every input.
+
+    Args:
+        images_of: (B, *shape) -> (B, C, H, W), differentiable.
+        inputs: (B, *shape), one batch.
+        probes: number of noises per input.
+        generator: source of the noise, on the CPU.
+
+    Returns:
+        (B * probes, n), or None where ``images_of`` has no gradients.
+    """
+    samples = []
+    with torch.inference_mode(False):
+        inputs = inputs.detach().clone().requires_grad_()
+        images = images_of(inputs)
+        if not images.requires_grad:
+            return None
+        for probe in range(probes):
+            noise = torch.randn(images.shape, generator=generator).to(images) / images[0].numel() ** 0.5
+            onto = (images * noise).sum()  # torch would import sympy, a second, to be given the noise itself
+            (gradient,) = torch.autograd.grad(
+                onto, inputs, retain_graph=probe + 1 < probes, allow_unused=True, materialize_grads=True
+            )
+            samples.append(gradient.flatten(1))
+    return torch.cat(samples)
+
+
+def jacobian(images_of: Images, points: Tensor, step: float) -> Tensor:
+    """Jacobian of points -> image by central differences: any decoder has one, differentiable or not.
+
+    Args:
+        images_of: (P, d) -> (P, C, H, W).
+        points: (P, d).
+        step: half-distance of the difference, in map units.
+
+    Returns:
+        (P, C * H * W, d), change of each pixel per map unit.
+    """
+    dim = points.shape[1]
+    shifts = torch.eye(dim, device=points.device) * step
+    around = points[:, None, None] + torch.stack([shifts, -shifts], 1)  # (P, d, 2, d)
+    images = images_of(around.reshape(-1, dim)).flatten(1).unflatten(0, (len(points), dim, 2))
+    change: Tensor = (images[:, :, 0] - images[:, :, 1]) / (2 * step)
+    return change.transpose(1, 2)
+
+
+def _jacobians(images_of: Images, points: Tensor) -> Iterator[Tensor]:
+    """`jacobian` of points (P, d), of so many at a time that memory stays bounded.
+
+    Images in bfloat16 or in bytes are too coarse for a small step.
+    """
+    some = images_of(points[:: -(-len(points) // 4)])
+    coarse = torch.equal(some, some.bfloat16().float()) or torch.equal(some, (some * 255).round() / 255)
+    step = COARSE_STEP if coarse else STEP
+    size = max(1, VALUES_HELD // (2 * points.shape[1] * some[0].numel()))
+    return (jacobian(images_of, part, step) for part in points.split(size))
+
+
+def pull_back_metric(images_of: Images, points: Tensor) -> Tensor:
+    """Pull-back metric ``G = J^T J / pixels`` at points: (P, d, d), mean square image change per map unit squared."""
+    return torch.cat([jac.transpose(1, 2) @ jac / jac.shape[1] for jac in _jacobians(images_of, points)])
+
+
+def stretch(images_of: Images, points: Tensor) -> Tensor:
+    """Smallest and largest stretch of the map at points: root mean square image change per map unit.
+
+    Args:
+        images_of: (P, d) -> (P, C, H, W).
+        points: (P, d).
+
+    Returns:
+        (P, 2): the extreme singular values of the Jacobian of points -> image, over the square root of the
+        number of pixels. The smallest one is 0 where some step on the map changes nothing.
+    """
+    jacs = _jacobians(images_of, points)
+    values = torch.cat([torch.linalg.svdvals(jac.double()) / jac.shape[1] ** 0.5 for jac in jacs])
+    return torch.stack([values[:, -1], values[:, 0]], 1).float()
+
+
+def resample(curve: Tensor, lengths: Tensor, positions: Tensor) -> Tensor:
+    """Points on a polyline at given positions of its length.
+
+    Args:
+        curve: (M, d) corners.
+        lengths: (M,) length from the start to each corner, not decreasing, in any unit.
+        positions: (F,) in [0, lengths[-1]].
+
+    Returns:
+        (F, d).
+    """
+    right = torch.searchsorted(lengths, positions.contiguous()).clamp(1, len(curve) - 1)
+    left = right - 1
+    span = (lengths[right] - lengths[left]).clamp(min=1e-30)
+    share = ((positions - lengths[left]) / span).clamp(0, 1).unsqueeze(1).to(curve)
+    return torch.lerp(curve[left], curve[right], share)

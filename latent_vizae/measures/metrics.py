@@ -1,0 +1,226 @@
+"""Measures of a map: pure functions of tensors, each with its formula and its range."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = [
+    "continuity",
+    "cycle_loss",
+    "fvu",
+    "image_error",
+    "image_loss",
+    "map_width",
+    "path_evenness",
+    "pca_fvu",
+    "reconstruction_loss",
+    "round_trip_error",
+    "trustworthiness",
+]
+
+
+VALUES_AT_ONCE = 2**22
+"""Distances held at a time: 32 MiB in double precision, and some copies of them."""
+
+
+def _require_alike(one: Tensor, other: Tensor, name: str, other_name: str) -> None:
+    if one.shape != other.shape:  # broadcasting would give a number, and a wrong one
+        raise ValueError(
+            f"{name} and {other_name} have the same shape, got {tuple(one.shape)} and {tuple(other.shape)}."
+        )
+
+
+def fvu(codes: Tensor, decoded: Tensor, mean: Tensor | None = None) -> float:
+    """Fraction of variance unexplained, ``sum |z - z'|^2 / sum |z - mean|^2``; 0 is best, 1 is a constant map.
+
+    One minus the coefficient of determination R^2, all values of a code together.
+
+    Args:
+        codes: (k, n).
+        decoded: (k, n), what came back for them.
+        mean: (n,), of the training codes where ``codes`` are held out; by default that of ``codes``.
+
+    Returns:
+        0 or more. Codes without variance give 0 where they come back to rounding, infinity where not.
+
+    Raises:
+        ValueError: not one decoded code per code.
+    """
+    _require_alike(codes, decoded, "codes", "decoded")
+    codes, decoded = codes.double(), decoded.double()
+    centred = codes - (codes.mean(0) if mean is None else mean.double())
+    error, variance = (codes - decoded).square().sum().item(), centred.square().sum().item()
+    rounding = 1e-12 * codes.square().sum().item()
+    if variance <= rounding:
+        return 0.0 if error <= max(rounding, 1e-300) else float("inf")
+    return error / variance
+
+
+def pca_fvu(codes: Tensor, dim: int) -> float:
+    """What the best linear map of that dimension leaves unexplained; in [0, 1], 0 is best.
+
+    ``1 - sum of the first dim eigenvalues / sum of all`` of the codes' covariance (Eckart & Young 1936).
+
+    Args:
+        codes: (k, n).
+        dim: dimension of the linear map.
+    """
+    centred = codes.double() - codes.double().mean(0)
+    small = centred.T @ centred if centred.shape[1] <= centred.shape[0] else centred @ centred.T
+    values = torch.linalg.eigvalsh(small).flip(0).clamp(min=0)
+    total = values.sum().item()
+    return values[dim:].sum().item() / total if total > 0 else 0.0
+
+
+def image_error(images: Tensor, others: Tensor) -> float:
+    """Mean over images and pixels of the squared difference; in [0, 1], 0 is best.
+
+    Args:
+        images: (k, C, H, W) in [0, 1].
+        others: (k, C, H, W) in [0, 1], their counterparts.
+
+    Raises:
+        ValueError: images of different number or size.
+    """
+    _require_alike(images, others, "images", "others")
+    return (images.float() - others.float()).square().mean().item()
+
+
+def trustworthiness(codes: Tensor, points: Tensor, neighbours: int = 7) -> float:
+    """Whether neighbours on the map are neighbours in truth; in [0, 1], 1 is best.
+
+    ``1 - 2 / (N k (2N - 3k - 1)) * sum_i sum_j max(0, r(i, j) - k)`` over the k nearest j of every i on the map,
+    ``r(i, j)`` the rank of j among the codes by distance from i, 1 for the nearest (Venna & Kaski 2001, "Neighborhood
+    preservation in nonlinear projection methods"). Exact; memory grows with N, not with its square, time with its
+    square.
+
+    Args:
+        codes: (N, n).
+        points: (N, d).
+        neighbours: k, size of a neighbourhood, below N / 2.
+
+    Raises:
+        ValueError: too many neighbours for so few codes, or not one point per code.
+    """
+    count = len(codes)
+    if len(points) != count:
+        raise ValueError(f"There is one point per code, got {count} codes and {len(points)} points.")
+    if not 1 <= neighbours < count / 2:
+        raise ValueError(f"neighbours is at least 1 and below half of the {count} codes, got {neighbours}.")
+    judge, proposed = codes.detach().double(), points.detach().double()
+    excess = 0
+    for rows in torch.arange(count).split(max(1, VALUES_AT_ONCE // count)):
+        nearest = _distances(proposed, rows).topk(neighbours + 1, largest=False).indices[:, 1:]
+        ranks = _ranks(_distances(judge, rows), nearest.to(judge.device))
+        excess += int((ranks - neighbours).clamp(min=0).sum().item())
+    return 1 - 2 / (count * neighbours * (2 * count - 3 * neighbours - 1)) * excess
+
+
+def continuity(codes: Tensor, points: Tensor, neighbours: int = 7) -> float:
+    """Whether neighbours in truth are neighbours on the map: `trustworthiness` with the roles swapped; in [0, 1].
+
+    Args:
+        codes: (N, n).
+        points: (N, d).
+        neighbours: k, size of a neighbourhood, below N / 2.
+
+    Raises:
+        ValueError: too many neighbours for so few codes, or not one point per code.
+    """
+    return trustworthiness(points, codes, neighbours)
+
+
+def _distances(data: Tensor, rows: Tensor) -> Tensor:
+    """(len(rows), N) distances of some rows of data from all; from itself -1, so that each is its own nearest."""
+    distances = torch.cdist(data[rows], data)
+    return distances.scatter_(1, rows.to(data.device).unsqueeze(1), -1.0)
+
+
+def _ranks(distances: Tensor, which: Tensor) -> Tensor:
+    """(B, k) ranks of the columns ``which`` (B, k) in each row of distances (B, N): how many are strictly nearer."""
+    wanted = distances.gather(1, which)
+    if distances.device.type == "cpu":
+        ordered = torch.from_numpy(np.sort(distances.numpy(), axis=1))  # ten times as fast as torch's
+    else:
+        ordered = distances.sort(1).values
+    return torch.searchsorted(ordered, wanted)
+
+
+def round_trip_error(points: Tensor, back: Tensor) -> float:
+    """How far points come back from where they were, ``sqrt(mean |p - p'|^2)``, in map units; 0 is best.
+
+    With ``p' = v_e(v_d(p))`` it says how nearly one-to-one a map is where the points are; per width of the map
+    (`map_width`) it compares maps of different scale. Ko et al. (2023) assume that it is 0.
+
+    Args:
+        points: (P, d).
+        back: (P, d), the same points decoded and encoded again.
+
+    Raises:
+        ValueError: not one way back per point.
+    """
+    _require_alike(points, back, "points", "back")
+    return (points.double() - back.double()).square().sum(1).mean().sqrt().item()
+
+
+def map_width(points: Tensor) -> float:
+    """Largest extent of the points along an axis, in map units; 2 at most for the fitted codes of a v.
+
+    Args:
+        points: (P, d), P >= 1.
+    """
+    low, high = points.double().aminmax(dim=0)
+    return (high - low).max().item()
+
+
+def path_evenness(images: Tensor) -> float:
+    """Standard deviation over mean of the image change (root mean square over pixels) from frame to frame.
+
+    The coefficient of variation of the pace; a path of constant pace is what a geodesic is walked at.
+
+    Args:
+        images: (frames, C, H, W), at least 3.
+
+    Returns:
+        0 or more; 0 is a constant pace (or images that are all the same).
+
+    Raises:
+        ValueError: fewer than 3 images, so that no two changes could differ.
+    """
+    if len(images) < 3:
+        raise ValueError(f"A pace takes at least 3 images of a path, got {len(images)}.")
+    steps = (images[1:] - images[:-1]).flatten(1).double().square().mean(1).sqrt()
+    mean = steps.mean().item()
+    return steps.std(unbiased=False).item() / mean if mean > 0 else 0.0
+
+
+def reconstruction_loss(x: Tensor, decoded: Tensor) -> Tensor:
+    """Mean over codes of ``|x - x'|^2 / rank``, in the frame of v: 1 is what a constant map gives.
+
+    Args:
+        x: (B, rank).
+        decoded: (B, rank).
+    """
+    return (x - decoded).square().mean()
+
+
+def image_loss(images: Tensor, decoded: Tensor) -> Tensor:
+    """Mean over images and pixels of the squared difference.
+
+    Args:
+        images: (B, C, H, W) in [0, 1].
+        decoded: (B, C, H, W) in [0, 1].
+    """
+    return (images - decoded).square().mean()
+
+
+def cycle_loss(points: Tensor, back: Tensor) -> Tensor:
+    """Mean over points of ``|p - p'|^2``, in map units squared (the map is 2 wide).
+
+    Args:
+        points: (B, dim).
+        back: (B, dim), where they came back to.
+    """
+    return (points - back).square().sum(1).mean()

@@ -1,0 +1,1 @@
+"""VizAE, the visualization autoencoder v: the thing that `fit` returns."""

@@ -1,0 +1,107 @@
+"""The model card of a saved v: what it is, how to load it, what was measured, what it can and cannot show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from latent_vizae.storage.hub import parse_reference
+
+__all__ = ["base_model", "write_card"]
+
+
+METRICS = {
+    "fvu_held_out": "fraction of variance unexplained, held-out codes",
+    "fvu": "fraction of variance unexplained, training codes",
+    "image_error_held_out": "image error (mean square), held-out codes",
+    "image_error": "image error (mean square), training codes",
+}
+
+
+def write_card(
+    config: dict[str, Any],
+    name: str,
+    *,
+    statements: Sequence[tuple[str, str]] = (),
+    round_trip: float | None = None,
+    pictures: tuple[str, ...] = (),
+    licence: str = "other",
+) -> str:
+    """The README.md of a v.
+
+    Args:
+        config: of the v, see `VizAE.config`.
+        name: what ``from_pretrained`` takes: a repository's id, or the name of a folder.
+        statements: of its certificate: verdict and sentence.
+        round_trip: root mean square of point -> code -> point, in map units; None where it was not measured.
+        pictures: names of picture files beside it.
+        licence: as the Hub spells it, "apache-2.0", "cc-by-4.0", ...
+    """
+    from huggingface_hub import EvalResult, ModelCardData
+
+    report, source = config["report"] or {}, config["source"]
+    measured = [(key, text, report[key]) for key, text in METRICS.items() if report.get(key) is not None]
+    if round_trip is not None:
+        text = "round trip point -> code -> point (root mean square, the map is 2 wide)"
+        measured.append(("round_trip_rms", text, round_trip))
+    dataset = f"{config['count']} latent codes"
+    data = ModelCardData(
+        library_name="latent-vizae",
+        license=licence,
+        base_model=base_model(source),
+        tags=["latent-vizae", "latent-space", "visualization", "dimension-reduction"],
+        model_name=name.split("/")[-1],
+        eval_results=[
+            EvalResult(
+                task_type="feature-extraction", dataset_type="latent-codes", dataset_name=dataset,
+                metric_type=key, metric_name=text, metric_value=value,
+            )
+            for key, text, value in measured
+        ] or None,
+    )  # fmt: skip
+    dim, shape = config["dim"], tuple(config["latent_shape"])
+    of_decoder = f" of the decoder `{source}`" if source else ""
+    what = (
+        f"A visualization autoencoder (Ko et al. 2023): a two-way map between codes of shape {shape} and points of "
+        f"[-1, 1]^{dim}, fitted to {config['count']} codes{of_decoder} with `latent_vizae`."
+    )
+    limits = (
+        f"A map of {dim} dimensions leaves out a part of what codes vary in: the fraction of variance unexplained, "
+        "above, is that part. Far from the fitted codes (`v.points`) it extrapolates; `LatentMap.support` says where."
+    )
+    parts = [
+        f"---\n{data.to_yaml()}\n---",
+        f"# {name.split('/')[-1]}: a {dim}-D map of latent codes",
+        what,
+        *(f"![{picture.removesuffix('.png')}]({picture})" for picture in pictures),
+        f"```python\n{_snippet(name, source)}\n```",
+        "| measured | |\n|---|---|\n" + "\n".join(f"| {text} | {value:.4g} |" for _, text, value in measured),
+        "## What it shows, and what it cannot",
+        limits,
+    ]
+    if statements:
+        parts.append("\n".join(f"- **{verdict}**: {text}" for verdict, text in statements))
+    return "\n\n".join(parts) + "\n"
+
+
+def base_model(source: str | None) -> str | None:
+    """The repository behind a decoder's name, where there is one."""
+    try:
+        return parse_reference((source or "").partition(":")[2]).repo
+    except ValueError:
+        return None
+
+
+def _snippet(name: str, source: str | None) -> str:
+    """Code that runs as it stands."""
+    if source is None:
+        return (
+            "from latent_vizae import VizAE\n\n"
+            f'v = VizAE.from_pretrained("{name}")\n'
+            "codes = v.decode(v.points)    # the fitted codes, as the map keeps them"
+        )
+    return (
+        "from latent_vizae import LatentMap\n\n"
+        f'm = LatentMap.from_pretrained("{name}")    # v and its decoder\n'
+        'm.grid().save("grid.png")'
+    )

@@ -1,0 +1,348 @@
+"""VizAE: the visualization autoencoder v, its normalisation, and its way to disk and back."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from latent_vizae.decoders.load import as_source_options
+from latent_vizae.inputs.arrays import ArrayLike, as_codes, as_points
+from latent_vizae.inputs.checks import as_device, as_whole
+from latent_vizae.network.nearest_point import nearest_point
+from latent_vizae.network.perceptron import is_perceptron, perceptron, through
+from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE, read_folder, write_folder
+from latent_vizae.storage.hub import folder_of
+
+from .card import write_card
+from .report import FitReport
+
+__all__ = ["VizAE"]
+
+
+ROWS_PER_BATCH = 2048  # what the layers make of so many stays in a processor's cache
+
+VALUES_PER_BATCH = 2**23
+
+MOST_LAYERS = 64
+
+
+class VizAE(nn.Module):
+    """A two-way map: ``encode`` takes codes to points of R^dim, ``decode`` takes points to codes.
+
+    `latent_vizae.fit` makes one. Inside, a code z is flattened and written in a frame of its own,
+    ``x = (z - mean) @ basis @ frame``, in which the network works: ``basis`` (n, rank) spans the directions in
+    which the codes vary, and distances in x are distances of codes, or, where a decoder was given to ``fit``,
+    of images to first order. ``v_d = mean + decoder(point) @ unframe @ basis.T`` (Ko et al. 2023, eq. 5); v_e (eq. 4)
+    is the point for which ``decoder`` comes nearest to x, found from ``encoder(x)`` (`projecting`).
+
+    Args:
+        latent_shape: shape of one code; n is its product.
+        dim: dimension of the map: 1, 2 or 3.
+        hidden: units of the hidden layers of v_e; v_d has them in reverse. () makes v an affine map.
+        rank: dimension of the frame, at most n.
+        count: number of points that travel with v.
+        labelled: whether labels travel with v.
+        pull: how much ``encode`` holds a code at what v_e's network guesses, at least 0.
+
+    Attributes:
+        points: (count, dim) the fitted codes on the map, in [-1, 1]^dim.
+        labels: (count,) int64, or None.
+        pull: with 0, ``encode`` takes a code to the nearest point that it finds, and the code comes back closest.
+            With more (`fit` takes up to 120), a point that is hardly nearer but far from the guess of v_e's network is
+            left aside, and fewer neighbours are torn apart. It may be set at any time; ``points`` stay as they are.
+        report: what `fit` measured, or None.
+        source: name of the decoder that v was fitted with, as `load_decoder` takes it, or None.
+        source_options: what else `load_decoder` takes to bring that decoder back, such as its image size.
+
+    Raises:
+        ValueError: a size that makes no map.
+
+    Example:
+        >>> import torch
+        >>> from latent_vizae import fit
+        >>> v = fit(torch.eye(4), dim=2, seed=0)
+        >>> v.decode(v.encode(torch.eye(4))).shape
+        torch.Size([4, 4])
+    """
+
+    mean: Tensor
+    basis: Tensor
+    frame: Tensor
+    unframe: Tensor
+    points: Tensor
+    labels: Tensor | None
+
+    def __init__(
+        self,
+        latent_shape: tuple[int, ...],
+        dim: int = 2,
+        hidden: tuple[int, ...] = (128, 128),
+        rank: int | None = None,
+        count: int = 0,
+        labelled: bool = False,
+        pull: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.latent_shape = tuple(latent_shape)
+        self.dim, self.hidden = check_dim(dim), tuple(hidden)
+        n = math.prod(self.latent_shape)
+        rank = n if rank is None else rank
+        smallest = min(*self.latent_shape, *self.hidden, count + 1) if self.latent_shape else 0
+        if smallest < 1 or not dim <= rank <= n or len(self.hidden) > MOST_LAYERS:
+            raise ValueError(
+                f"No map has latent_shape={self.latent_shape}, dim={dim}, rank={rank}, hidden={self.hidden}, "
+                f"count={count}: sizes are positive, dim <= rank <= n, and there are at most {MOST_LAYERS} layers."
+            )
+        self.encoder = perceptron([rank, *self.hidden, dim])
+        self.decoder = perceptron([dim, *reversed(self.hidden), rank])
+        self.register_buffer("mean", torch.zeros(n))
+        self.register_buffer("basis", torch.zeros(n, rank))
+        self.register_buffer("frame", torch.zeros(rank, rank))
+        self.register_buffer("unframe", torch.zeros(rank, rank))
+        self.register_buffer("points", torch.zeros(count, dim))
+        self.register_buffer("labels", torch.zeros(count, dtype=torch.int64) if labelled else None)
+        self.report: FitReport | None = None
+        self.source: str | None = None
+        self.source_options: dict[str, Any] = {}
+        self.pull = pull
+        self.float()  # whatever torch's default is
+
+    @property
+    def pull(self) -> float:
+        """How much `encode` holds a code at what v_e's network guesses."""
+        return self._pull
+
+    @pull.setter
+    def pull(self, pull: float) -> None:
+        self._pull = check_pull(pull)
+
+    @property
+    def device(self) -> torch.device:
+        """Where v is; inputs are brought there."""
+        return self.mean.device
+
+    def _in_batches(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        size = max(1, min(ROWS_PER_BATCH, VALUES_PER_BATCH // max(rows.shape[1], self.mean.numel())))
+        if len(rows) <= size:
+            return function(rows.to(self.device))
+        whole: Tensor | None = None
+        for start in range(0, len(rows), size):
+            part = function(rows[start : start + size].to(self.device))
+            whole = part.new_empty(len(rows), part.shape[1]) if whole is None else whole
+            whole[start : start + size] = part
+        assert whole is not None
+        return whole
+
+    def encode(self, codes: ArrayLike) -> Tensor:
+        """Codes to points, v_e (eq. 4): each to where the map decodes to what is nearest to it.
+
+        The search starts from a network's guess, or from elsewhere on the map where that is nearer; `pull` says by how
+        much it has to be.
+
+        Args:
+            codes: (k, *latent_shape), tensor or array.
+
+        Returns:
+            (k, dim) float32 on v's device; the fitted codes lie in [-1, 1]^dim.
+
+        Raises:
+            TypeError: not real numbers.
+            ValueError: another shape, NaN or infinity, or too far away for float32.
+        """
+        rows = as_codes(codes, self.latent_shape).flatten(1)
+        return self._in_batches(self._encode, rows)
+
+    def decode(self, points: ArrayLike, residual_of: ArrayLike | None = None) -> Tensor:
+        """Points to codes, v_d (eq. 5).
+
+        Args:
+            points: (P, dim), tensor or array.
+            residual_of: one code (1, *latent_shape) or P of them. What the map cannot show of it,
+                ``code - v_d(v_e(code))``, is added: at ``encode(code)`` the code itself comes back, and what
+                the map does not show stays as it is while the point moves.
+
+        Returns:
+            (P, *latent_shape) float32 on v's device.
+
+        Raises:
+            TypeError: not real numbers.
+            ValueError: points of another dimension, NaN or infinity, or neither 1 nor P codes.
+        """
+        rows = as_points(points, self.dim)
+        decoded = self._in_batches(self._decode, rows)
+        if residual_of is not None:
+            codes = as_codes(residual_of, self.latent_shape, "residual_of").flatten(1).to(self.device)
+            if len(codes) not in (1, len(rows)):
+                raise ValueError(
+                    f"residual_of is 1 code or one per point: {len(rows)} points, got {len(codes)} codes."
+                )
+            shown = self.decode(self.encode(codes.unflatten(1, self.latent_shape))).flatten(1)
+            decoded = (decoded.double() - shown.double() + codes.double()).float()
+        shaped: Tensor = decoded.unflatten(1, self.latent_shape)
+        return shaped
+
+    def _in_frame(self, rows: Tensor) -> Tensor:
+        return (rows - self.mean) @ self.basis @ self.frame
+
+    def _encode(self, rows: Tensor) -> Tensor:
+        x = self._in_frame(rows)
+        if x.device.type != "mps":  # which has no float64
+            x = x.double()  # steps magnify rounding, and a code's point must not depend on the codes beside it
+        guess = through(self.encoder, x)
+        if is_perceptron(self.decoder):
+            guess = nearest_point(self.decoder, x, guess, self.pull)
+        if not torch.isfinite(guess).all():
+            raise ValueError(f"These codes are too far from the fitted ones for float32: {rows.abs().max():.3g}.")
+        return guess.to(self.mean)
+
+    def _guess(self, rows: Tensor) -> Tensor:
+        """What v_e's network alone makes of codes (k, n), before the nearest point is looked for: (k, dim)."""
+        return self._in_batches(lambda part: through(self.encoder, self._in_frame(part)), rows)
+
+    def _decode(self, points: Tensor) -> Tensor:
+        rows: Tensor = (through(self.decoder, points) @ self.unframe @ self.basis.T).add_(self.mean)
+        return rows
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Codes to their reconstructions, v_d(v_e(code)), of the same shape."""
+        return self.decode(self.encode(codes))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Everything but the tensors, JSON-native."""
+        return {
+            "latent_shape": list(self.latent_shape),
+            "dim": self.dim,
+            "hidden": list(self.hidden),
+            "rank": self.basis.shape[1],
+            "count": len(self.points),
+            "labelled": self.labels is not None,
+            "pull": self.pull,
+            "source": self.source,
+            "source_options": self.source_options,
+            "report": None if self.report is None else self.report.to_dict(),
+        }
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``model.safetensors``, ``config.json`` and a card into a folder.
+
+        The weights carry the configuration too and are replaced in one step, so that a save killed at any
+        moment leaves the v that was there or the new one, whole. Other files of the folder stay.
+
+        Args:
+            folder: a new or empty folder, or one that holds a v.
+
+        Raises:
+            ValueError: the folder holds something that is not a v, or is a file, or cannot be written.
+        """
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        path = Path(folder)
+        write_folder(path, self.config, tensors, write_card(self.config, path.absolute().name))
+
+    def push_to_hub(
+        self,
+        repo: str,
+        decoder: Callable[[Tensor], Tensor] | None = None,
+        *,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        licence: str = "other",
+    ) -> str:
+        """Put v on the Hugging Face Hub: weights, configuration, certificate, and a card with pictures of the map.
+
+        Args:
+            repo: ``user/name``; made where there is none.
+            decoder: for the pictures and the certificate; by default the one that v names (``v.source``). A v
+                without one gets a card without pictures.
+            private: whether a new repository is private.
+            token: of a Hub user; by default the one that is logged in.
+            revision: branch to commit to; by default the main branch.
+            create_pr: open a pull request instead of committing.
+            licence: of this v, as the Hub spells it: "apache-2.0", "cc-by-sa-4.0", ...
+
+        Returns:
+            Address of the commit or of the pull request.
+
+        Raises:
+            ValueError: ``repo`` is not ``user/name``.
+            huggingface_hub.errors.HfHubHTTPError: the Hub refused; its message says why.
+        """
+        from latent_vizae.publish import publish  # which knows LatentMap, which knows this class
+
+        where = {"private": private, "token": token, "revision": revision, "create_pr": create_pr}
+        return publish(self, repo, decoder, licence=licence, **where)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        device: str | torch.device = "cpu",
+        token: str | bool | None = None,
+    ) -> VizAE:
+        """Load what `save_pretrained` or `push_to_hub` wrote, bit for bit; nothing in it is ever run.
+
+        Args:
+            name: path of a folder or, where there is no such folder, a repository of the Hub, ``user/name``.
+            revision: branch, tag or commit of the repository; by default its main branch.
+            device: where v is to live.
+            token: of a Hub user; by default the one that is logged in.
+
+        Raises:
+            FileNotFoundError: no such folder, or a file of it is missing.
+            ValueError: a file is truncated, damaged, too large, foreign or of a newer version, or there is no such
+                device.
+            huggingface_hub.errors.HfHubHTTPError: no such repository or revision, or no access to it
+                (RepositoryNotFoundError, RevisionNotFoundError); offline and not in the cache
+                (LocalEntryNotFoundError, a FileNotFoundError).
+        """
+        place = as_device(device)
+        folder = folder_of(name, [MODEL_FILE, CONFIG_FILE], "v", revision, token)
+        config, open_tensors = read_folder(folder)
+        config = {"pull": 0.0} | config  # which no v had at first
+        try:
+            sizes: dict[str, Any] = {key: config[key] for key in ("dim", "rank", "count", "labelled", "pull")}
+            with torch.device("meta"):  # sizes are compared before anything is allocated
+                v = cls(tuple(config["latent_shape"]), hidden=tuple(config["hidden"]), **sizes)
+            v.source, v.source_options = config["source"], as_source_options(config["source_options"])
+            v.report = None if config["report"] is None else FitReport.from_dict(config["report"])
+            if not isinstance(v.source, str | None) or type(config["labelled"]) is not bool:
+                raise TypeError(f"source is a string and labelled a switch, got {v.source!r}, {config['labelled']!r}.")
+            mine = v.config
+            odd = config.keys() ^ mine.keys() | {key for key, value in mine.items() if config.get(key) != value}
+            if odd:
+                raise ValueError(f"these entries say nothing that a v could be: {', '.join(sorted(odd))}.")
+        except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+            raise ValueError(f"{folder}/{MODEL_FILE} carries a configuration that makes no map: {error}") from error
+        shapes = {name: (tuple(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in v.state_dict().items()}
+        v.load_state_dict(open_tensors(shapes), strict=True, assign=True)
+        return v.to(place).eval().requires_grad_(False)
+
+    def extra_repr(self) -> str:
+        """What ``print`` shows first."""
+        return f"latent_shape={self.latent_shape}, dim={self.dim}, count={len(self.points)}, source={self.source!r}"
+
+
+def check_dim(dim: int) -> int:
+    """Return dim; raise ValueError or TypeError unless it is 1, 2 or 3."""
+    if as_whole(dim, "dim (1, 2 or 3)", least=-(2**63)) not in (1, 2, 3):
+        raise ValueError(f"dim is 1, 2 or 3 (what a person can see), got {dim}.")
+    return int(dim)
+
+
+def check_pull(pull: float) -> float:
+    """Return pull; raise ValueError or TypeError unless it is a number of at least 0."""
+    if isinstance(pull, bool) or not isinstance(pull, numbers.Real):  # numpy's too
+        raise TypeError(f"pull is a number, 0 or more, got {pull!r}.")
+    if not 0 <= pull < math.inf:
+        raise ValueError(f"pull is 0 or more, and finite, got {pull}.")
+    return float(pull)

@@ -1,0 +1,286 @@
+"""Pictures of a map: where the codes lie, what is there, and how fast it changes. Needs the extra ``plot``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latent_vizae.inputs.arrays import ArrayLike, as_labels
+from latent_vizae.maps.certificate import Certificate
+from latent_vizae.maps.latent_map import LatentMap
+from latent_vizae.maps.regions import Region, box_region, grid_points
+
+from .style import (
+    ACCENT,
+    FAINTEST,
+    FRAME,
+    INK,
+    MARK,
+    PALETTE,
+    QUIET,
+    _alpha,
+    _plain_numbers,
+    caption,
+    checked,
+    new_figure,
+    plain_axes,
+    save_figure,
+    small,
+)
+
+__all__ = ["layer_picture", "map_picture", "mosaic"]
+
+
+MOST_POINTS, MOST_LABELS = 6000, len(PALETTE)
+
+UNIT = "rms image change per map unit"
+
+
+def map_picture(
+    latent_map: LatentMap,
+    path: str | Path,
+    *,
+    labels: ArrayLike | None = None,
+    thumbnails: bool = True,
+    grid_shape: tuple[int, int] = (20, 20),
+    title: str | None = None,
+    box: tuple[ArrayLike, ArrayLike] | None = None,
+) -> Path:
+    """Draw a map twice: the fitted codes as points, and what each place of the map decodes to.
+
+    A 2-D map shows its points beside a mosaic of images in their places, which fades into the images' own background
+    where the map has no codes to stand on (`LatentMap.support`). A 1-D map shows its points as a rug over a strip of
+    images, a 3-D map the three projections of its points over three slices of images.
+
+    Args:
+        latent_map: v and its decoder.
+        path: of the picture, ``.png``; its folder must exist.
+        labels: (k,) whole numbers that colour the points; by default those that v carries. More than 20 different
+            ones are not told apart.
+        thumbnails: whether to draw the images; without them, the points alone.
+        grid_shape: rows and columns of images on a 2-D map; a strip has as many columns, a slice half as many.
+        title: written over the picture.
+        box: two corners (2,) of a region to outline, the lower one first; 2-D maps only.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImportError: without the extra ``plot``.
+        ValueError: another ending, a folder that cannot be written, labels of another length, a wrong box or shape.
+
+    Example:
+        >>> import torch
+        >>> from latent_vizae import fit
+        >>> m = LatentMap(fit(torch.eye(4)), lambda z: z.sigmoid().reshape(-1, 1, 2, 2))
+        >>> map_picture(m, "map.png", grid_shape=(4, 4)).name
+        'map.png'
+    """
+    target, dim = checked(path), latent_map.v.dim
+    rows, columns = grid_shape
+    if min(rows, columns) < 2:
+        raise ValueError(f"grid_shape is rows and columns, at least 2 each, got {grid_shape!r}.")
+    if box is not None and dim != 2:
+        raise ValueError(f"A box can be outlined on a 2-D map; this one is {dim}-D.")
+    corners = None if box is None else box_region(box, 2)
+    points = latent_map.v.points.cpu()
+    given = latent_map.v.labels if labels is None else as_labels(labels, len(points))
+    colours, names = _colours(None if given is None else given.cpu(), len(points))
+    counted = f"{len(points):,} codes" if len(points) != 1 else "1 code"
+    panels = 2 if thumbnails else 1
+    if dim == 1:
+        heights = [0.3 + 0.2 * max(1, len(names)), 0.75][:panels]
+        figure, cells = new_figure(12, 0.85 + sum(heights), panels, 1, title, heights)
+        _rug(cells[0], points, colours, names)
+        caption(cells[0], f"{counted} as points, and the images that the points decode to" if thumbnails else counted)
+        if thumbnails:
+            mosaic(cells[1], latent_map, (1, columns))
+    elif dim == 2:
+        figure, cells = new_figure(6 * panels, 6.3, 1, panels, title)
+        _scatter(cells[0], points, colours)
+        caption(cells[0], f"{counted} as points")
+        if thumbnails:
+            mosaic(cells[1], latent_map, (rows, columns))
+            caption(cells[1], "the images that the points decode to")
+        if corners is not None:
+            _outline(cells, corners)
+        _legend(cells[0], names)
+    else:
+        figure, cells = new_figure(12, 0.45 + 3.95 * panels, panels, 3, title)
+        for cell, (across, up) in zip(cells, ((0, 1), (0, 2), (1, 2)), strict=False):
+            _scatter(cell, points[:, [across, up]], colours)
+            caption(cell, f"{counted}, coordinates {across + 1} and {up + 1}")
+        for cell, height in zip(cells[3:], (-2 / 3, 0.0, 2 / 3), strict=False):
+            mosaic(cell, latent_map, (max(2, rows // 2), max(2, columns // 2)), height)
+            caption(cell, f"images at coordinate 3 = {height:.2g}")
+        _legend(figure, names)
+    return save_figure(figure, target)
+
+
+def layer_picture(certificate: Certificate, path: str | Path, *, points: Tensor | None = None) -> Path:
+    """Draw how fast images change over the map: the stretch layer of a certificate.
+
+    Two heat maps (3-D: of the middle slice) of the smallest and the largest stretch, in root mean square image change
+    per map unit, on logarithmic scales. Dark places of the first are where some step changes little. A 1-D map has one
+    direction, so one curve.
+
+    Args:
+        certificate: what `certify` returned, with a decoder.
+        path: of the picture, ``.png``; its folder must exist.
+        points: (k, d) the fitted codes, drawn over it: ``v.points``.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImportError: without the extra ``plot``.
+        ValueError: a certificate made without a decoder, another ending, a folder that cannot be written.
+    """
+    target, dim = checked(path), certificate.dim
+    if certificate.stretch_layer is None:
+        raise ValueError("This certificate has no stretch layer: it was made without a decoder. certify(v, decoder).")
+    layer = certificate.stretch_layer.clamp(min=max(1e-9, certificate.stretch_layer.max().item() * 1e-6))
+    known = certificate.grid[:0] if points is None else points.detach().cpu()
+    if dim == 1:
+        figure, (cell,) = new_figure(12, 3.4)
+        cell.plot(certificate.grid[:, 0], layer[:, 0], color=ACCENT, linewidth=1.6)
+        ticks = {"color": QUIET, "alpha": 0.5, "transform": cell.get_xaxis_transform()}
+        cell.plot(known[:, 0], torch.full((len(known),), 0.03), "|", **ticks)
+        plain_axes(cell, equal=False)
+        cell.set(yscale="log", xlim=(-1.01, 1.01))
+        _plain_numbers(cell.yaxis)
+        caption(cell, f"how fast images change along the map: {UNIT}")
+        return save_figure(figure, target)
+    side = round(len(layer) ** (1 / dim))
+    figure, cells = new_figure(12, 5.3, 1, 2)
+    level = certificate.grid[side // 2, 2].item() if dim == 3 else 0.0  # of an odd side: 0
+    known = known[(known[:, 2] - level).abs() <= 1 / (side - 1)] if dim == 3 else known
+    for cell, values, name in zip(cells, layer.T, ("slowest", "fastest"), strict=True):
+        heat = values.reshape((side,) * dim)
+        _heat(cell, heat[:, :, side // 2] if dim == 3 else heat)
+        shown = _few(known)
+        cell.scatter(*known[shown].T[:2], s=9, color="white", alpha=_alpha(len(shown)), linewidths=0)
+        caption(
+            cell, f"change in the {name} direction" + (f", slice at coordinate 3 = {level:.2g}" if dim == 3 else "")
+        )
+    return save_figure(figure, target)
+
+
+def _heat(cell: Any, heat: Tensor) -> None:
+    """A smooth heat map (side, side) over [-1, 1]^2 on a logarithmic scale, with its colour bar."""
+    from matplotlib.colors import LogNorm
+
+    low, high = heat.min().item(), heat.max().item()
+    logs = torch.nn.functional.interpolate(heat.log().T[None, None], (241, 241), mode="bicubic", align_corners=True)
+    picture = cell.imshow(
+        logs[0, 0].exp().clamp(low, high).numpy(), norm=LogNorm(low, max(high, 1.01 * low)), cmap="magma",
+        origin="lower", extent=(-1, 1, -1, 1), interpolation="bilinear",
+    )  # fmt: skip
+    plain_axes(cell)
+    cell.set(xlim=(-1, 1), ylim=(-1, 1))
+    bar = cell.figure.colorbar(picture, ax=cell, fraction=0.05, pad=0.03, aspect=26)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(which="both", labelsize=9, labelcolor=QUIET, color=FRAME)
+    _plain_numbers(bar.ax.yaxis)
+    bar.set_label(UNIT, color=QUIET, fontsize=9)
+
+
+def _colours(labels: Tensor | None, count: int) -> tuple[np.ndarray, dict[str, str]]:
+    """A colour for every point, and what the colours mean (nothing without labels, or with too many)."""
+    kinds = [] if labels is None else labels.unique().tolist()
+    if labels is None or not 1 <= len(kinds) <= MOST_LABELS:
+        return np.full(count, ACCENT), {}
+    names = {
+        kind: PALETTE[kind if max(kinds) < MOST_LABELS and min(kinds) >= 0 else at] for at, kind in enumerate(kinds)
+    }
+    return np.array([names[kind] for kind in labels.tolist()]), {str(kind): colour for kind, colour in names.items()}
+
+
+def _scatter(cell: Any, points: Tensor, colours: np.ndarray) -> None:
+    shown = _few(points)
+    size = float(np.clip(4000 / max(len(shown), 1), 7, 70))
+    cell.scatter(*points[shown].T, s=size, c=colours[shown], alpha=_alpha(len(shown)), linewidths=0)
+    plain_axes(cell)
+
+
+def _rug(cell: Any, points: Tensor, colours: np.ndarray, names: dict[str, str]) -> None:
+    """One row of ticks per label."""
+    shown = _few(points)
+    row = {colour: -at for at, colour in enumerate(names.values())}
+    at = np.array([row.get(colour, 0) for colour in colours[shown]])
+    style = {"colors": colours[shown], "alpha": _alpha(4 * len(shown)), "linewidth": 1.1}
+    cell.vlines(points[shown, 0], at - 0.36, at + 0.36, **style)
+    plain_axes(cell, equal=False)
+    cell.set(yticks=list(row.values()), yticklabels=list(names), xlim=(-1, 1), xticks=())
+    cell.set_ylim(min(row.values(), default=0) - 0.5, 0.5)
+    cell.tick_params(length=0)
+    cell.spines[:].set_visible(False)
+
+
+def _legend(place: Any, names: dict[str, str]) -> None:
+    """Dots and labels, under a panel or at the bottom of a figure."""
+    from matplotlib.lines import Line2D
+
+    if not names:
+        return
+    style: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 7, "markeredgewidth": 0}
+    dots = [Line2D([], [], color=colour, **style) for colour in names.values()]
+    inside: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.045)}
+    where = inside if hasattr(place, "spines") else {"loc": "outside lower center"}
+    place.legend(
+        dots, names, ncols=min(10, len(names)), frameon=False, fontsize=10, labelcolor=INK, handletextpad=0.0,
+        columnspacing=1.0, borderaxespad=0.2, **where,
+    )  # fmt: skip
+
+
+def _outline(cells: list[Any], corners: Region) -> None:
+    """A box on the points, and on the images with a halo."""
+    from matplotlib.patches import Rectangle
+
+    (left, low), (width, height) = corners.low.tolist(), (corners.high - corners.low).tolist()
+    for cell, colour, thickness in (
+        *((cell, "white", 3.6) for cell in cells[1:]),
+        *((cell, MARK, 2.0) for cell in cells),
+    ):
+        cell.add_patch(Rectangle((left, low), width, height, fill=False, color=colour, linewidth=thickness))
+
+
+def mosaic(cell: Any, latent_map: LatentMap, shape: tuple[int, int], height: float | None = None) -> None:
+    """Images in their places on [-1, 1]^d, fading into their own background where the map has no support."""
+    rows, columns = shape
+    points = _places(latent_map, shape, height)
+    pixels = max(16, round(900 / columns))
+    tiles = np.concatenate([small(latent_map.render(batch), pixels) for batch in points.split(columns)])
+    tall, wide = tiles.shape[1:3]
+    sheet = tiles.reshape(rows, columns, tall, wide, 3).swapaxes(1, 2).reshape(rows * tall, columns * wide, 3)
+    fine = (4 * rows if latent_map.v.dim > 1 else 1, 4 * columns)
+    trust = latent_map.support(_places(latent_map, fine, height)).cpu().reshape(1, 1, *fine)
+    around = torch.nn.ReplicationPad2d(3)(trust)  # blurred, so that single codes make no holes and no islands
+    smooth = torch.nn.functional.avg_pool2d(around, 7, 1)
+    full = torch.nn.functional.interpolate(smooth, sheet.shape[:2], mode="bilinear", align_corners=False)[0, 0].numpy()
+    edges = np.concatenate([tiles[:, 0], tiles[:, -1], tiles[:, :, 0], tiles[:, :, -1]], axis=1)
+    ground = np.median(edges.reshape(-1, 3), axis=0)
+    faded = ground + (sheet - ground) * (FAINTEST + (1 - FAINTEST) * full)[..., None]
+    reach = tall / wide / columns if latent_map.v.dim == 1 else 1.0
+    cell.imshow(faded.round().astype(np.uint8), extent=(-1, 1, -reach, reach), interpolation="lanczos")
+    plain_axes(cell)
+    cell.set_facecolor(ground / 255)
+    if latent_map.v.dim == 1:
+        cell.set(xlim=(-1, 1), ylim=(-reach, reach), yticks=())
+
+
+def _places(latent_map: LatentMap, shape: tuple[int, int], height: float | None) -> Tensor:
+    """Points (rows * columns, d) in the middles of the cells that tile the map, or its slice at a height."""
+    flat = min(latent_map.v.dim, 2)
+    half = 1 - 1 / torch.tensor(shape[::-1][:flat])
+    points, _ = grid_points(box_region((-half, half), flat), shape if flat == 2 else shape[1:], flat)
+    return points if height is None else torch.cat([points, torch.full((len(points), 1), height)], 1)
+
+
+def _few(points: Tensor) -> np.ndarray:
+    """At most 6000 row numbers, drawn evenly at random, so that no label lies on top of the others."""
+    return torch.randperm(len(points), generator=torch.Generator().manual_seed(0))[:MOST_POINTS].numpy()

@@ -1,0 +1,126 @@
+"""Maps and directions to the Hub: what `save_pretrained` writes, with a card that has pictures and a certificate."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from latent_vizae.decoders.load import load_decoder
+from latent_vizae.directions.card import write_direction_card
+from latent_vizae.directions.directions import Directions
+from latent_vizae.maps.certificate import certify
+from latent_vizae.maps.latent_map import LatentMap
+from latent_vizae.model.card import write_card
+from latent_vizae.model.vizae import VizAE
+from latent_vizae.pictures import direction_picture, map_picture
+from latent_vizae.storage.hub import is_repo_id, push_folder
+
+__all__ = ["publish", "publish_directions"]
+
+
+def publish(
+    v: VizAE, repo: str, decoder: Callable[[Tensor], Tensor] | None = None, *, licence: str = "other", **where: Any
+) -> str:
+    """Push a v to the Hub, see `VizAE.push_to_hub`."""
+    if not isinstance(repo, str) or not is_repo_id(repo):  # before any work
+        raise ValueError(f"A repository is called user/name, got {repo!r}.")
+    decoder = _decoder_of(v) if decoder is None else decoder
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "v"
+        v.save_pretrained(folder)
+        certificate = certify(v, decoder)
+        (folder / "certificate.json").write_text(certificate.to_json(), encoding="utf-8")
+        pictures = () if decoder is None else _draw(LatentMap(v, decoder), folder)
+        text = write_card(
+            v.config,
+            repo,
+            statements=certificate.statements(),
+            round_trip=certificate.round_trip_rms,
+            pictures=pictures,
+            licence=licence,
+        )
+        (folder / "README.md").write_text(text, encoding="utf-8")
+        return push_folder(folder, repo, message="Upload a visualization autoencoder", **where)
+
+
+def _decoder_of(v: VizAE) -> Callable[[Tensor], Tensor] | None:
+    """The decoder that v names, or None and a warning."""
+    if v.source is None:
+        return None
+    try:
+        decoder: Callable[[Tensor], Tensor] = load_decoder(v.source, **v.source_options)
+    except (ValueError, ImportError, OSError) as error:
+        warnings.warn(
+            f"The decoder {v.source!r} could not be loaded, so the card shows no images: {error}", stacklevel=4
+        )
+        return None
+    return decoder
+
+
+def _draw(latent_map: LatentMap, folder: Path) -> tuple[str, ...]:
+    """The map and a grid of it as pictures; without the extra `plot`, the grid."""
+    drawn = []
+    try:
+        map_picture(latent_map, folder / "map.png")
+        drawn.append("map.png")
+    except ImportError:
+        pass
+    shape = {1: (10,), 2: (10, 10), 3: (4, 4, 4)}[latent_map.v.dim]
+    latent_map.grid(shape=shape).save(folder / "grid.png")
+    return (*drawn, "grid.png")
+
+
+MOST_PICTURES = 12
+
+
+def publish_directions(
+    directions: Directions,
+    repo: str,
+    decoder: Callable[[Tensor], Tensor] | None = None,
+    *,
+    licence: str = "other",
+    **where: Any,
+) -> str:
+    """Push directions to the Hub, see `Directions.push_to_hub`."""
+    if not isinstance(repo, str) or not is_repo_id(repo):  # before any work
+        raise ValueError(f"A repository is called user/name, got {repo!r}.")
+    if decoder is None and directions.source is not None:
+        try:
+            decoder = load_decoder(directions.source, **directions.source_options)
+        except (ValueError, ImportError, OSError) as error:
+            warnings.warn(
+                f"The decoder {directions.source!r} could not be loaded, so the card shows no images: {error}",
+                stacklevel=3,
+            )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "directions"
+        directions.save_pretrained(folder)
+        pictures = () if decoder is None else _draw_directions(directions, decoder, folder)
+        text = write_direction_card(
+            directions.report,
+            directions.source,
+            directions.class_labels.tolist(),
+            directions.latent_shape,
+            repo,
+            pictures=pictures,
+            licence=licence,
+        )
+        (folder / "README.md").write_text(text, encoding="utf-8")
+        return push_folder(folder, repo, message="Upload semantic directions", **where)
+
+
+def _draw_directions(directions: Directions, decoder: Callable[[Tensor], Tensor], folder: Path) -> tuple[str, ...]:
+    """Pictures of the global set and of classes' sets; none without the extra `plot`."""
+    try:
+        names = []
+        for label in (None, *directions.class_labels.tolist()[: MOST_PICTURES - 1]):
+            names.append("global.png" if label is None else f"class-{label}.png")
+            direction_picture(directions, decoder, folder / names[-1], label=label)
+    except ImportError:
+        return ()
+    return tuple(names)

@@ -1,0 +1,223 @@
+"""Folders to and from the Hugging Face Hub: the only place that speaks to it.
+
+Errors are the Hub's own (`huggingface_hub.errors`), with one sentence of help; nothing that is fetched is ever run.
+"""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, NamedTuple
+
+__all__ = [
+    "Reference",
+    "fetch_folder",
+    "folder_of",
+    "is_repo_id",
+    "list_files",
+    "look_up",
+    "parse_reference",
+    "push_folder",
+    "unreachable",
+]
+
+
+SECONDS = 20.0
+"""So long the Hub may take to say that a repository is there, before the cache has to do."""
+
+NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
+
+REPO_ID = re.compile(rf"{NAME}/{NAME}")
+
+
+class Reference(NamedTuple):
+    """``user/repo[/subfolder][@revision]``, taken apart."""
+
+    repo: str
+    subfolder: str
+    revision: str | None
+
+
+def is_repo_id(text: str) -> bool:
+    """Whether this is the id of a repository, ``user/name``."""
+    return bool(REPO_ID.fullmatch(text)) and len(text) <= 96 and "--" not in text and ".." not in text
+
+
+def parse_reference(text: str) -> Reference:
+    """Take ``user/repo[/subfolder][@revision]`` apart.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    path, at, revision = text.partition("@")
+    user, _, rest = path.partition("/")
+    name, _, subfolder = rest.partition("/")
+    parts = subfolder.split("/") if subfolder else []
+    if not is_repo_id(f"{user}/{name}") or any(part in ("", ".", "..") for part in parts) or (at and not revision):
+        raise ValueError(f"A Hub reference is user/repo[/subfolder][@revision], got {text!r}.")
+    return Reference(f"{user}/{name}", subfolder, revision or None)
+
+
+def look_up(repo: str, revision: str | None = None, token: str | bool | None = None, *, sizes: bool = False) -> Any:
+    """What the Hub says now of a commit of a model repository (a ``ModelInfo``) to one who may read its files.
+
+    With ``sizes`` it says those of the files, too.
+
+    Raises:
+        huggingface_hub.errors.HfHubHTTPError: the Hub refused: no such repository or revision, private, gated.
+        OSError or httpx.TransportError: the Hub cannot be asked (offline).
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi(token=token, library_name="latent-vizae")
+    info = api.repo_info(repo, revision=revision, files_metadata=sizes, timeout=SECONDS)
+    if info.gated:  # everybody is told of it, not everybody may read it
+        api.auth_check(repo)
+    return info
+
+
+def fetch_folder(
+    repo: str,
+    patterns: list[str],
+    revision: str | None = None,
+    token: str | bool | None = None,
+    *,
+    most_bytes: int | None = None,
+) -> tuple[Path, str]:
+    """Download what matches the patterns of one commit of a model repository into the cache.
+
+    What is in the cache already is for those who may read it: the Hub is asked first. Where it cannot be reached, or
+    is busy or down, the cache has to do.
+
+    Args:
+        repo: ``user/name``.
+        patterns: globs of the wanted files.
+        revision: branch, tag or commit; by default the main branch.
+        token: of a Hub user; by default the one that is logged in.
+        most_bytes: that the wanted files may have together; by default any number.
+
+    Returns:
+        The folder, and the commit that it holds.
+
+    Raises:
+        ValueError: they have more.
+        huggingface_hub.errors.RepositoryNotFoundError: no such repository, or it is private.
+        huggingface_hub.errors.GatedRepoError: it is for those whom its owner let in.
+        huggingface_hub.errors.RevisionNotFoundError: no such revision.
+        huggingface_hub.errors.LocalEntryNotFoundError: offline, and not in the cache.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    failure: Exception | None = None
+    try:
+        files = look_up(repo, revision, token, sizes=most_bytes is not None).siblings
+        if most_bytes is not None:
+            wanted = [file for file in files if any(fnmatch(file.rfilename, pattern) for pattern in patterns)]
+            if (size := sum(file.size or 0 for file in wanted)) > most_bytes:
+                raise ValueError(f"{repo} has {size:,} bytes to download; at most {most_bytes:,} are taken here.")
+    except HfHubHTTPError as error:
+        if (status := error.response.status_code) != 429 and status < 500:
+            raise
+        failure = error
+    except unreachable() as error:
+        failure = error
+    only = failure is not None
+    try:
+        folder = snapshot_download(
+            repo, revision=revision, allow_patterns=patterns, token=token, local_files_only=only
+        )
+    except LocalEntryNotFoundError as error:
+        if failure is None:
+            raise
+        raise LocalEntryNotFoundError(f"{repo} is not in the cache, and the Hub gave no answer: {failure}") from error
+    return Path(folder), Path(folder).name
+
+
+def unreachable() -> tuple[type[Exception], ...]:
+    """Errors that say that there is no way to the Hub."""
+    from huggingface_hub.errors import OfflineModeIsEnabled
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # which of two it uses, it does not say
+
+    return OfflineModeIsEnabled, httpx.TransportError
+
+
+def folder_of(
+    name: str | Path, files: list[str], what: str, revision: str | None = None, token: str | bool | None = None
+) -> Path:
+    """The folder that holds something saved: a local one or, where there is none, a repository's.
+
+    Args:
+        name: path of a folder, or ``user/name``.
+        files: that a repository must have.
+        what: it holds, for errors.
+        revision: branch, tag or commit of a repository.
+        token: of a Hub user.
+
+    Raises:
+        FileNotFoundError: the repository lacks a file.
+        ValueError: a revision of a local folder.
+        huggingface_hub.errors.HfHubHTTPError: see `fetch_folder`.
+    """
+    folder = Path(name)
+    if isinstance(name, str) and not folder.exists() and is_repo_id(name):
+        folder, _ = fetch_folder(name, files, revision, token)
+        missing = [file for file in files if not (folder / file).is_file()]
+        if missing:
+            raise FileNotFoundError(f"The repository {name} holds no {what}: it has no {' and no '.join(missing)}.")
+    elif revision is not None:
+        raise ValueError(f"revision={revision!r} is for repositories of the Hub, and {name} is a folder.")
+    return folder
+
+
+def list_files(repo: str, revision: str | None = None, token: str | bool | None = None) -> list[str] | None:
+    """Names of the files of a model repository; None where the Hub cannot be asked (offline)."""
+    from huggingface_hub import HfApi
+
+    try:
+        return sorted(HfApi(token=token, library_name="latent-vizae").list_repo_files(repo, revision=revision))
+    except unreachable():
+        return None
+
+
+def push_folder(
+    folder: Path,
+    repo: str,
+    *,
+    message: str,
+    private: bool | None = None,
+    token: str | bool | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+) -> str:
+    """Upload a folder to a model repository, which is made where there is none; files already there stay.
+
+    Args:
+        folder: what to upload.
+        repo: ``user/name``.
+        message: of the commit.
+        private: whether a new repository is private; by default as the user's organisation has it.
+        token: of a Hub user; by default the one that is logged in.
+        revision: branch to commit to, made where there is none; by default the main branch.
+        create_pr: open a pull request instead.
+
+    Returns:
+        Address of the commit or of the pull request.
+
+    Raises:
+        ValueError: ``repo`` is not ``user/name``.
+        huggingface_hub.errors.HfHubHTTPError: the Hub refused.
+    """
+    from huggingface_hub import HfApi
+
+    if not isinstance(repo, str) or not is_repo_id(repo):
+        raise ValueError(f"A repository is called user/name, got {repo!r}.")
+    api = HfApi(token=token, library_name="latent-vizae")
+    api.create_repo(repo, private=private, exist_ok=True)
+    if revision is not None and not create_pr:
+        api.create_branch(repo, branch=revision, exist_ok=True)
+    done: Any = api.upload_folder(
+        repo_id=repo, folder_path=folder, commit_message=message, revision=revision, create_pr=create_pr
+    )
+    return str(done.pr_url or done.commit_url)

@@ -1,0 +1,1 @@
+"""Training, whatever is trained: the loop, optimisers, checkpoints, progress."""

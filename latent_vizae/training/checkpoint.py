@@ -1,0 +1,91 @@
+"""The state of a training on disk, so that it goes on after a break as if there had been none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from latent_vizae.storage.folder import atomic_file, checksum, safetensors_bytes
+
+__all__ = ["Checkpoint", "fingerprint"]
+
+
+SECONDS = 10.0
+
+
+def fingerprint(settings: list[Any], tensors: list[Tensor]) -> str:
+    """What tells one training from another: its settings and its data."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for tensor in tensors:
+        digest.update(repr(tuple(tensor.shape)).encode())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+class Checkpoint:
+    """One .safetensors file: tensors by name, and what else there is to know as JSON in its header.
+
+    Args:
+        path: where; it appears with the first `write`, and each replaces it in one step.
+
+    Raises:
+        ValueError: not a .safetensors file, or in no folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if self.path.suffix != ".safetensors" or not self.path.parent.is_dir():
+            raise ValueError(f"checkpoint is a .safetensors file in a folder that is there, got {path}.")
+        self.mark = ""
+        self.facts: dict[str, Any] | None = None
+        self.tensors: dict[str, Tensor] = {}
+        self._due = time.monotonic() + SECONDS
+
+    def open(self, mark: str) -> None:
+        """Read the file, if there is one, into ``facts`` and ``tensors``.
+
+        Raises:
+            ValueError: it is damaged, or was written with another mark.
+        """
+        self.mark = mark
+        if not self.path.exists():
+            return
+        try:
+            with safe_open(self.path, "pt") as file:
+                header = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if checksum(header["facts"], tensors) != header["sha256"]:
+                raise ValueError("its checksum is not that of its contents")
+            facts = json.loads(header["facts"])
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise ValueError(f"{self.path} is no checkpoint, or damaged: {error}. Choose another name.") from error
+        if facts.get("mark") != mark:
+            raise ValueError(
+                f"{self.path} belongs to a training on other codes or with other settings. Ask for what was asked "
+                "for then, or choose another name."
+            )
+        self.facts, self.tensors = facts, tensors
+
+    def due(self) -> bool:
+        """Whether it is time to write again."""
+        return time.monotonic() > self._due
+
+    def write(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Replace the file."""
+        text = json.dumps({**facts, "mark": self.mark})
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        content = safetensors_bytes(tensors, {"facts": text, "sha256": checksum(text, tensors)})
+        with atomic_file(self.path) as partial:
+            partial.write_bytes(content)
+        self._due = time.monotonic() + SECONDS
+
+    def remove(self) -> None:
+        """The work is done. Where `open` was never called there was none, and the file is another's."""
+        if self.mark:
+            self.path.unlink(missing_ok=True)
