@@ -1,6 +1,9 @@
 """The contract of a decoder, found by name, called in bounded batches; and the bundled MNIST decoder."""
 
+import contextlib
 import importlib.metadata
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -10,12 +13,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from latent_vizae import fit, load_decoder
-from latent_vizae.decoders import contract
+from latent_vizae.decoders import contract, load
 from latent_vizae.decoders.contract import (
     VALUES_PER_BATCH,
     Decoder,
     decode_images,
     differentiable_images,
+    evaluating,
     require_decoder,
 )
 
@@ -65,7 +69,7 @@ def entries(*pairs):
 
 
 def test_a_scheme_of_another_package_is_found_and_gets_reference_and_options(monkeypatch):
-    monkeypatch.setattr(contract, "entry_points", entries(("args", "builtins:dict")))
+    monkeypatch.setattr(load, "entry_points", entries(("args", "builtins:dict")))
     monkeypatch.setattr(
         importlib.metadata.EntryPoint, "load", lambda self: lambda reference, **options: (reference, options)
     )
@@ -73,13 +77,13 @@ def test_a_scheme_of_another_package_is_found_and_gets_reference_and_options(mon
 
 
 def test_two_packages_that_register_one_scheme_are_both_named(monkeypatch):
-    monkeypatch.setattr(contract, "entry_points", entries(("x", "one:load"), ("x", "two:load")))
+    monkeypatch.setattr(load, "entry_points", entries(("x", "one:load"), ("x", "two:load")))
     with pytest.raises(ValueError, match="one:load, two:load"):
         load_decoder("x")
 
 
 def test_no_scheme_at_all_asks_for_the_installation(monkeypatch):
-    monkeypatch.setattr(contract, "entry_points", entries())
+    monkeypatch.setattr(load, "entry_points", entries())
     with pytest.raises(ValueError, match="is latent-vizae installed"):
         load_decoder("mnist")
 
@@ -225,6 +229,52 @@ def test_a_module_that_raises_is_put_back_too():
     with pytest.raises(ValueError, match="KeyError"):
         decode_images(net, torch.zeros(1, 6))
     assert net.training
+
+
+def test_threads_that_share_a_module_never_see_it_in_training():
+    seen, part = [], nn.Linear(3, 4)
+
+    class Slow(nn.Module):
+        def __init__(self, seconds):
+            super().__init__()
+            self.part, self.seconds = part, seconds
+
+        def forward(self, z):
+            time.sleep(self.seconds)
+            seen.append(self.training or self.part.training)
+            if self.seconds == 0.002:
+                raise RuntimeError("no image today")
+            return self.part(z).sigmoid().reshape(-1, 1, 2, 2)
+
+    decoders = [Slow(seconds).train() for seconds in (0.001, 0.002, 0.003, 0.003)]
+
+    def work(decoder):
+        for _ in range(20):
+            with contextlib.suppress(ValueError):
+                decode_images(decoder, torch.zeros(1, 3))
+
+    threads = [threading.Thread(target=work, args=(decoder,)) for decoder in decoders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 80
+    assert not any(seen)
+    assert all(module.training for decoder in decoders for module in decoder.modules())
+    assert contract._EVALUATING == {}
+
+
+def test_nested_evaluation_ends_with_the_outer_one_and_mixed_modes_come_back():
+    outer, inner = nn.Sequential(nn.Dropout(), nn.Linear(2, 2).eval()), nn.Dropout().train()
+    outer.append(inner)
+    with evaluating(outer):
+        with evaluating(inner):
+            pass
+        assert not inner.training
+        outer.train()  # somebody else, meanwhile
+        with evaluating(outer):
+            assert not any(module.training for module in outer.modules())
+    assert [module.training for module in outer] == [True, True, True]
 
 
 def test_gradients_pass_where_there_are_any():

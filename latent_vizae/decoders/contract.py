@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
@@ -79,18 +80,35 @@ def decoder_dtype_and_device(decoder: Any) -> tuple[torch.dtype, torch.device | 
     return torch.float32, device if isinstance(device, torch.device) else None
 
 
+_LOCK = threading.Lock()
+_EVALUATING: dict[int, tuple[int, bool]] = {}
+"""By the id of a module that is evaluated now: how often, and whether it was in training before. Who counts holds the
+module, so that no id is used again meanwhile."""
+
+
 @contextlib.contextmanager
 def evaluating(decoder: Any) -> Iterator[None]:
-    """Switch a module to evaluation, and every one of its submodules back to what it was."""
+    """Switch a module to evaluation, and every one of its submodules back to what it was.
+
+    Nested calls and other threads count: a module goes back when the last of them is done.
+    """
     modules = list(decoder.modules()) if isinstance(decoder, nn.Module) else []
-    was_training = [module for module in modules if module.training]
-    for module in was_training:
-        module.training = False
+    with _LOCK:
+        for module in modules:
+            count, was_training = _EVALUATING.get(id(module), (0, False))
+            _EVALUATING[id(module)] = count + 1, was_training or module.training
+            if module.training:
+                module.training = False
     try:
         yield
     finally:
-        for module in was_training:
-            module.training = True
+        with _LOCK:
+            for module in modules:
+                count, was_training = _EVALUATING.pop(id(module))
+                if count > 1:
+                    _EVALUATING[id(module)] = count - 1, was_training
+                elif was_training:
+                    module.training = True
 
 
 def _shape_of(value: Any) -> str:
