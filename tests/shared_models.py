@@ -1,8 +1,10 @@
-"""The real pretrained generators in ../shared/models as decoders, by the adapter for modules."""
+"""Real pretrained generators as decoders, by the adapter for modules: those of ../shared/models, and one of PyPI."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from latent_vizae import load_decoder
@@ -20,6 +22,59 @@ def mlp_gan(shared: Path):
     G.load_state_dict(_weights(shared / "models" / "mnist-gan-mlp" / "G--300.ckpt"), strict=True)
     return load_decoder(
         "module", module=G, latent_shape=(64,), image_shape=(1, 28, 28), output_range=(-1, 1), sample="normal"
+    )
+
+
+def face_gan():
+    """A DCGAN of synthetic faces, prior N(0, I) in R^100; None without ``pip install --no-deps gan_face_generate``."""
+    package = find_spec("gan_face_generate")
+    if package is None or package.origin is None:
+        return None
+    layers: list[nn.Module] = []
+    for inputs, outputs in ((100, 512), (512, 256), (256, 128), (128, 64)):
+        first = {"stride": 1, "padding": 0} if inputs == 100 else {"stride": 2, "padding": 1}
+        layers += [nn.ConvTranspose2d(inputs, outputs, 4, bias=False, **first), nn.BatchNorm2d(outputs), nn.ReLU()]
+    G = nn.Sequential(*layers, nn.ConvTranspose2d(64, 3, 4, 2, 1, bias=False), nn.Tanh())
+    saved = torch.load(Path(package.origin).with_name("weights.tar"), weights_only=True, map_location="cpu")
+    weights = {name.removeprefix("main."): value for name, value in saved["netG_state_dict"].items()}
+    G.load_state_dict(weights, strict=True)
+    return load_decoder(
+        "module", module=G.eval().requires_grad_(False), latent_shape=(100, 1, 1), image_shape=(3, 64, 64),
+        output_range=(-1, 1), sample="normal",
+    )  # fmt: skip
+
+
+def face_vae(shared: Path, name: str = "btcvae_celeba"):
+    """A VAE of 64 x 64 pixels with 10 numbers a code: btcvae_celeba (faces) or VAE_chairs; it encodes to means."""
+    weights = load_file(shared / "models" / "face-vae" / f"{name}.safetensors")
+    channels, bent = len(weights["decoder.convT3.bias"]), nn.ReLU
+    down = [nn.Conv2d(inputs, 32, 4, 2, 1) for inputs in (channels, 32, 32, 32)]
+    up = [nn.ConvTranspose2d(32, outputs, 4, 2, 1) for outputs in (32, 32, 32, channels)]
+    narrow = [nn.Linear(*sizes) for sizes in ((512, 256), (256, 256), (256, 20))]
+    wide = [nn.Linear(*sizes) for sizes in ((10, 256), (256, 256), (256, 512))]
+    encoder = nn.Sequential(
+        *[layer for conv in down for layer in (conv, bent())], nn.Flatten(), narrow[0], bent(), narrow[1], bent(),
+        narrow[2],
+    )  # fmt: skip
+    decoder = nn.Sequential(
+        *[layer for linear in wide for layer in (linear, bent())], nn.Unflatten(1, (32, 4, 4)), up[0], bent(), up[1],
+        bent(), up[2], bent(), up[3], nn.Sigmoid(),
+    )  # fmt: skip
+    names = {
+        "encoder": ("conv1", "conv2", "conv3", "conv_64", "lin1", "lin2", "mu_logvar_gen"),
+        "decoder": ("lin1", "lin2", "lin3", "convT_64", "convT1", "convT2", "convT3"),
+    }
+    for half, layers in (("encoder", [*down, *narrow]), ("decoder", [*wide, *up])):
+        for layer, key in zip(layers, names[half], strict=True):
+            layer.load_state_dict({kind: weights[f"{half}.{key}.{kind}"] for kind in ("weight", "bias")}, strict=True)
+            layer.requires_grad_(False)
+    return load_decoder(
+        "module",
+        module=decoder.eval(),
+        latent_shape=(10,),
+        image_shape=(channels, 64, 64),
+        encoder=lambda images: encoder(images).unflatten(1, (10, 2))[:, :, 0],
+        sample="normal",
     )
 
 
