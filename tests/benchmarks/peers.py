@@ -3,7 +3,8 @@
 The first run makes an environment for the peers (build/bench/env) on top of the running one, which stays as it is.
 Every code set and method gets a process of its own (peer_cells.py); what it measures goes into peers.json after every
 cell, so that Ctrl-C keeps it and the next run goes on from there. The table (peers.md, which also says what its
-columns mean) and the plot (peers.png) are made from that file; a short table goes into README.md.
+columns mean) and the plot (peers.png) are made from that file, and so are the tables of README.md and of the guide
+(tables.py).
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import tables
+from tables import US
+
 ROOT = Path(__file__).resolve().parents[2]
 SHARED, WORK, RESULTS = ROOT.parent / "shared", ROOT / "build" / "bench", Path(__file__).parent / "results"
 CONSTRAINTS = ROOT / "constraints.txt"
 
-US = "latent_vizae"
 FAMILIES = (
     (US,),
     ("PCA",),
@@ -72,7 +75,6 @@ COLUMNS = {  # key: (title, format, whether it is compared with ours)
     "fit_cpu_s": ("fit cpu s", ".3g", True),
     "peak_mib": ("peak MiB", ",.0f", True),
 }
-MARKS = "<!-- peers.py writes this -->", "<!-- to here -->"
 TITLE = "# Us and the peers on the same codes"
 TEXT = f"""\
 Medians over the seeds that all methods of a set and size have; a seed draws the training codes and starts the method.
@@ -207,35 +209,6 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def brief(rows: list[dict[str, Any]]) -> str:
-    """Held-out image error and processor seconds of the fit: a line per set and size, a column per method."""
-    methods = [method for method in (US, *PEERS) if any(row["method"] == method for row in rows)]
-    lines = [["set", "codes", *methods], ["---"] * 2 + ["---:"] * len(methods)]
-    for name, size in dict.fromkeys((row["set"], row["size"]) for row in rows):
-        found = {row["method"]: row for row in rows if (row["set"], row["size"]) == (name, size)}
-        best = min(row["image_error"] for row in found.values())
-        texts = []
-        for method in methods:
-            error = found[method]["image_error"] if method in found else None
-            mark = "**" if error == best else ""
-            texts.append("" if error is None else f"{mark}{error:.4f}{mark} ({_brief(found[method]['fit_cpu_s'])} s)")
-        lines.append([name, f"{size:,}", *texts])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _brief(seconds: float) -> str:
-    return f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.2g}"
-
-
-def into_readme(text: str) -> None:
-    """Put the table where README.md keeps it."""
-    before, _, rest = (ROOT / "README.md").read_text().partition(MARKS[0])
-    _, mark, after = rest.partition(MARKS[1])
-    if not mark:
-        raise SystemExit(f"README.md has no {MARKS[0]} ... {MARKS[1]} to put the table between.")
-    (ROOT / "README.md").write_text(f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{after}")
-
-
 def disturbance(cells: list[dict[str, Any]]) -> str:
     """What to say of timings that were taken beside other work."""
     cores, loads = os.cpu_count() or 1, [(cell["load"], cell["method"]) for cell in cells if "load" in cell]
@@ -368,7 +341,7 @@ def main() -> None:
         plot(asked.out / "peers.png", medians(list(cells.values())))
         print("\n" + page)
         if asked.out == RESULTS:
-            into_readme(brief(medians(list(cells.values()))))
+            tables.write()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,155 @@
+"""What a reader meets: README, the guide, the notes beside them. Their code runs, their links lead somewhere."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from latent_vizae.cli.app import app
+
+ROOT = Path(__file__).resolve().parents[1]
+GUIDE = ROOT / "demos" / "guide"
+PAGES = sorted(GUIDE.glob("*.md"))
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *PAGES]
+NEEDS = "<!-- needs: "
+
+
+def python_blocks(text: str) -> list[tuple[str, bool]]:
+    """Code of a page, and whether it needs something that is not here: a comment before the block says what."""
+    found = re.findall(r"^(<!-- needs: [^\n]+ -->\n)?```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    return [(code, bool(needs)) for needs, code in found]
+
+
+def prose_of(file: Path) -> str:
+    """A page without its code blocks."""
+    return re.sub(r"^```.*?^```", "", file.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def test_readme_is_short():
+    assert len((ROOT / "README.md").read_bytes()) <= 9000
+
+
+def test_the_citation_is_of_this_version():
+    (cited,) = re.findall(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(), flags=re.MULTILINE)
+    assert f'\nversion = "{cited}"\n' in (ROOT / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_guides_code_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "guide"}  # a page is one story
+    for number, (code, needs) in enumerate(python_blocks(page.read_text(encoding="utf-8")), start=1):
+        compiled = compile(code, f"{page.name}, code block {number}", "exec")
+        if not needs:
+            exec(compiled, names)
+
+
+def test_marks_of_what_is_not_run_stand_before_code():
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert text.count(NEEDS) == sum(needs for _, needs in python_blocks(text)), page.name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_guides_commands_are_ours(page):
+    """Each command line of ours is parsed, with names and types of its options, and not run."""
+    commands = typer.main.get_command(app).commands
+    for block in re.findall(r"^```bash\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        for line in block.splitlines():
+            words = shlex.split(line.split(" > ")[0])
+            while words and words[0] not in ("latent-vizae", "latent_vizae.cli"):
+                words.pop(0)
+            assert words, f"{page.name}: {line} runs no command of ours"
+            commands[words[1]].make_context(words[1], words[2:])
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: f"{page.parent.name}-{page.stem}")
+def test_links_lead_somewhere(page):
+    text = prose_of(page)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), f"{page.name} links to {target}"
+        if anchor:
+            titles = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            slugs = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+            assert anchor in slugs, f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: f"{page.parent.name}-{page.stem}")
+def test_files_that_are_named_are_there(page):
+    for name in re.findall(r"`((?:latent_vizae|adapters|demos|tests)/[\w./-]*)`", prose_of(page)):
+        assert (ROOT / name).exists(), f"{page.name} names {name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_has_one_title_and_is_in_the_index(page):
+    lines = prose_of(page).splitlines()
+    assert lines[0].startswith("# ")
+    assert sum(line.startswith("# ") for line in lines) == 1
+    if page.name != "README.md":
+        assert f"({page.name})" in (GUIDE / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def tables():
+    """The writer of the benchmark's tables."""
+    sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
+    try:
+        import tables
+
+        yield tables
+    finally:
+        sys.path.pop(0)
+
+
+def test_the_benchmarks_tables_are_those_of_the_stored_results(tables, tmp_path):
+    """Written anew, README and the guide stay as they are: no figure of theirs is older than the results."""
+    copies = [tmp_path / "README.md", tmp_path / "benchmarks.md"]
+    for copy, file in zip(copies, (tables.README, tables.PAGE), strict=True):
+        copy.write_bytes(file.read_bytes())
+    tables.write(readme=copies[0], page=copies[1])
+    assert copies[0].read_text() == tables.README.read_text()
+    assert copies[1].read_text() == tables.PAGE.read_text()
+
+
+def test_readme_has_four_rows_of_the_benchmark(tables):
+    table = (ROOT / "README.md").read_text().partition("<!-- benchmark: headline -->")[2].partition("<!--")[0]
+    assert [line.split(" | ")[0].strip("| ") for line in table.strip().splitlines()[2:]] == list(tables.HEADLINE)
+
+
+def row(method, size=20, name="mnist", **values):
+    return {"set": name, "size": size, "method": method, "fit_cpu_s": 1.0, **values}
+
+
+def test_tables_show_the_best_and_where_others_are_better(tables):
+    rows = [
+        row(tables.US, image_error=0.2, trust_7=0.9, cont_7=0.9, fvu=0.5),
+        row("PCA", image_error=0.1, trust_7=0.91, cont_7=0.902, fvu=0.5),
+        row("RBF", image_error=0.3, trust_7=0.99, cont_7=0.99, fvu=0.495),
+    ]
+    assert "| 0.2000 (1 s) | **0.1000** (1 s) |" in tables.errors(rows)
+    better = tables.lost(rows).splitlines()[2:]
+    assert better == [
+        "| mnist | 20 | image error | 0.200 | PCA | 0.100 |",
+        "| mnist | 20 | trustworthiness | 0.900 | PCA | 0.910 |",  # not of RBF, which has UMAP's map
+    ]
+    assert "RBF" not in tables.neighbours(rows)
+
+
+def test_readmes_rows_are_the_largest_of_each_set(tables):
+    rows = [row(tables.US, size, image_error=0.1) for size in (20, 2000)]
+    assert tables.headline(rows).splitlines()[2:] == ["| mnist | 2,000 | **0.1000** (1 s) |"]
+
+
+def test_a_page_without_its_marks_is_refused(tables, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("<!-- benchmark: lost -->\n")
+    with pytest.raises(SystemExit, match="to put the table between"):
+        tables.into_page(page, "lost", "x")
+    assert page.read_text() == "<!-- benchmark: lost -->\n"
