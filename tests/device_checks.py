@@ -1,6 +1,6 @@
 """All of it on a device that is not the CPU: no tensor of one meets one of the other, and codes are not carried back.
 
-The device is pretended (pretend_device.py), so this runs everywhere; where there is a GPU, the same runs on that too.
+The device is pretended (helpers/pretend_device.py), so this runs everywhere; where there is a GPU, on that too.
 """
 
 import json
@@ -9,9 +9,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from idx_files import blobs, write_idx
 from pretend_device import NAME, Copies, pretend_device
 from safetensors.torch import save_file
-from test_zoo_training import blobs, write_idx
 
 from latent_vizae import LatentMap, VizAE, certify, discover_directions, fit, load_decoder
 from latent_vizae.demos.train_zoo import RECIPES, main

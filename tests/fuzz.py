@@ -23,6 +23,8 @@ import warnings
 from pathlib import Path
 
 import torch
+
+sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 from zoo_sizes import SMALL, built
 
 from latent_vizae import VizAE, fit, load_decoder

@@ -20,7 +20,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from gradio_client import Client
 from serving import Address, browsing, serving
 from websockets.sync.client import ClientConnection, connect

@@ -37,7 +37,7 @@ from latent_vizae.measures.metrics import (
     trustworthiness,
 )
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from peers import (
     BUNDLED,
     FRAMES,

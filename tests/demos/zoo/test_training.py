@@ -1,16 +1,15 @@
 """Training the zoo: every recipe makes steps, a stopped training ends in the same bits, data comes from anywhere."""
 
-import gzip
 import itertools
 import json
 import signal
-import struct
 import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from idx_files import blobs, write_idx
 from loopback_hub import running_hub
 from PIL import Image
 from zoo_sizes import built, pictures
@@ -38,21 +37,6 @@ def _seeded():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
-
-
-def blobs(count=64, side=28, seed=0):
-    """Bright squares on black, at random places: (count, 1, side, side) uint8."""
-    random = np.random.default_rng(seed)
-    images = np.zeros((count, 1, side, side), np.uint8)
-    for image in images:
-        top, left = random.integers(0, side - side // 3, 2)
-        image[0, top : top + side // 3, left : left + side // 3] = 255
-    return torch.from_numpy(images)
-
-
-def write_idx(path, array):
-    header = b"\x00\x00\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
-    path.write_bytes((gzip.compress if path.suffix == ".gz" else bytes)(header + array.tobytes()))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from latent_vizae.demos.zoo_shelf import MOST_BYTES, PICTURES, SCORES, SHELF, TA
 from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE
 from latent_vizae.testing import check_decoder
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = sorted(path.parent.name for path in SHELF.glob(f"*/{MODEL_FILE}"))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "demos" / "third_party_adapter"
+EXAMPLE = Path(__file__).resolve().parents[2] / "demos" / "third_party_adapter"
 
 
 @pytest.fixture(scope="module")
