@@ -12,8 +12,8 @@ __all__ = ["write_direction_card"]
 
 
 SAID = (
-    "A step of 1 changes images by the same measured amount in every direction. What a direction means is for people "
-    "to say: nothing here was labelled with attributes."
+    "A step of 1 changes images by the same measured amount in every direction. No attribute was labelled, so the "
+    "meaning of a direction is for people to name."
 )
 
 
@@ -30,13 +30,13 @@ def write_direction_card(
     """The README.md of saved directions.
 
     Args:
-        report: what was measured of them.
+        report: their measures.
         source: name of their decoder, as `load_decoder` takes it, or None.
-        labels: of the classes that have directions of their own.
+        labels: class ids of the sets.
         latent_shape: of the codes.
         name: what ``from_pretrained`` takes: a repository's id, or the name of a folder.
         pictures: names of picture files beside it.
-        licence: as the Hub spells it.
+        licence: the Hub's identifier, such as "apache-2.0".
     """
     from huggingface_hub import ModelCardData
 

@@ -1,4 +1,4 @@
-"""Classes of images: any classifier called and checked, and one learned from a decoder's own labelled codes."""
+"""Classes of images: call and check any classifier, and train a small one on a decoder's labelled codes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SIDE, BATCH = 28, 128
 
 
 def require_classifier(classifier: Any) -> None:
-    """Raise TypeError for what cannot be called."""
+    """Raise TypeError for a classifier that is not callable."""
     if not callable(classifier):
         raise TypeError(
             f"classifier is a callable, images (B, C, H, W) in [0, 1] -> class ids (B,), got "
@@ -46,7 +46,7 @@ def classify(classifier: Classifier, images: Tensor, n_classes: int | None = Non
     Args:
         classifier: images (B, C, H, W) in [0, 1] -> class ids (B,), or logits (B, N).
         images: (B, C, H, W).
-        n_classes: ids lie below it, where it is given.
+        n_classes: upper bound of the ids, exclusive.
 
     Returns:
         (B,) int64, on the CPU.
@@ -63,8 +63,7 @@ def classify(classifier: Classifier, images: Tensor, n_classes: int | None = Non
         except Exception as error:
             raise ValueError(
                 f"The classifier raised {type(error).__name__} on images of shape {tuple(batch.shape)}: {error}. "
-                "Classifiers take images (B, C, H, W) in [0, 1]; one that wants another size or range is wrapped in "
-                "a function."
+                "Classifiers take images (B, C, H, W) in [0, 1]; wrap one of another size or range in a function."
             ) from error
         found.append(_ids_of(output, len(batch)))
     ids = torch.cat(found)
@@ -99,13 +98,13 @@ def _ids_of(output: Any, count: int) -> Tensor:
 def learn_classifier(
     decoder: Callable[[Tensor], Tensor], codes: ArrayLike, labels: ArrayLike, *, steps: int = 400, seed: int = 0
 ) -> Callable[[Tensor], Tensor]:
-    """A small classifier of a decoder's images, learned from labelled codes; for want of a pretrained one.
+    """Train a small classifier of a decoder's images on labelled codes, where there is no pretrained one.
 
     Args:
         decoder: f_d, any callable codes -> images.
         codes: (k, *latent_shape).
         labels: (k,) whole numbers from 0 on: the classes of their images.
-        steps: of Adam, each on 128 images.
+        steps: steps of Adam, each on 128 images.
         seed: the same seed on the same machine gives the same classifier.
 
     Returns:
@@ -161,7 +160,7 @@ def learn_classifier(
     def classifier(x: Tensor) -> Tensor:
         small = shrunk(x.to(images.device), SIDE)
         if tuple(small.shape[1:]) != size:
-            raise ValueError(f"This classifier learned images of shape {size}, got {tuple(x.shape[1:])}.")
+            raise ValueError(f"This classifier was trained on images of shape {size}, got {tuple(x.shape[1:])}.")
         ids: Tensor = kinds.to(images.device)[logits_of(small).argmax(1)]
         return ids
 
@@ -169,7 +168,7 @@ def learn_classifier(
 
 
 def shrunk(images: Tensor, side: int) -> Tensor:
-    """Images of at most so many pixels a side, by the mean of areas."""
+    """Images of at most ``side`` pixels a side, by area averaging."""
     scale = side / max(images.shape[2:])
     if scale >= 1:
         return images

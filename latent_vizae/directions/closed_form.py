@@ -1,7 +1,6 @@
-"""Directions without training: principal components of codes or features, leading directions of the metric.
+"""Directions in closed form: principal components of codes or features, leading eigenvectors of the pull-back metric.
 
-Each has a global set, and one per class of what is left when the global set's span is taken away. They are also where
-the trained method starts from.
+The sets of classes are found in the orthogonal complement of the global set. The trained method starts from them.
 """
 
 from __future__ import annotations
@@ -40,16 +39,16 @@ def closed_form(pool: Pool, size: int, method: str, features: Features, seed: in
     """A global set (n, K) and the classes' sets (N, n, K) of orthonormal directions, the most important first.
 
     Args:
-        pool: codes; held-out ones are left alone.
+        pool: codes; held-out ones are not used.
         size: K.
         method: "codes", principal components of the codes; "features", those of features, brought to the codes by
             least squares (Härkönen et al. 2020, GANSpace); "metric", the leading eigenvectors of the pull-back metric
             ``E[J^T J]``, along which images change most (the local Jacobian of Zhu et al. 2021, LowRankGAN, averaged;
             what Shen & Zhou 2021, SeFa, read off a first layer's weights).
-        features: what "features" looks at.
+        features: of the method "features", see `discover_directions`.
         seed: of random probes.
 
-    One more method, "start", is where training starts: "metric", weighted by how much codes vary.
+    One more method, "start", initialises the training: "metric", weighted by the covariance of the codes.
     """
     generator = torch.Generator().manual_seed(seed)
     samples_of: Callable[[Tensor, int], Tensor]
@@ -206,7 +205,7 @@ def features_of(pool: Pool, features: Features, chosen: Tensor) -> Tensor:
         names = dict(pool.decoder.named_modules()) if isinstance(pool.decoder, nn.Module) else {}
         if features not in names or not features:
             known = ", ".join(name for name in list(names)[:12] if name) or "none: this decoder is no nn.Module"
-            raise ValueError(f"features names a submodule of the decoder, got {features!r}. There are: {known}.")
+            raise ValueError(f"features is the name of a submodule of the decoder, got {features!r}. Known: {known}.")
         hook = names[features].register_forward_hook(lambda module, inputs, output: found.append(output))
         try:
             for part in pool.codes[chosen].split(pool.at_once):
@@ -219,7 +218,7 @@ def features_of(pool: Pool, features: Features, chosen: Tensor) -> Tensor:
         found = [features(part) for part in codes.split(pool.at_once)]
     if not all(isinstance(part, Tensor) and part.dim() > 1 for part in found) or sum(map(len, found)) != len(codes):
         what = f"shape {tuple(found[0].shape)}" if found and isinstance(found[0], Tensor) else "something else"
-        raise ValueError(f"features are a tensor with one row per code, (B, ...); of {len(codes)} codes came {what}.")
+        raise ValueError(f"features are a tensor (B, ...), one row per code; for {len(codes)} codes got {what}.")
     rows = torch.cat([part.detach().float().flatten(1).cpu() for part in found])
     if not torch.isfinite(rows).all():
         raise ValueError("features hold NaN or infinity.")

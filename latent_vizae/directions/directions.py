@@ -1,7 +1,4 @@
-"""Directions: what is found in a generator's latent space, global and per class, and its way to disk and back.
-
-`discover_directions` finds them (discovery.py).
-"""
+"""Directions of a latent space, global and per class: the result of `discover_directions`, saved and loaded."""
 
 from __future__ import annotations
 
@@ -37,8 +34,8 @@ class Direction:
 
     Attributes:
         vector: (n,), of unit length.
-        step: code units that a step of 1 goes.
-        name: what people read, such as "class 8, 2"; numbers count from 0.
+        step: length of a step of 1, in code units.
+        name: for people, such as "class 8, 2"; numbers count from 0.
         label: id of its class, None for a global one.
         latent_shape: of one code.
     """
@@ -58,12 +55,12 @@ class Direction:
         return batch + far * self.step * self.vector.to(batch.device).reshape(self.latent_shape)
 
     def along(self, code: ArrayLike, steps: int = 13, reach: float = REACH) -> Tensor:
-        """Codes (steps, *latent_shape) from ``reach`` steps backwards to as many forwards; the middle one is the code.
+        """Codes (steps, *latent_shape) from ``-reach`` to ``reach`` steps along the direction, the code in the middle.
 
         Args:
             code: (*latent_shape), or (1, *latent_shape).
-            steps: how many codes, an odd number of at least 3, so that there is a middle one.
-            reach: how far to both sides, in steps, above 0.
+            steps: number of codes, odd and at least 3.
+            reach: distance to both sides, in steps, above 0.
         """
         steps = as_whole(steps, "steps", 3)
         if steps % 2 == 0:
@@ -85,21 +82,21 @@ def _is_batch(code: ArrayLike, latent_shape: tuple[int, ...]) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Directions:
-    """Semantic directions: a set that all classes share, and one of each class, orthogonal to it.
+    """Semantic directions: a global set, and one for each class, orthogonal to it.
 
     Attributes:
         latent_shape: of one code; n is its product.
         global_directions: (K, n), rows of unit length, orthogonal to each other.
         class_directions: (N, K, n), the same, and orthogonal to the global ones; N is 0 without a classifier.
         class_labels: (N,) int64, the class ids of the sets.
-        global_steps: (K,) code units of a step of 1, which changes images by ``report.step_change`` in all directions.
-        class_steps: (N, K).
+        global_steps: (K,) length of a step of 1 in code units; it changes images by ``report.step_change``.
+        class_steps: (N, K), the same.
         global_effects: (K,) root mean square image change of a move by ``report.shift`` code units.
         class_effects: (N, K), at codes of the class.
-        examples: (N, n) a typical code of each class, (1, n) without a classifier; to look at directions with.
-        report: what was measured.
+        examples: (N, n) a typical code of each class, (1, n) without a classifier, at which directions are drawn.
+        report: what was measured on held-out codes.
         source: name of the decoder, as `load_decoder` takes it, or None.
-        source_options: what else `load_decoder` takes to bring that decoder back.
+        source_options: the keywords of `load_decoder` that go with it.
 
     Example:
         >>> from latent_vizae import discover_directions, load_decoder
@@ -130,7 +127,7 @@ class Directions:
         return len(self.global_directions) * (1 + len(self.class_labels))
 
     def __iter__(self) -> Iterator[Direction]:
-        """The global ones, then those of each class."""
+        """The global directions, then those of each class."""
         for label in (None, *self.class_labels.tolist()):
             yield from self.of(label)
 
@@ -176,7 +173,7 @@ class Directions:
         return labels.index(int(label))
 
     def __repr__(self) -> str:
-        """Sizes, not numbers."""
+        """Sizes and method."""
         return (
             f"Directions({len(self.global_directions)} global, {len(self.class_labels)} classes, "
             f"latent_shape={self.latent_shape}, method={self.report.method!r}, source={self.source!r})"
@@ -228,7 +225,7 @@ class Directions:
     def from_pretrained(
         cls, name: str | Path, *, revision: str | None = None, token: str | bool | None = None
     ) -> Directions:
-        """Load what `save_pretrained` or `push_to_hub` wrote, bit for bit; nothing in it is ever run.
+        """Load what `save_pretrained` or `push_to_hub` wrote, bit for bit. No code is run.
 
         Args:
             name: path of a folder or, where there is no such folder, a repository of the Hub, ``user/name``.
@@ -255,7 +252,9 @@ class Directions:
             options = as_source_options(config["source_options"])
             report = DirectionsReport.from_dict(config["report"])
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"{folder}/{MODEL_FILE} carries a configuration of no directions: {error}") from error
+            raise ValueError(
+                f"The configuration in {folder}/{MODEL_FILE} does not describe directions: {error}"
+            ) from error
         tensors = open_tensors(_shapes(n, size, count))
         _check_values(folder, tensors)
         return cls(shape, report=report, source=config["source"], source_options=options, **tensors)
@@ -274,13 +273,13 @@ class Directions:
         """Put the directions on the Hugging Face Hub, with a card that shows them; see `VizAE.push_to_hub`.
 
         Args:
-            repo: ``user/name``; made where there is none.
-            decoder: for the pictures; by default the one that the directions name. Without one the card has none.
+            repo: ``user/name``; created if it does not exist.
+            decoder: for the pictures; by default the one in ``source``. Without a decoder the card has no pictures.
             private: whether a new repository is private.
             token: of a Hub user; by default the one that is logged in.
             revision: branch to commit to; by default the main branch.
             create_pr: open a pull request instead of committing.
-            licence: as the Hub spells it.
+            licence: the Hub's identifier, such as "apache-2.0".
 
         Returns:
             Address of the commit or of the pull request.
@@ -307,7 +306,7 @@ def _shapes(n: int, size: int, count: int) -> dict[str, tuple[Any, str]]:
 
 
 def _check_values(folder: Path, tensors: dict[str, Tensor]) -> None:
-    """Raise ValueError for rows that are not of unit length and steps that go nowhere."""
+    """Raise ValueError for rows that are not of unit length and steps that are not above 0."""
     for name in ("global_directions", "class_directions"):
         lengths = tensors[name].double().norm(dim=-1)
         if ((lengths - 1).abs() > TOLERANCE).any():
@@ -316,4 +315,4 @@ def _check_values(folder: Path, tensors: dict[str, Tensor]) -> None:
     if not ((tensors["global_steps"] > 0).all() and (tensors["class_steps"] > 0).all()):
         raise ValueError(f"{folder}/{MODEL_FILE}: a step is not above 0.")
     if labels.unique().numel() != len(labels):
-        raise ValueError(f"{folder}/{MODEL_FILE}: a class is there twice.")
+        raise ValueError(f"{folder}/{MODEL_FILE}: class_labels holds a class twice.")

@@ -1,9 +1,9 @@
-"""discover_directions(): from a generator to directions that mean something.
+"""discover_directions(): semantic directions of a generator's latent space.
 
-1. A pool of codes, their images and their classes (direction_pool.py).
-2. Where to start: directions in closed form (closed_form.py). For the other methods that is all.
-3. The trained method: deformators and shift predictors (direction_training.py).
-4. How long a step is, and what the directions are worth, on held-out codes (direction_judging.py).
+1. A pool of codes, their images and their classes (pool.py).
+2. Directions in closed form (closed_form.py): the result of the closed-form methods, the start of the trained one.
+3. The trained method: deformators and shift predictors (search.py).
+4. The length of a step, and the quality of the directions on held-out codes (judge.py).
 """
 
 from __future__ import annotations
@@ -61,40 +61,41 @@ def discover_directions(
     checkpoint: str | Path | None = None,
     progress: bool | Callable[[int, int, str], object] = False,
 ) -> Directions:
-    """Find directions of a generator's latent space that mean something: shared by all classes, and of each class.
+    """Find semantic directions of a generator's latent space: a global set, and one for each class.
 
-    The trained method (Kim & Lee 2024; without a classifier, Voynov & Babenko 2020) learns the directions that small
-    CNNs can best tell apart by what they do to images. The others are closed forms, for any decoder.
+    The trained method (Kim & Lee 2024; without a classifier, Voynov & Babenko 2020) learns directions whose effects on
+    images a small CNN can tell apart. The other methods are closed forms and work with any decoder.
 
     Args:
         decoder: f_d, any callable codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
         codes: (k, *latent_shape), k >= 8, or a sampler, a function (count, seed) -> codes; by default the decoder's
             own ``sample`` or ``examples``. At most 4096 are used, 1024 by a closed form without classes.
         classifier: any callable, images (B, C, H, W) in [0, 1] -> class ids (B,), or logits (B, N), of which the
-            largest counts. Without one there is the global set alone.
+            largest counts. Without one only the global set is found.
         n_directions: K, directions in each set; at most n, and with a classifier n / 2. By default 5, or a third of n.
         n_classes: N: classes 0 to N - 1, each of which must have codes. By default those that have at least 8.
         method: "trained"; "codes", principal components of the codes; "features", those of features (GANSpace);
             "metric", the leading directions of the average pull-back metric, along which images change most.
-        shift: largest move along a direction that predictors see, in code units. By default one that changes images
-            by three quarters of what two images typically differ by.
-        steps: of Adam; 1000 by default. The closed forms need none; with some, predictors learn to judge them.
+        shift: largest move along a direction in training, in code units. By default the move that changes images by
+            three quarters of the median difference of two images.
+        steps: steps of Adam, by default 1000. The closed forms need none; with some, shift predictors are trained on
+            them, so that the report has their accuracy.
         features: for "features": codes (B, *latent_shape) -> features (B, ...), or the name of a submodule of the
-            decoder, whose output they are; by default the images.
-        measured: codes per direction that effects and steps are measured on.
+            decoder, whose output is used; by default the images.
+        measured: codes per direction on which effects and steps are measured.
         seed: the same seed on the same machine gives the same directions.
         device: where to compute with a decoder that has no weights; by default where the codes are.
-        checkpoint: a .safetensors file to go on from after a break, with the same result as without one. It is
-            written as training goes on, and removed when all is done.
+        checkpoint: a .safetensors file with the state of the training. The same call goes on from there after a
+            break, with the result of a run without one. The file is removed at the end.
         progress: True for bars on stderr, or a function ``(step, steps, title)`` that is called after every step and
-            every few images; one that raises KeyboardInterrupt stops like Ctrl-C.
+            every few images; raising KeyboardInterrupt in it stops like Ctrl-C.
 
     Returns:
-        Directions, on the CPU, with what was measured in ``report``. Interrupted by Ctrl-C in training or measuring,
-        the best so far, and the report says so; before that, KeyboardInterrupt is raised.
+        Directions on the CPU, with all measures in ``report``. After Ctrl-C in training or measuring, the best
+        directions so far, with ``report.interrupted``; Ctrl-C before that raises KeyboardInterrupt.
 
     Raises:
-        TypeError: a decoder or classifier that cannot be called, codes that are not real numbers.
+        TypeError: a decoder or classifier that is not callable, codes that are not real numbers.
         ValueError: K that does not fit into n; classes without codes; a classifier that returns something else; for
             the trained method, a decoder without gradients; a decoder whose images never change; a checkpoint of
             another search.
@@ -117,7 +118,7 @@ def discover_directions(
     if n_classes is not None:
         n_classes = as_whole(n_classes, "n_classes", 1)
         if classifier is None:
-            raise ValueError(f"n_classes={n_classes} needs a classifier, images -> class ids, to tell them apart.")
+            raise ValueError(f"n_classes={n_classes} needs a classifier, images -> class ids.")
     steps = (STEPS if method == "trained" else 0) if steps is None else as_whole(steps, "steps")
     seed, measured = as_whole(seed, "seed"), as_whole(measured, "measured", 2)
     if shift is not None and (isinstance(shift, bool) or not isinstance(shift, int | float)):
@@ -136,11 +137,11 @@ def discover_directions(
     size = _check_size(n_directions, pool.latent_shape, classifier is not None)
     wanted = typical_change(pool)
     if wanted == 0:
-        raise ValueError("The decoder's images are the same for all codes: no direction changes anything.")
+        raise ValueError("The decoder's images are the same for all codes, so no direction changes them.")
     if method == "trained" and not has_gradients(pool):
         raise ValueError(
-            "The trained method follows gradients through the decoder, and this one's images have none (it leaves "
-            "torch, detaches, works under no_grad or rounds). method='metric' finds directions by finite differences."
+            "The trained method needs gradients through the decoder, and this decoder's images have none (it leaves "
+            "torch, detaches, works under no_grad or rounds). Use method='metric': it works by finite differences."
         )
     shared, own = closed_form(pool, size, "start" if method == "trained" else method, features, seed)
     judge = Judge(pool, classifier, measured, seed)

@@ -1,4 +1,4 @@
-"""What directions are worth: steps, effects and the numbers of the report, on held-out codes."""
+"""Measure directions on held-out codes: steps, effects and the numbers of the report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Found", "Judge", "typical_change"]
 
 
 STEP = 0.25
-"""A step of 1 changes images by so much of what two images differ by."""
+"""Image change of a step of 1, as a share of the median difference of two images."""
 
 GLOBAL_SHARE, PAIRS, OTHERS, RANDOM, CLASS_STEPS = 2, 24, 2, 2, 2.0
 
@@ -32,7 +32,7 @@ def typical_change(pool: Pool) -> float:
 
 @dataclass
 class Found:
-    """Measured: the tensors of a `Directions`, and numbers of its report."""
+    """The measured tensors of a `Directions`, and the numbers of its report."""
 
     tensors: dict[str, Tensor]
     numbers: dict[str, Any]
@@ -44,12 +44,12 @@ class Judge:
 
     Args:
         pool: codes.
-        classifier: that the pool was gathered with.
+        classifier: the classifier of the pool.
         measured: codes per direction; twice as many for the global set.
         seed: of the choice of codes and of random directions.
 
     Attributes:
-        told: is told of every move that is looked at; by default it says nothing.
+        told: progress, called after every move that is decoded; silent by default.
     """
 
     def __init__(self, pool: Pool, classifier: Classifier | None, measured: int, seed: int) -> None:
@@ -76,14 +76,14 @@ class Judge:
         return float(found[0].median())
 
     def measure(self, shared: Tensor, own: Tensor, shift: float, typical: float, told: dict[str, Any]) -> Found:
-        """All there is to measure of a global set (K, n) and classes' sets (N, K, n).
+        """Measure a global set (K, n) and classes' sets (N, K, n).
 
         Args:
             shared: the global set.
             own: the classes' sets.
             shift: a typical move, in code units.
-            typical: how much two images differ.
-            told: numbers that are known already.
+            typical: root mean square difference of two images.
+            told: numbers of the report that are already known.
         """
         sets = [shared, *own]
         across, within = largest_cosine(shared, own)

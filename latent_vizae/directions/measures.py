@@ -1,4 +1,4 @@
-"""Measures of directions: how far a step goes, whether it means the same everywhere, and what it is worth."""
+"""Measures of directions: length of a step, agreement of its effect between codes, explained image change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GRID = (1 / 16, 1 / 4, 1.0, 4.0)
 ROUNDS, EXACT = 10, 1e-3
 
 LEAST = 0.3
-"""Directions that reach less than this share of the wanted change are said not to move images."""
+"""Directions that reach less than this share of the wanted change are reported as not changing images."""
 
 
 def moved(decode: Decode, codes: Tensor, move: Tensor) -> tuple[Tensor, Tensor]:
@@ -41,7 +41,7 @@ def change_of(decode: Decode, codes: Tensor, moves: Tensor) -> Tensor:
 def calibrate(
     decode: Decode, sets: list[tuple[Tensor, Tensor]], wanted: float, shift: float
 ) -> tuple[list[Tensor], float, Tensor]:
-    """Lengths of moves after which images have changed by one and the same amount, in every direction.
+    """Lengths of moves that change images by the same amount in every direction.
 
     The amount is that of `change_of`. The shortest such length within a factor of 4 is found by bracketing and the
     Illinois method, every direction by itself.
@@ -49,12 +49,12 @@ def calibrate(
     Args:
         decode: flat codes -> images.
         sets: directions (D, n), and the codes (B, n) to measure them at.
-        wanted: the change, in [0, 1]; lowered to what the least effective direction can do.
-        shift: a typical move, in code units; steps are at most 4 of it.
+        wanted: the change, in [0, 1]; lowered to the largest change of the least effective direction.
+        shift: a typical move, in code units; steps are at most 4 times as long.
 
     Returns:
-        For each set the lengths (D,) in code units, the change, and which of all directions, one after the other, do
-        not move images enough (their length is the longest).
+        For each set the lengths (D,) in code units; the change; and a mask over all directions, set after set, of
+        those that do not change images enough (they get the largest length).
     """
     grid = shift * torch.tensor(GRID, dtype=torch.float64)
 
@@ -107,7 +107,7 @@ def _solve(
 
 
 def sameness(changed: Tensor) -> float:
-    """How much image changes (B, C, H, W) at different codes are the same: mean cosine of two of them.
+    """Agreement of image changes (B, C, H, W) at different codes: mean cosine of two of them.
 
     ``(|sum u|^2 - B) / (B (B - 1))`` for the B changes u, scaled to unit length; in [-1/(B - 1), 1], 1 is best.
     Codes at which nothing changes are left out.
@@ -122,11 +122,11 @@ def sameness(changed: Tensor) -> float:
 def explained(
     decode: Decode, start: Tensor, end: Tensor, shared: Tensor, sets: list[Tensor]
 ) -> tuple[float, list[float]]:
-    """What of the image change between pairs of codes some sets of directions can make.
+    """Share of the image change between pairs of codes that sets of directions explain.
 
-    ``e(U) = sum |f(z + U^T U (z' - z)) - f(z')|^2`` over pairs (z, z'): what is missing at z' when only the part of
-    the way in the span of U is gone. The global set explains ``1 - e(G) / e(none)``; a further set C explains
-    ``1 - e(G and C) / e(G)`` of what the global one left. At most 1; below 0 where it leads away.
+    ``e(U) = sum |f(z + U^T U (z' - z)) - f(z')|^2`` over pairs (z, z'): the error at z' of a move that is projected
+    onto the span of U. The global set explains ``1 - e(G) / e(none)``; a further set C explains
+    ``1 - e(G and C) / e(G)`` of the rest. At most 1; below 0 where a set increases the error.
 
     Args:
         decode: flat codes -> images.
@@ -150,7 +150,7 @@ def explained(
 
 
 def random_sets(shared: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """So many random sets (count, K, n) of orthonormal directions, orthogonal to ``shared`` (K, n)."""
+    """Random sets (count, K, n) of orthonormal directions, orthogonal to ``shared`` (K, n)."""
     size, n = shared.shape
     rows = torch.randn(count, n, size, generator=generator, dtype=torch.float64)
     common = shared.T.double().cpu()

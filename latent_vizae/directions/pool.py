@@ -1,4 +1,4 @@
-"""What directions are found and measured on: codes, their classes, and small images of them."""
+"""The data of `discover_directions`: codes, their classes, and small images of them."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ ENOUGH_CODES = 1024
 """Codes of which a closed form without classes makes images."""
 
 FEWEST = 8
-"""Codes of a class below which it has no directions: some to learn on, some to measure on."""
+"""A class with fewer codes has no directions: some are for training, some for measuring."""
 
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.25, 1000
 
 SIDE = 64
-"""Shift predictors look at images of at most so many pixels a side."""
+"""Largest side, in pixels, of the images that shift predictors get."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Pool:
         images: (k, C, h, w), small ones.
         labels: (N,) ids of the classes that have directions; none without a classifier.
         classes: (k,) row of ``labels`` of each code, -1 for none of them.
-        held_out: (k,) which codes nothing is learned from.
+        held_out: (k,) mask of the codes that are not trained on.
         values: numbers in one image as the decoder makes it.
     """
 
@@ -83,7 +83,7 @@ class Pool:
         return torch.cat([shrunk(self.decode(part), SIDE) for part in codes.split(self.at_once)])
 
     def differentiable(self, codes: Tensor) -> Tensor:
-        """Small images of flat codes (B, n) with gradients; of many large images, one batch's at a time is kept."""
+        """Small images of flat codes (B, n) with gradients; activations of one batch at a time are in memory."""
 
         def images_of(part: Tensor) -> Tensor:
             return shrunk(differentiable_images(self.decoder, part.unflatten(1, self.latent_shape)), SIDE)
@@ -121,7 +121,7 @@ def gather(
     require_decoder(decoder, latent_shape)
     place = decoder_dtype_and_device(decoder)[1] or device or batch.device
     if len(batch) < FEWEST:
-        raise ValueError(f"Directions need at least {FEWEST} codes, some to measure them on; got {len(batch)}.")
+        raise ValueError(f"Directions need at least {FEWEST} codes, some for measuring; got {len(batch)}.")
 
     def looked_at(some: Tensor) -> tuple[Tensor, Tensor, int]:
         """Class ids and small images of codes, and numbers in one image."""
@@ -173,7 +173,7 @@ def _source_of(decoder: Callable[[Tensor], Tensor], codes: Any, seed: int, most:
             codes = decoder.examples()[0]
         if codes is None:
             raise ValueError(
-                "This decoder brings no codes of its own (sample or examples): give codes (k, *latent_shape), or a "
+                "This decoder has no codes of its own (sample or examples). Give codes (k, *latent_shape), or a "
                 "sampler, a function (count, seed) -> codes."
             )
     if callable(codes) and not isinstance(codes, Tensor):
@@ -210,11 +210,11 @@ def _require_classes(ids: Tensor, labels: Tensor, n_classes: int | None) -> None
     if n_classes is not None and len(labels) < n_classes:
         few = [f"{label} ({counted.get(label, 0)})" for label in range(n_classes) if label not in labels.tolist()]
         raise ValueError(
-            f"n_classes={n_classes} asks for directions of each class, and these have fewer than {FEWEST} codes by "
-            f"the classifier: {', '.join(few[:10])}. Give codes of them, or leave n_classes out for those that occur."
+            f"n_classes={n_classes} asks for directions of each class, but the classifier finds fewer than {FEWEST} "
+            f"codes of these: {', '.join(few[:10])}. Give codes of them, or leave n_classes out."
         )
     if len(labels) < 1:
-        raise ValueError(f"No class has {FEWEST} codes by the classifier: {counted}. Give more codes.")
+        raise ValueError(f"The classifier finds no class with {FEWEST} codes: {counted}. Give more codes.")
     left_out = [label for label in counted if label not in labels.tolist()]
     if left_out:
         warnings.warn(

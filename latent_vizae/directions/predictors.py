@@ -1,4 +1,4 @@
-"""Shift predictors: small CNNs that see an image before and after a move and say along what, and how far."""
+"""Shift predictors: small CNNs that predict the direction and length of a move from the images before and after."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ UNITS, SLOPE = 64, 0.1
 
 
 class ShiftPredictors:
-    """As many predictors as there are sets of directions, computed side by side as grouped convolutions.
+    """One predictor for each set of directions, computed together as grouped convolutions.
 
-    The pair is handed over as the image before and the difference: the same two images, written so that what changed
-    need not be found first.
+    The input is the image before the move and the difference of the two images.
 
     Args:
         sets: S, number of predictors.
-        directions: K, from which each tells the right one.
+        directions: K, number of directions in a set.
         image: (C, h, w) of one image.
         scale: root mean square difference of two images, to which differences are scaled.
         generator: of the first weights, on the CPU.
@@ -64,7 +63,7 @@ class ShiftPredictors:
         return [*self.weights, *self.biases]
 
     def __call__(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
-        """Say along which direction, and how far.
+        """Predict direction and shift.
 
         Args:
             before: (S, B, C, h, w).

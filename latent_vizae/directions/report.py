@@ -1,4 +1,4 @@
-"""What `discover_directions` measured, as a record that prints and that goes into config.json."""
+"""What `discover_directions` measured: a record for printing and for config.json."""
 
 from __future__ import annotations
 
@@ -10,45 +10,44 @@ __all__ = ["DirectionsReport"]
 
 @dataclass(frozen=True)
 class DirectionsReport:
-    """What `discover_directions` measured, on held-out codes. What was not measured is None.
+    """What `discover_directions` measured, on held-out codes. Measures that were not taken are None.
 
-    Lists have one number per class, in the order of ``Directions.class_labels``; without a classifier there are none.
+    Lists have one number per class, in the order of ``Directions.class_labels``; they are empty without a classifier.
 
     Attributes:
         method: "trained", "codes", "features" or "metric".
         n: numbers in one code.
         directions: K, directions in a set.
         classes: N, number of classes.
-        codes: how many codes the directions were found and measured with.
-        held_out: how many of them nothing was learned from.
-        codes_per_class: how many of each class.
-        shift: largest move that predictors saw, in code units.
+        codes: number of codes, for training and measuring.
+        held_out: number of codes that were not trained on.
+        codes_per_class: number of codes of each class.
+        shift: largest move in training, in code units.
         chance: 1 / K, accuracy of a guess.
-        accuracy_global: share of moves along the global set whose direction its predictor tells.
-        accuracy_class: the same of each class's set, moving codes of that class.
-        shift_error_global: mean absolute error of the told shift, in units of the largest; always telling 0 errs by
-            0.55.
-        shift_error_class: the same of each class's set.
+        accuracy_global: share of moves along the global set whose direction is predicted correctly.
+        accuracy_class: the same for each class's set, with codes of that class.
+        shift_error_global: mean absolute error of the predicted shift, in units of the largest; a constant 0 has 0.55.
+        shift_error_class: the same for each class's set.
         cosine_global_class: largest cosine between a global direction and one of a class; 0 by construction.
         cosine_within: largest cosine between two directions of one set; 0 by construction.
-        step_change: root mean square image change of a step of 1, on the codes it was calibrated with.
-        step_change_least: the smallest one of a direction on other codes.
-        step_change_most: the largest one of a direction on other codes.
+        step_change: root mean square image change of a step of 1, on the codes of the calibration.
+        step_change_least: the smallest step of any direction, on other codes.
+        step_change_most: the largest step of any direction, on other codes.
         unmoved: names of directions along which images do not change enough for a step.
-        kept_global: share of codes whose image keeps its class when moved by 2 steps along global directions.
-        kept_class: the same along the directions of their own class.
+        kept_global: share of codes whose image keeps its class after 2 steps along global directions.
+        kept_class: the same along the directions of the code's own class.
         kept_random: the same along random directions of the same step, orthogonal to the global set.
         agreement_global: mean cosine between the image changes that one direction makes at two codes.
         agreement_class: the same of each class's directions, at two codes of that class.
         agreement_random: the same of random directions orthogonal to the global set, at two codes of one class.
-        explained_global: share of the image change between two codes of a class that the global set can make, see
+        explained_global: share of the image change between two codes of a class that the global set explains, see
             `latent_vizae.directions.measures.explained`.
-        explained_own: of what the global set left, the share that the class's own set makes.
+        explained_own: of the rest, the share that the class's own set explains.
         explained_other: the same by the sets of other classes.
         explained_random: the same by as many random directions orthogonal to the global set.
         steps: steps of the optimiser.
         seconds: wall-clock time.
-        interrupted: whether it was stopped by hand; then the directions are the best ones so far.
+        interrupted: whether Ctrl-C stopped it; the directions are then the best ones so far.
     """
 
     method: str
@@ -101,7 +100,7 @@ class DirectionsReport:
         return cls(**values)
 
     def lines(self) -> list[tuple[str, str]]:
-        """What a person reads: names and numbers."""
+        """Names and numbers, for printing."""
         found: list[tuple[str, str]] = [
             ("directions", f"{self.directions} global and {self.directions} of each of {self.classes} classes"
                            if self.classes else f"{self.directions} global"),
@@ -116,7 +115,7 @@ class DirectionsReport:
                 found.append((name, ", ".join(f"{key} {_mean(value):.3g}" for key, value in known.items())))
 
         if self.accuracy_global is not None:
-            add("direction told", chance=self.chance, globally=self.accuracy_global, by_class=self.accuracy_class)
+            add("direction predicted", chance=self.chance, globally=self.accuracy_global, by_class=self.accuracy_class)
             add("shift error", guess=0.55, globally=self.shift_error_global, by_class=self.shift_error_class)
         add("largest cosine", global_to_class=self.cosine_global_class if self.classes else None,
             within_a_set=self.cosine_within)  # fmt: skip

@@ -1,8 +1,8 @@
 """The trained directions: linear deformators and shift predictors, learned together (Kim & Lee 2024).
 
-Draw a direction and a shift; move a code along it; a predictor that sees both images must say which direction it was
-and how far. Directions that it can tell apart are what it is for. With the global set alone this is Voynov & Babenko
-2020, "Unsupervised discovery of interpretable directions in the GAN latent space".
+Draw a direction and a shift, and move a code along it. A predictor gets both images and is trained, together with the
+directions, to predict the direction and the shift. With the global set alone this is Voynov & Babenko 2020,
+"Unsupervised discovery of interpretable directions in the GAN latent space".
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["Deformators", "Search", "Told"]
 GLOBAL_BATCH, CLASS_BATCH, FEWEST_EACH = 32, 32, 2
 
 LEAST_SHIFT = 0.1
-"""Shifts are at least a tenth of the largest: nobody can see a smaller one."""
+"""Shifts are at least a tenth of the largest: smaller ones are not visible."""
 
 RATE, DEFORMATOR_RATE, SHIFT_WEIGHT = 2e-3, 1.5e-3, 2.0
 
@@ -40,10 +40,10 @@ JUDGED = 96
 
 @dataclass(frozen=True)
 class Told:
-    """What predictors say of held-out moves: one set of directions, or several.
+    """Quality of the predictions for held-out moves, of one set of directions or several.
 
     Attributes:
-        accuracy: (S,) share of moves whose direction is told right.
+        accuracy: (S,) share of moves whose direction is predicted correctly.
         shift_error: (S,) mean absolute error of the shift, in units of the largest one.
         loss: cross-entropy plus shift error, mean over sets.
     """
@@ -56,8 +56,9 @@ class Told:
 class Deformators:
     """A global set of K directions and one per class, orthonormal by construction.
 
-    The parameters are any matrices; directions are what QR makes of them, each class's after what lies in the span of
-    the global set is taken away. So columns have unit length, and both constraints hold exactly at every step.
+    The parameters are unconstrained matrices. Directions are the Q of their QR decompositions; those of a class are
+    first projected onto the orthogonal complement of the global set. So columns have unit length and both
+    orthogonality constraints hold at every step.
 
     Args:
         shared: (n, K), the start of the global set.
@@ -95,12 +96,12 @@ class Search:
     """Deformators, predictors and their optimiser, at some step.
 
     Args:
-        pool: codes to learn from and to judge with.
-        deformators: where to start.
+        pool: codes for training and for measuring.
+        deformators: the start.
         shift: largest move along a direction, in code units.
-        steps: how many in all.
-        seed: of the weights and of all that is drawn.
-        learn: whether the directions learn too; else only the predictors, which judge them.
+        steps: number of training steps.
+        seed: of the weights and of the batches.
+        learn: whether the directions are trained too, or only the predictors.
     """
 
     def __init__(
@@ -144,7 +145,7 @@ class Search:
         return [torch.cat(parts).to(self.pool.codes.device) for parts in zip(*drawn, strict=True)]
 
     def _tell(self, batch: list[Tensor], shared: int, each: int, differentiable: bool) -> tuple[Tensor, list[Told]]:
-        """The loss of a batch, and what was told of it."""
+        """The loss of a batch, and the quality of its predictions."""
         chosen, which, shifts = batch
         common, own = self.deformators.columns()
         moves = common.T[which[:shared]]
@@ -186,7 +187,7 @@ class Search:
 
     @torch.no_grad()
     def judge(self, shared: int, each: int, seed: int) -> list[Told]:
-        """What the predictors tell of moves of held-out codes: the global set, then the classes'."""
+        """Predictions for moves of held-out codes: the global set, then the classes'."""
         generator = torch.Generator().manual_seed(seed)
         batch = self._batch(self.held, shared, each, generator)
         return self._tell(batch, shared, each, differentiable=False)[1]
@@ -194,7 +195,7 @@ class Search:
     # All steps.
 
     def run(self, progress: bool | Callable[[int, int, str], object], checkpoint: Checkpoint | None = None) -> None:
-        """Go on to the last step; Ctrl-C stops, and the best of held-out codes so far stays."""
+        """Train to the last step, or until Ctrl-C, and keep the directions that are best on held-out codes."""
         if checkpoint is not None and checkpoint.facts is not None:
             self._restore(checkpoint.facts, checkpoint.tensors)
         whole = self._whole()
@@ -231,7 +232,7 @@ class Search:
             tensor.requires_grad_(False)
 
     def _whole(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """After a whole step: all that the next one depends on, should it be cut short."""
+        """The state after a whole step, from which training can go on."""
         tensors = {"generator": self.generator.get_state()}
         for at, (tensor, kept) in enumerate(zip(self.parameters, self.kept, strict=True)):
             tensors |= {f"now.{at}": tensor.detach().clone(), f"kept.{at}": kept}

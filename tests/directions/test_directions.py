@@ -679,7 +679,7 @@ CODES = normal(64, 4)
         ({"classifier": lambda x: "eight"}, ValueError, "returned str"),
         ({"classifier": lambda x: -torch.ones(len(x), dtype=torch.int64)}, ValueError, "id -1"),
         ({"classifier": lambda x: torch.full((len(x), 3), torch.nan)}, ValueError, "NaN"),
-        ({"classifier": lambda x: torch.arange(len(x))}, ValueError, "No class has 8"),
+        ({"classifier": lambda x: torch.arange(len(x))}, ValueError, "no class with 8"),
         ({"features": "layer"}, ValueError, "method='features'"),
         ({"method": "features", "features": "layer"}, ValueError, "no nn.Module"),
         ({"method": "features", "features": lambda z: z.sum()}, ValueError, "one row per code"),
