@@ -18,6 +18,7 @@ from latent_vizae.decoders.contract import (
     differentiable_images,
     require_decoder,
 )
+from latent_vizae.decoders.repeats import notice_noise
 from latent_vizae.inputs.arrays import as_codes
 from latent_vizae.training.progress import Progress
 
@@ -126,6 +127,7 @@ def gather(
     def looked_at(some: Tensor) -> tuple[Tensor, Tensor, int]:
         """Class ids and small images of codes, and numbers in one image."""
         first = decode_images(decoder, some[:1])
+        notice_noise(decoder, some[:2])
         ids, small, done = [], [], 0
         told = Progress(progress, "images")
         for part in some.split(max(1, min(AT_A_TIME, VALUES_PER_BATCH // first.numel()))):

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from latent_vizae.decoders.contract import decode_images, require_decoder
 from latent_vizae.decoders.load import as_source_options
+from latent_vizae.decoders.repeats import notice_noise
 from latent_vizae.inputs.arrays import ArrayLike, as_labels
 from latent_vizae.inputs.checks import as_device, as_whole
 from latent_vizae.inputs.sources import AT_A_TIME, Rows, as_rows, drawn
@@ -157,6 +158,7 @@ def fit(
     if decoder is not None:
         require_decoder(decoder, latent_shape)
         pixels = decode_images(decoder, rows[:1])[0].numel()
+        notice_noise(decoder, rows[: min(2, k)])
     named = getattr(decoder, "source", None)
     source = named if isinstance(named, str) else None
     options = {} if source is None else as_source_options(getattr(decoder, "options", {}))

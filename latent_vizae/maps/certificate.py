@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from latent_vizae.decoders.contract import decode_images, require_decoder
+from latent_vizae.decoders.repeats import Repeats, notice_noise, repeats_of
 from latent_vizae.inputs.arrays import ArrayLike, as_codes
 from latent_vizae.inputs.checks import as_whole
 from latent_vizae.measures.geometry import stretch
@@ -75,6 +76,7 @@ class Certificate:
         stretch_max: the largest stretch over the grid: how fast images can change. None without a decoder.
         stretch_median: (2,) medians of both over the grid. None without a decoder.
         noise: Table 2's test at its three scales, or none without a decoder.
+        repeats: how far images of one code lie apart, decoded twice and in a batch. None without a decoder.
         dim: dimension of the map.
         n: values in a code.
         grid: (P, d) points at which the map was measured.
@@ -93,6 +95,7 @@ class Certificate:
     stretch_max: float | None
     stretch_median: tuple[float, float] | None
     noise: tuple[NoiseTest, ...]
+    repeats: Repeats | None
     dim: int
     n: int
     grid: Tensor = field(repr=False, compare=False)
@@ -117,6 +120,11 @@ class Certificate:
         def say(verdict: str, *text: str) -> None:
             found.append((verdict, " ".join(text)))
 
+        def of_images(holds: bool) -> str:
+            return "not known" if noisy else "holds" if holds else "does not hold"
+
+        noisy = self.repeats is not None and not self.repeats.same
+        uncertain = "with noise in it: " if noisy else ""
         for part in ("v_e", "v_d", "decoder"):
             maps = [m for m in self.linear_maps if m.name.split(".")[0] == part]
             if not maps:
@@ -161,18 +169,23 @@ class Certificate:
             f"(root mean square {self.round_trip_rms:.3g}, at the fitted codes at most",
             f"{self.round_trip_at_codes:.3g}; the map is 2 wide).",
         )
+        if self.repeats is not None:
+            say("does not hold" if noisy else "holds", f"deterministic: {self.repeats}.")
         if self.collision_count == 0:
-            say("holds", f"none of {self.pairs} pairs of far points decodes to nearly the same result.")
+            say(
+                of_images(True),
+                f"{uncertain}none of {self.pairs} pairs of far points decodes to nearly the same result.",
+            )
         else:
             say(
-                "does not hold",
-                f"{self.collision_count} of {self.pairs} pairs of far points decode to nearly the same result;",
-                f"the nearest pair: {_pair(self.collisions[0])}.",
+                of_images(False),
+                f"{uncertain}{self.collision_count} of {self.pairs} pairs of far points decode to nearly the same",
+                f"result; the nearest pair: {_pair(self.collisions[0])}.",
             )
         if self.stretch_min is not None and self.stretch_max is not None:
             say(
-                "holds" if self.stretch_min > 1e-4 else "does not hold",
-                "every small step on the map changes the image: root mean square change per map unit from",
+                of_images(self.stretch_min > 1e-4),
+                f"{uncertain}every small step on the map changes the image: root mean square change per map unit from",
                 f"{self.stretch_min:.3g} (slowest place and direction) to {self.stretch_max:.3g} (fastest).",
             )
         return found
@@ -250,6 +263,9 @@ def certify(
             1, 2 or 3 dimensions, fewer (but at least 5) where images have more than 50,000 values. With a decoder,
             each point of the grid costs 1 + 2 dim decodes.
 
+    Warns:
+        UserWarning: once, of a decoder that does not make the same image of a code each time.
+
     Returns:
         A `Certificate`: ``print(certificate)`` or ``certificate.to_json()``.
 
@@ -291,8 +307,10 @@ def certify(
 
     results = decoded.flatten(1) if decoder is None else decode_images(decoder, decoded).flatten(1).to(grid)
     collisions, count, pairs = _collisions(grid, results)
-    layer, noise = None, tuple[NoiseTest, ...]()
+    layer, noise, repeats = None, tuple[NoiseTest, ...](), None
     if decoder is not None:
+        repeats = repeats_of(decoder, v.decode(v.points[:2] if len(v.points) else grid[:2]))
+        notice_noise(decoder, decoded, repeats)
         layer = stretch(lambda p: decode_images(decoder, v.decode(p)), grid)
         start = v.decode(v.points[:1] if len(v.points) else grid[:1]) if given is None else given[:1]
         noise = noise_test(decoder, start, seed=seed)
@@ -309,6 +327,7 @@ def certify(
         stretch_max=None if layer is None else layer[:, 1].max().item(),
         stretch_median=None if layer is None else (layer[:, 0].median().item(), layer[:, 1].median().item()),
         noise=noise,
+        repeats=repeats,
         dim=v.dim,
         n=math.prod(v.latent_shape),
         grid=grid.cpu(),

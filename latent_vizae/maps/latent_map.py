@@ -12,6 +12,7 @@ from torch import Tensor
 from latent_vizae.decoders.contract import decode_images, decoder_dtype_and_device, images_at_a_time, require_decoder
 from latent_vizae.decoders.encoded import encoded
 from latent_vizae.decoders.load import load_decoder
+from latent_vizae.decoders.repeats import notice_noise
 from latent_vizae.directions.directions import REACH, Direction, Directions
 from latent_vizae.inputs.arrays import MOST_DECODED, ArrayLike, as_codes, as_points, as_tensor
 from latent_vizae.inputs.checks import as_whole
@@ -57,6 +58,7 @@ class LatentMap:
             raise TypeError(f"v is a VizAE (fit() makes one), got {type(v).__name__}.")
         require_decoder(decoder, v.latent_shape)
         self.v, self.decoder = v, decoder
+        self._looked_at = False
 
     @classmethod
     def from_pretrained(
@@ -105,11 +107,18 @@ class LatentMap:
         """
         return self._samples(as_points(points, self.v.dim), residual_of).images
 
+    def _images(self, codes: Tensor) -> Tensor:
+        """Images (P, C, H, W) of codes; the first time it looks whether the decoder makes the same of a code twice."""
+        if not self._looked_at:
+            self._looked_at = True
+            notice_noise(self.decoder, codes)
+        return decode_images(self.decoder, codes)
+
     @torch.no_grad()
     def _samples(self, points: Tensor, residual_of: ArrayLike | None = None, **layout: Any) -> Samples:
         points = points.float()  # whatever torch's default is
         codes = self.v.decode(points, residual_of)
-        return Samples(points, codes, decode_images(self.decoder, codes), **layout)
+        return Samples(points, codes, self._images(codes), **layout)
 
     def grid(
         self,
@@ -243,7 +252,7 @@ class LatentMap:
             codes = self.v.decode(points)
             if residuals is not None:
                 codes = codes + extra.unflatten(1, self.v.latent_shape)
-            return Samples(points, codes, decode_images(self.decoder, codes), rows=1)
+            return Samples(points, codes, self._images(codes), rows=1)
 
         if pace == "linear" or lengths[-1] == 0:
             return samples_of(resample(line, lengths, torch.linspace(0, 1, frames).to(lengths) * lengths[-1]))
@@ -293,7 +302,7 @@ class LatentMap:
             )
         (one,) = chosen_directions(direction, None, self.v.latent_shape)
         codes = one.along(code, steps, reach).to(self.v.device)
-        images, middle = decode_images(self.decoder, codes), steps // 2
+        images, middle = self._images(codes), steps // 2
         images[middle] = decode_images(self.decoder, codes[middle : middle + 1])[0]  # alone, so to the last bit
         return Samples(self.v.encode(codes), codes, images, rows=1)
 

@@ -1,0 +1,92 @@
+"""Whether a decoder makes the same image of a code each time: alone, again, and beside other codes.
+
+What is measured by differences of images (slopes, paths, the certificate) is worth nothing where noise is drawn at
+each call, and an image that depends on the codes beside its own has no place on a map.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .contract import decode_images, decoder_dtype_and_device
+
+__all__ = ["Repeats", "notice_noise", "repeats_of"]
+
+
+AGAIN, BESIDE = (1e-4, 2e-3), (2e-3, 2e-2)
+"""Differences that rounding explains: of the same call, and beside another code; in float32 and in half precision."""
+
+_LOCK = threading.Lock()
+_LOOKED_AT: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """How far images of one code lie apart, root mean square over pixels.
+
+    Attributes:
+        again: of the code decoded alone, twice.
+        beside: of the code decoded alone, and after another one.
+        same: whether rounding can explain both.
+    """
+
+    again: float
+    beside: float
+    same: bool
+
+    def __str__(self) -> str:
+        """A sentence about what was found."""
+        if self.same:
+            return (
+                "a code gives the same image each time, alone and in a batch "
+                f"(root mean square difference {max(self.again, self.beside):.2g})"
+            )
+        if self.again > 0.5 * self.beside:
+            return f"two images of one code differ by {self.again:.2g} (root mean square), as if noise were drawn"
+        return (
+            f"images of one code, alone and in a batch, differ by {self.beside:.2g} (root mean square), as if they "
+            "depended on the place in the batch or on the codes beside"
+        )
+
+
+@torch.no_grad()
+def repeats_of(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Repeats:
+    """Look at the first of some codes (k, *latent_shape), k >= 1: four decodes."""
+    code, other = codes[:1], codes[1:2] if len(codes) > 1 else 0.9 * codes
+    alone, _, beside = decode_images(decoder, torch.cat([code, other, code]))
+    again = decode_images(decoder, code)[0]
+    half = decoder_dtype_and_device(decoder)[0] in (torch.float16, torch.bfloat16)
+    first, second = ((image - alone).square().mean().sqrt().item() for image in (again, beside))
+    return Repeats(first, second, same=first <= AGAIN[half] and second <= BESIDE[half])
+
+
+def notice_noise(decoder: Callable[[Tensor], Tensor], codes: Tensor, found: Repeats | None = None) -> None:
+    """Warn, once for a decoder, if it does not make the same image of a code each time.
+
+    Args:
+        decoder: codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
+        codes: (k, *latent_shape), k >= 1, to look at; only where the decoder has not been looked at before.
+        found: what `repeats_of` said of it, where that is known.
+    """
+    try:
+        with _LOCK:
+            if decoder in _LOOKED_AT:
+                return
+            _LOOKED_AT.add(decoder)
+    except TypeError:  # cannot be remembered: a method, or an object without a hash
+        pass
+    found = repeats_of(decoder, codes) if found is None else found
+    if not found.same:
+        warnings.warn(
+            f"This decoder is not deterministic: {found}. What is measured of its images is as uncertain as that. "
+            "Give it the same noise for every code and call, or none.",
+            stacklevel=4,
+        )
