@@ -21,8 +21,8 @@ else:
     tomllib = None
 
 ROOT = Path(__file__).resolve().parents[1]
-FOREIGN = ["diffusers", "gradio", "matplotlib", "imageio", "typer", "accelerate", "sklearn", "latent_vizae.adapters"]
-EXTRAS = {"accelerate", "anyio", "diffusers", "gradio", "imageio", "imageio_ffmpeg", "matplotlib"} | {
+FOREIGN = ["diffusers", "gradio", "matplotlib", "imageio", "typer", "sklearn", "latent_vizae.adapters"]
+EXTRAS = {"anyio", "diffusers", "gradio", "imageio", "imageio_ffmpeg", "matplotlib"} | {
     "sklearn",
     "starlette",
 }

@@ -54,11 +54,10 @@ def encode_images(
         out: for when there are many. A ``.safetensors`` file for the codes (a tensor ``codes``) is written as the
             work goes, and appears when it is whole. Any other name is a folder: it gets shards,
             ``codes-00000-of-00010.safetensors``, ..., and ``manifest.json``; finished shards stay where a run is cut
-            short, and the next run does the rest. Under ``torchrun`` the processes share the work (extra
-            `distributed`). The pictures are then a folder, an array or something else that can be indexed. A folder
-            of another work is refused. Works are told apart by 16 pictures, the names and sizes of all files, or all
-            of an array; and by the decoder's name, its weights, and a few codes of the first and of the last finished
-            shard, made again.
+            short, and the next run does the rest. Under ``torchrun`` the processes share the work. The pictures are
+            then a folder, an array or something else that can be indexed. A folder of another work is refused. Works
+            are told apart by 16 pictures, the names and sizes of all files, or all of an array; and by the decoder's
+            name, its weights, and a few codes of the first and of the last finished shard, made again.
         unit_size: pictures a shard, 1000 by default; so many codes are in memory.
         processes: how many should work on a folder; refused where there are others.
         progress: show a bar on stderr.
@@ -70,7 +69,7 @@ def encode_images(
         TypeError: something that is no picture, or shards of pictures that can be read only once.
         ValueError: no pictures, one that cannot be read, floats outside of [0, 1], a decoder without ``encode``, an
             ``out`` that cannot be written or holds another work, the wrong number of processes.
-        ImportError: several processes without Accelerate.
+        ConnectionError: another process ended before its time.
         FileNotFoundError: no such folder.
 
     Example:

@@ -36,7 +36,7 @@ def place_codes(
     """Points of any number of codes, in a folder of shards; a part of the codes is in memory at a time.
 
     Finished shards stay where a run is cut short, and the next run does the rest. Under ``torchrun`` the processes
-    share the work (extra `distributed`); their number changes nothing in the result.
+    share the work; their number changes nothing in the result.
 
     Args:
         v: the map.
@@ -54,12 +54,12 @@ def place_codes(
     Raises:
         TypeError: not real numbers.
         ValueError: codes of another shape, NaN or infinity; a folder of another work; the wrong number of processes.
-        ImportError: several processes without Accelerate.
+        ConnectionError: another process ended before its time.
 
     Example:
         >>> import tempfile
         >>> from latent_vizae import fit
-        >>> from latent_vizae.rows import as_rows
+        >>> from latent_vizae.inputs.sources import as_rows
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     len(as_rows(place_codes(fit(torch.eye(4)), torch.eye(4), folder + "/points", unit_size=2)))
         4
@@ -114,7 +114,7 @@ def sample_codes(
 
     Raises:
         ValueError: a decoder without ``sample``; a folder of another work; the wrong number of processes.
-        ImportError: several processes without Accelerate.
+        ConnectionError: another process ended before its time.
     """
     if not callable(getattr(decoder, "sample", None)):
         raise ValueError("This decoder has no sample(count, seed), so it has no prior to draw codes from.")

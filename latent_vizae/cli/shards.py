@@ -15,7 +15,7 @@ from latent_vizae.bulk.encode import UNIT_SIZE, encode_images
 from latent_vizae.bulk.place import place_codes
 from latent_vizae.decoders.load import load_decoder
 from latent_vizae.inputs.checks import as_device
-from latent_vizae.storage.processes import leave_world
+from latent_vizae.storage.processes import rank
 from latent_vizae.storage.shards import MANIFEST_FILE
 
 from .files import load_v
@@ -59,8 +59,8 @@ def encode(
       torchrun --nproc-per-node 2 -m latent_vizae.cli encode --images holiday --out codes --processes 2
 
     Writes codes-00000-of-00010.safetensors, ... (a tensor `codes`) and manifest.json. After Ctrl-C or a failure the
-    same command does the rest; shards that were damaged are made again. Several processes need the extra
-    `distributed`, several machines a folder that they share. Their number changes nothing in the result.
+    same command does the rest; shards that were damaged are made again. Several machines need a folder that they
+    share. The number of processes changes nothing in the result; if one ends, the others say so and end too.
     """
     if images.suffix.lower() == ".npy":
         pictures: Any = _opened(images)
@@ -115,7 +115,7 @@ def _own(device: str) -> str:
 
 
 def _say(folder: Path, as_json: bool) -> None:
-    if leave_world() > 0:
+    if rank() > 0:
         return
     manifest = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
     if as_json:

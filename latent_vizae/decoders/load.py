@@ -36,6 +36,7 @@ def load_decoder(source: str, **options: Any) -> Any:
         ValueError: nobody registered the scheme, or two packages did.
 
     Example:
+        >>> import torch
         >>> f_d = load_decoder("mnist")
         >>> f_d(torch.zeros(1, 10)).shape
         torch.Size([1, 1, 28, 28])

@@ -1,13 +1,20 @@
-"""The world of processes that work together: what torchrun started, met through Accelerate (extra `distributed`)."""
+"""Processes that torchrun started: who they are, a barrier, and the end of one noticed by the others.
+
+They meet in torch.distributed's key-value store, which torchrun serves. Each writes there every second while it works,
+whatever its main thread does, so a barrier has no time limit and a process that ended is missed within a minute.
+"""
 
 from __future__ import annotations
 
-import importlib
+import _thread
+import contextlib
+import functools
+import itertools
 import os
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import signal
+import threading
+import time
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -15,28 +22,122 @@ import torch
 
 from latent_vizae.inputs.checks import as_whole
 
-__all__ = ["World", "leave_world", "started_world"]
+__all__ = ["World", "joined_world", "rank"]
 
 
-LONGEST_WAIT = timedelta(days=30)
-"""For the slowest process; torch's own limit is half an hour."""
+BEAT, SILENCE = 1.0, 40.0
+"""Seconds between two signs of life, and without one until a process counts as ended: a busy machine or a long call
+that keeps Python's lock may delay some."""
+
+JOIN = 3600.0
+"""Seconds to wait at the start for the slowest: nobody signs before."""
+
+DONE, FAILED = b"done", b"failed"
+
+ENDED = (
+    "Another process ended before its work was done. Its own message says why. What is finished stays; run the same "
+    "again for the rest."
+)
+
+_worlds = itertools.count()
+"""Numbers the worlds of this process; all processes join the same ones in the same order."""
 
 
-@dataclass(frozen=True)
+class _PeerEnded(BaseException):
+    """Raised in the main thread wherever it is; no ``except Exception`` of a decoder may swallow it."""
+
+
 class World:
-    """This process is number ``rank`` of ``size``; ``wait`` returns once all have come there."""
+    """This process is number ``rank`` of ``size``; alone it is 0 of 1."""
 
-    rank: int
-    size: int
-    wait: Callable[[], None]
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank, self.size = rank, size
+
+    def wait(self) -> None:
+        """Return once all have come here, however long the slowest takes."""
 
 
-def started_world(processes: int | None = None) -> World:
-    """The processes that torchrun (or ``accelerate launch``) started; without it, this one.
+class _Joined(World):
+    def __init__(self, rank: int, size: int, store: Any) -> None:
+        super().__init__(rank, size)
+        self._store = store
+        self._barriers = 0
+        self._over, self._lost = threading.Event(), threading.Event()
+        self._sign(b"0")
+        self._meet(JOIN)
+        self._watch = threading.Thread(target=self._beat, name="latent-vizae-watch", daemon=True)
+        self._watch.start()
+
+    def wait(self) -> None:
+        self._meet(None)
+
+    def leave(self, word: bytes) -> None:
+        """Say the last word; the first process, which may serve the store, leaves a finished work last."""
+        self._over.set()
+        self._watch.join()
+        with contextlib.suppress(RuntimeError):  # who served the store has gone
+            self._sign(word)
+            until = time.monotonic() + (SILENCE if self.rank == 0 and word == DONE else 0)
+            while time.monotonic() < until and set(self._signs()) != {DONE}:
+                time.sleep(0.05)
+
+    def _meet(self, limit: float | None) -> None:
+        self._barriers += 1
+        names = [f"{self._barriers} {rank}" for rank in range(self.size)]
+        started = time.monotonic()
+        try:
+            self._store.set(names[self.rank], b"")
+            while not self._store.check(names):
+                if self._lost.is_set() or (limit is not None and time.monotonic() - started > limit):
+                    raise _PeerEnded
+                time.sleep(0.05)
+        except RuntimeError as error:
+            raise _PeerEnded from error
+
+    def _sign(self, word: bytes) -> None:
+        self._store.set(f"life {self.rank}", word)
+
+    def _signs(self) -> list[bytes]:
+        signs: list[bytes] = self._store.multi_get([f"life {rank}" for rank in range(self.size)])
+        return signs
+
+    def _beat(self) -> None:
+        """Sign, and read the others' signs, until this process is done or another one is missed."""
+        seen, since = [b""] * self.size, [time.monotonic()] * self.size
+        for number in itertools.count(1):
+            if self._over.wait(BEAT):
+                return
+            try:
+                self._sign(str(number).encode())
+                signs = self._signs()
+            except RuntimeError:  # who served the store has gone
+                break
+            now = time.monotonic()
+            since = [then if old == new else now for then, old, new in zip(since, seen, signs, strict=True)]
+            seen = signs
+            silent = any(now - then > SILENCE and sign != DONE for then, sign in zip(since, signs, strict=True))
+            if silent or FAILED in signs:
+                break
+        self._lost.set()
+        if signal.getsignal(signal.SIGTERM) is _end:
+            _terminate()  # as torchrun does on the machine of the one that ended
+
+
+def rank() -> int:
+    """Number of this process among those that torchrun started; 0 without it."""
+    return int(os.environ.get("RANK", 0)) if "LOCAL_RANK" in os.environ else 0
+
+
+@contextlib.contextmanager
+def joined_world(processes: int | None = None) -> Iterator[World]:
+    """The processes that torchrun started, joined for the length of a ``with`` block; without it, this one alone.
+
+    When another one ends before its time, the block ends in a ConnectionError within a minute, wherever it is. On the
+    same machine torchrun says so at once, by SIGTERM, which the block takes for that unless the program handles it.
 
     Raises:
         ValueError: there are not as many as asked for.
-        ImportError: there are several, and Accelerate is not installed.
+        ConnectionError: another process ended, or did not come.
     """
     launched = "LOCAL_RANK" in os.environ
     size = int(os.environ.get("WORLD_SIZE", 1)) if launched else 1
@@ -47,41 +148,63 @@ def started_world(processes: int | None = None) -> World:
             "(of several machines, --nnodes times that)."
         )
     if size == 1:
-        return World(0, 1, lambda: None)
+        yield World()
+        return
     try:
-        accelerate: Any = importlib.import_module("accelerate")  # it carries no types
-    except ImportError as error:
-        raise ImportError('Several processes need: pip install "latent-vizae[distributed]".') from error
-    with _threads_kept():
-        # On the CPU: processes only wait for each other, and those that share an accelerator could not by NCCL.
-        state = accelerate.PartialState(cpu=True, timeout=LONGEST_WAIT)
-    if state.num_processes != size:
-        raise ValueError(f"torchrun started {size} processes, Accelerate knows {state.num_processes}.")
-
-    def wait() -> None:
-        try:
-            state.wait_for_everyone()
-        except RuntimeError as error:
-            raise ConnectionError("Another process ended. What is finished stays; run again for the rest.") from error
-
-    return World(state.process_index, size, wait)
+        with _terminated_by_peers():
+            attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+            name = f"latent-vizae {attempt} {next(_worlds)}"
+            world = _Joined(rank(), size, _store(name))
+            word = FAILED
+            try:
+                yield world
+                word = DONE
+            finally:
+                world.leave(word)
+    except _PeerEnded:
+        raise ConnectionError(ENDED) from None
 
 
-def leave_world() -> int:
-    """Part from the other processes at the end of a program; the rank of this one."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-    return int(os.environ.get("RANK", 0)) if "LOCAL_RANK" in os.environ else 0
+def _store(name: str) -> Any:
+    """A part of the store that torchrun serves, or else the first process, for this name."""
+    if not torch.distributed.is_available():
+        raise ValueError("This build of torch has no torch.distributed: run one process, without torchrun.")
+    from torch.distributed.distributed_c10d import PrefixStore
+
+    return PrefixStore(name, _connection())
 
 
-@contextmanager
-def _threads_kept() -> Iterator[None]:
-    """Accelerate chooses a number of threads where nobody did; leave it as it is."""
-    threads = torch.get_num_threads()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="OMP_NUM_THREADS/MKL_NUM_THREADS unset")
-        try:
-            yield
-        finally:
-            if torch.get_num_threads() != threads:
-                torch.set_num_threads(threads)
+@functools.cache
+def _connection() -> Any:
+    from torch.distributed.rendezvous import rendezvous
+
+    store, _, _ = next(iter(rendezvous("env://", timeout=timedelta(seconds=JOIN))))
+    store.set_timeout(timedelta(seconds=SILENCE))
+    return store
+
+
+@contextlib.contextmanager
+def _terminated_by_peers() -> Iterator[None]:
+    """SIGTERM raises `_PeerEnded` in the main thread, where nobody else handles it."""
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _end(*_: Any) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun and the watch may both say it, and once is enough
+    raise _PeerEnded
+
+
+def _terminate() -> None:
+    """SIGTERM to the main thread, which wakes from a sleep where the system can do that."""
+    main = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:
+        signal.pthread_kill(main, signal.SIGTERM)
+    else:
+        _thread.interrupt_main(signal.SIGTERM)

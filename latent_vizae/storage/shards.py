@@ -25,7 +25,7 @@ from tqdm import tqdm
 from latent_vizae.inputs.checks import as_whole
 
 from .folder import PARTIAL, atomic_file, checksum, safetensors_bytes
-from .processes import started_world
+from .processes import joined_world
 
 __all__ = ["MANIFEST_FILE", "Unit", "digest", "probes", "run_units"]
 
@@ -84,28 +84,43 @@ def run_units(
     Raises:
         ValueError: a folder that is none, cannot be written or holds something else; the wrong number of processes; a
             unit of the wrong number of rows, or not finite.
-        ImportError: several processes, and Accelerate is not installed.
         ConnectionError: another process ended before its time.
     """
-    world = started_world(processes)
     folder = Path(out)
-    units = _plan(tensor, count, unit_size, seed)
-    work = json.loads(json.dumps({**work, "tensor": tensor, "count": count, "unit_size": unit_size, "seed": seed}))
-    known = _known_checksums(folder, work, units)  # every process refuses for itself, before one of them writes
-    if again is not None:
-        _compare(folder, work, units, known, again)
-    world.wait()
-    if world.rank == 0:
-        _prepare(folder, work, units)
-    world.wait()
-    if world.size > 1 and not (folder / MANIFEST_FILE).is_file():
-        raise ValueError(f"{folder} is not the same folder in all processes. Choose one that all machines share.")
-    _known_checksums(folder, work, units)  # and the same work
-    mine = units[world.rank :: world.size]
-    total = sum(unit.stop - unit.start for unit in mine)
-    with tqdm(total=total, desc=tensor, unit="row", disable=not progress or world.rank > 0, leave=False) as bar:
+    with joined_world(processes) as world:
+        units = _plan(tensor, count, unit_size, seed)
+        work = json.loads(json.dumps({**work, "tensor": tensor, "count": count, "unit_size": unit_size, "seed": seed}))
+        known = _known_checksums(folder, work, units)  # every process refuses for itself, before one of them writes
+        if again is not None:
+            _compare(folder, work, units, known, again)
+        world.wait()
+        if world.rank == 0:
+            _prepare(folder, work, units)
+        world.wait()
+        if world.size > 1 and not (folder / MANIFEST_FILE).is_file():
+            raise ValueError(f"{folder} is not the same folder in all processes. Choose one that all machines share.")
+        _known_checksums(folder, work, units)  # and the same work
+        _do(folder, work, units[world.rank :: world.size], make, known, progress and world.rank == 0)
+        world.wait()
+        if world.rank == 0:
+            _finish(folder, work, units)
+        world.wait()
+    return folder
+
+
+def _do(
+    folder: Path,
+    work: dict[str, Any],
+    units: list[Unit],
+    make: Callable[[Unit], Tensor],
+    known: dict[str, str],
+    progress: bool,
+) -> None:
+    """Make the units that are not there, or not whole."""
+    total = sum(unit.stop - unit.start for unit in units)
+    with tqdm(total=total, desc=work["tensor"], unit="row", disable=not progress, leave=False) as bar:
         failed: list[Unit] = []
-        for unit in itertools.chain(mine, failed):  # a failed unit comes again after the others, once
+        for unit in itertools.chain(units, failed):  # a failed unit comes again after the others, once
             try:
                 if not _is_whole(folder / unit.file, unit, work, known.get(unit.file)):
                     _write(folder / unit.file, unit, work, make(unit))
@@ -115,11 +130,6 @@ def run_units(
                 failed.append(unit)
                 continue
             bar.update(unit.stop - unit.start)
-    world.wait()
-    if world.rank == 0:
-        _finish(folder, work, units)
-    world.wait()
-    return folder
 
 
 def digest(values: Iterable[Tensor]) -> str:

@@ -5,8 +5,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from functools import partial
 
 import numpy as np
@@ -187,18 +189,18 @@ def test_points_are_those_of_encode_for_any_kind_of_codes(tmp_path, v, f_d):
 
 SCRIPT = """
 import sys
-from latent_vizae import VizAE, cli, load_decoder, place_codes, sample_codes
+from latent_vizae import VizAE, load_decoder, place_codes, sample_codes
+from latent_vizae.cli.app import app
 
 folder, v = sys.argv[1], VizAE.from_pretrained(sys.argv[2])
 place_codes(v, sample_codes(load_decoder("mnist"), 100, out=folder + "/codes", unit_size=15), folder + "/points", 30)
 where = ["--images", sys.argv[3], "--out", folder + "/images"]
-cli.app(["encode", *where, "--unit-size", "15", "--processes", "2", "--json"])
+app(["encode", *where, "--unit-size", "15", "--processes", "2", "--json"])
 """
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch has no processes here")
 def test_two_processes_make_what_one_makes(tmp_path, v, f_d):
-    pytest.importorskip("accelerate")
     (tmp_path / "script.py").write_text(SCRIPT)
     v.save_pretrained(tmp_path / "v")
     images = np.random.default_rng(0).integers(0, 256, (100, 1, 28, 28), np.uint8)
@@ -226,10 +228,104 @@ def test_a_world_of_the_wrong_size_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="Asked for 4 processes, torchrun started 2"):
         encode_images(Means(), pixels(), out=tmp_path / "codes", processes=4)
-    monkeypatch.setitem(sys.modules, "accelerate", None)
-    with pytest.raises(ImportError, match=r'pip install "latent-vizae\[distributed\]"'):
-        encode_images(Means(), pixels(), out=tmp_path / "codes")
     assert not (tmp_path / "codes").exists()
+
+
+ONE_ENDS = """
+import os, signal, sys, time, torch
+from pathlib import Path
+from latent_vizae import sample_codes
+from latent_vizae.storage import processes
+
+out, ending, silence = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+processes.SILENCE = silence or processes.SILENCE
+rank = processes.rank()
+
+class Drawn:
+    count = 0
+
+    def sample(self, count, seed):
+        self.count += 1
+        if self.count == 3 and ending == f"killed {rank}":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.count == 3 and ending == f"raises {rank}":
+            raise SystemExit(7)
+        if self.count == 3 and ending == f"slow {rank}":
+            time.sleep(2 * silence)
+        if self.count > 3 and ending[:4] != "slow":  # another one's third unit ends everything
+            time.sleep(50)
+        return torch.randn(count, 4, generator=torch.Generator().manual_seed(seed))
+
+threads = torch.get_num_threads()
+sample_codes(Drawn(), 100, out=out, unit_size=5)
+assert (torch.get_num_threads(), signal.getsignal(signal.SIGTERM)) == (threads, signal.SIG_DFL)
+assert not torch.distributed.is_initialized()
+"""
+
+
+class Drawn(Means):
+    """As in the script above, of the same name."""
+
+    __module__, __qualname__ = "__main__", "Drawn"
+
+
+def ends_cleanly(out, process_said, started_at):
+    assert "ConnectionError: Another process ended before its work was done." in process_said
+    assert time.monotonic() - started_at < 60
+    assert 2 <= len(shards(out)) < 20
+    assert all(len(load_file(path)["codes"]) == 5 for path in shards(out))
+    before = times(out)
+    sample_codes(Drawn(), 100, out=out, unit_size=5)
+    assert {name for name, time in times(out).items() if before.get(name, time) != time} == {"manifest.json"}
+    assert not list(out.glob(".*"))
+    assert len(shards(out)) == 20
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch has no processes here")
+def test_when_one_process_ends_the_others_say_so(tmp_path):
+    (tmp_path / "script.py").write_text(ONE_ENDS)
+    began = time.monotonic()
+    done = run([tmp_path / "script.py", tmp_path / "out", "killed 1", 0], 2)
+    assert done.returncode != 0
+    ends_cleanly(tmp_path / "out", done.stderr, began)
+
+
+def apart(arguments, size=2):
+    """Processes that know each other, as on several machines: nobody sends SIGTERM when one of them ends."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    world = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    return [
+        subprocess.Popen(
+            started(arguments),
+            env={**os.environ, **world, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(size)
+    ]
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch has no processes here")
+@pytest.mark.parametrize("ending", ["killed 0", "killed 1", "raises 1"])
+def test_so_do_those_of_other_machines(tmp_path, ending):
+    (tmp_path / "script.py").write_text(ONE_ENDS)
+    began = time.monotonic()
+    both = apart([tmp_path / "script.py", tmp_path / "out", ending, 10])
+    said = [process.communicate(timeout=200)[1] for process in both]
+    other = 1 - int(ending[-1])
+    assert both[other].returncode == 1
+    ends_cleanly(tmp_path / "out", said[other], began)
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch has no processes here")
+def test_a_slow_process_is_waited_for(tmp_path):
+    (tmp_path / "script.py").write_text(ONE_ENDS)
+    both = apart([tmp_path / "script.py", tmp_path / "out", "slow 1", 5])
+    said = [process.communicate(timeout=200)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["complete"]
 
 
 STRUCK = """
