@@ -1,4 +1,4 @@
-"""Maps and directions to the Hub: what `save_pretrained` writes, with a card that has pictures and a certificate."""
+"""Push maps and directions to the Hub: the files of `save_pretrained`, pictures, and a card that shows them."""
 
 from __future__ import annotations
 

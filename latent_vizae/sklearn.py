@@ -1,6 +1,6 @@
 """VizAETransformer: `fit` as a scikit-learn estimator, for pipelines and grid searches (extra ``sklearn``).
 
-scikit-learn knows rows of numbers and nothing else, so codes are flat here: (k, n) in, (k, n) out.
+scikit-learn takes two-dimensional arrays, so codes are flat here: (k, n) in, (k, n) out.
 """
 
 from __future__ import annotations
@@ -38,29 +38,28 @@ PRECISIONS = [np.float64, np.float32]
 
 
 class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Codes to points of a map and back: `latent_vizae.fit` with scikit-learn's manners.
+    """Codes to points of a map and back: `latent_vizae.fit` as a scikit-learn transformer.
 
     The parameters are those of `fit`, and are checked when ``fit`` is called.
 
-    ``transform`` and ``inverse_transform`` give float32 for float32 and float64 for anything else. The weights are
-    those of v, float32, either way; float64 is the same map without rounding on the way.
+    ``transform`` and ``inverse_transform`` return float32 for float32 and float64 for anything else. The weights of v
+    are float32 in both cases; in float64 only the computation is more precise.
 
     Pickles and joblib files hold v as `VizAE.save_pretrained` writes it, safetensors and JSON, and it is checked as
-    strictly when it comes back (on the CPU). No torch module is ever pickled: a decoder that ``load_decoder`` made
-    becomes its name, and one without a name cannot be pickled. To keep the map alone, first call
-    ``set_params(decoder=None)``: the decoder is needed by ``fit`` only.
+    strictly when it is loaded (on the CPU). No torch module is pickled: a decoder from ``load_decoder`` is stored as
+    its name, and a decoder without a name cannot be pickled. To pickle the map alone, first call
+    ``set_params(decoder=None)``: only ``fit`` needs the decoder.
 
     Args:
-        decoder: f_d, any callable codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1], or the name of one, as
-            `load_decoder` takes it ("mnist"). None: v keeps code values rather than images. Cloning (in every grid
-            search) copies a callable as it copies any parameter; a name costs nothing, and is loaded at each fit.
+        decoder: f_d, any callable codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1], or a name for
+            `load_decoder` ("mnist"). None: v is fitted to code values. Cloning (in every grid search) copies a
+            callable as any other parameter; a name is loaded at each fit.
         dim: dimension of the map, 1, 2 or 3, at most n.
         hidden: units of v_e's hidden layers; by default `fit` chooses.
         steps: most steps of training in the frame (k >= 50); by default `fit` chooses.
         image_steps: further steps on the image error, through the decoder (k >= 50).
         pull: how much codes are held at what v_e's network guesses; by default `fit` chooses.
-        latent_shape: the shape of one code, its product n: rows are given that shape before the decoder sees them.
-            None: codes are flat, (n,).
+        latent_shape: the shape of one code, with product n, in which the decoder gets codes. None: (n,).
         random_state: a whole number is the ``seed`` of `fit` itself: the same map. A ``RandomState`` draws a seed at
             each fit, None draws it from numpy's global generator: another map each time.
 
@@ -106,16 +105,16 @@ class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
         Args:
             X: (k, n) codes, k >= 1 and n >= dim, an array or a table.
-            y: (k,) whole numbers (of an integer dtype within int64) travel with v as its labels, for colouring; they
-                have no influence on it. Any other y is ignored.
+            y: (k,) whole numbers (of an integer dtype within int64) are stored with v as its labels, for colouring;
+                they have no influence on the fit. Any other y is ignored.
 
         Returns:
             self.
 
         Raises:
             TypeError: X is sparse or not real numbers, or a parameter has the wrong type.
-            ValueError: X is empty, holds NaN or infinity or has fewer columns than dim; float32 cannot hold its values
-                or tell them apart; ``latent_shape`` is not one of n values; whatever else `latent_vizae.fit` refuses.
+            ValueError: X is empty, holds NaN or infinity or has fewer columns than dim; its values are beyond float32
+                or not distinct in it; ``latent_shape`` has not n values; what `latent_vizae.fit` refuses.
         """
         X = validate_data(self, X, dtype=PRECISIONS, ensure_min_features=check_dim(self.dim))
         decoder = load_decoder(self.decoder) if isinstance(self.decoder, str) else self.decoder
@@ -248,7 +247,7 @@ def _shaped(X: np.ndarray, latent_shape: tuple[int, ...] | None) -> np.ndarray:
 
 
 def _named(decoder: Any) -> Any:
-    """A decoder as a pickle may hold it: its name, or a function, which pickle itself keeps by name.
+    """A decoder as a pickle may hold it: its name, or a function, which pickle stores by name.
 
     Raises:
         TypeError: it has no name.
@@ -260,6 +259,6 @@ def _named(decoder: Any) -> Any:
         return source
     raise TypeError(
         f"A VizAETransformer is pickled without torch modules, and this decoder ({type(decoder).__name__}) has no "
-        "name that load_decoder alone could bring it back by. Give a name (decoder='mnist') or an importable "
-        "function, or, once fitted, call set_params(decoder=None): transform and inverse_transform need none."
+        "name with which load_decoder alone could load it. Give a name (decoder='mnist') or an importable "
+        "function, or, once fitted, call set_params(decoder=None): transform and inverse_transform need no decoder."
     )

@@ -1,4 +1,4 @@
-"""The contract of a decoder as one function, for our adapters and for those of third parties."""
+"""The contract of a decoder as one function, for the tests of adapters."""
 
 from __future__ import annotations
 
@@ -21,25 +21,24 @@ def check_decoder(
     tolerance: float = 1e-4,
     encode_tolerance: float | None = None,
 ) -> None:
-    """Check that a decoder keeps the contract: use it in the tests of an adapter.
+    """Check that a decoder keeps the contract, in the tests of an adapter.
 
-    Checked: shapes and range; the same image for the same code, whether alone or in a batch, whatever the global
-    seed; inputs and weights left alone; the mode (train, eval) left alone; codes of any float type; gradients that
-    reach the code; ``encode``, ``sample`` and ``examples``, where there are any: their shapes, their seeds, and codes
-    that ``decode`` takes.
+    Checked are: shapes and range; equal images for equal codes, alone or in a batch, for any global seed; inputs,
+    weights and mode (train, eval) unchanged; codes of any float type; gradients that reach the code. Of ``encode``,
+    ``sample`` and ``examples``, where they exist: shapes, seeds, finite values.
 
     Args:
         decoder: any callable, codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
-        codes: (k, *latent_shape), k >= 2, to try it on; by default from ``sample``, ``examples`` or, for a decoder
+        codes: (k, *latent_shape), k >= 2, for the checks; by default from ``sample``, ``examples`` or, for a decoder
             with a ``latent_shape``, white noise.
         differentiable: whether gradients have to reach the code.
-        tolerance: largest difference of pixels that counts as the same (loosen it for half precision).
-        encode_tolerance: largest root mean square difference between the images of ``encode(images)`` and the images
-            (only an autoencoder's decoder undoes its encoder); by default not checked.
+        tolerance: largest difference of pixels of equal images; larger for half precision.
+        encode_tolerance: largest root mean square difference between images and their reconstructions, the images of
+            ``encode(images)``; by default not checked.
 
     Raises:
-        AssertionError: the contract is broken; the message says where, with what was expected and what came.
-        ValueError: codes are needed, and neither given nor known.
+        AssertionError: the contract is broken; the message has the law, what was expected and what arrived.
+        ValueError: no codes were given, and the decoder has none.
     """
     z = _codes(decoder, codes)
     latent_shape = tuple(z.shape[1:])

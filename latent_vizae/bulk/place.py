@@ -59,10 +59,10 @@ def place_codes(
     Example:
         >>> import tempfile
         >>> from latent_vizae import fit
-        >>> from latent_vizae.inputs.sources import as_rows
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     len(as_rows(place_codes(fit(torch.eye(4)), torch.eye(4), folder + "/points", unit_size=2)))
-        4
+        ...     points = place_codes(fit(torch.eye(4)), torch.eye(4), folder + "/points", unit_size=2)
+        ...     sorted(path.name for path in points.iterdir())
+        ['manifest.json', 'points-00000-of-00002.safetensors', 'points-00001-of-00002.safetensors']
     """
     rows = as_rows(codes)
     if tuple(rows.latent_shape) != v.latent_shape:

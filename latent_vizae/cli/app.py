@@ -1,7 +1,7 @@
 """The ``latent-vizae`` command: maps, grids, paths and certificates from a terminal or a script.
 
-Results go to files and to stdout, progress and errors to stderr. What a person did wrong is one line and exit code 2;
-a bug keeps its traceback and exits 1; Ctrl-C exits 130. Files appear whole or not at all.
+Results go to files and to stdout, progress and errors to stderr. A user's error is one line and exit code 2, a bug a
+traceback and exit code 1, Ctrl-C exit code 130. Files appear whole or not at all.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["app", "main"]
 
 
 class _Commands(TyperGroup):
-    """Turns what a person can mend into one line on stderr, and Ctrl-C into exit code 130."""
+    """Turns a user's errors into one line on stderr, and Ctrl-C into exit code 130."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -41,7 +41,7 @@ class _Commands(TyperGroup):
 
 
 def _hub_errors() -> tuple[type[Exception], ...]:
-    """What the Hub's client raises where it cannot reach the Hub; nothing unless the Hub was asked."""
+    """Errors of the Hub's client for a Hub that cannot be reached; none if the client was never imported."""
     from latent_vizae.storage.hub import unreachable
 
     return unreachable() if "huggingface_hub.utils" in sys.modules else ()
@@ -71,9 +71,9 @@ def _latent_vizae(
 ) -> None:
     """See and steer the latent space of a pretrained generator.
 
-    A decoder turns codes into images. `map` fits v, a two-way map between codes and points of [-1, 1]^d; `grid` and
-    `path` decode regions and ways of it; `certify` measures how far to trust it; `encode` and `place` bring
-    pictures to codes and codes to points, by the million.
+    A decoder turns codes into images. `map` fits v, a two-way map between codes and points of [-1, 1]^d. `grid` and
+    `path` decode regions and paths of it, `certify` measures how far to trust it. `encode` and `place` turn pictures
+    into codes and codes into points, by the million.
 
     \b
     Start here:
@@ -81,7 +81,7 @@ def _latent_vizae(
       latent-vizae grid --v fives --box=-0.5,-0.5,0.5,0.5 --out grid.png
       latent-vizae path --v fives --from=-0.8,0 --to=0.8,0 --out path.gif
 
-    Exit codes: 0 done, 1 a bug, 2 something to mend in what was asked, 130 interrupted (Ctrl-C).
+    Exit codes: 0 done, 1 a bug, 2 an error in the input or arguments, 130 interrupted (Ctrl-C).
     """
 
 

@@ -1,4 +1,4 @@
-"""``latent-vizae directions``: semantic directions found, measured and drawn."""
+"""``latent-vizae directions``: find, measure and draw semantic directions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def directions(
     ] = None,
     method: Annotated[
         _Method,
-        typer.Option(help="Learned; or closed forms: components of codes or features, leading ones of the metric."),
+        typer.Option(help="Trained, or in closed form: components of codes, of features, or of the pull-back metric."),
     ] = _Method.trained,
     n_directions: Annotated[
         Optional[int],  # noqa: UP045
@@ -59,15 +59,15 @@ def directions(
         ),
     ] = None,
     global_only: Annotated[
-        bool, typer.Option("--global-only", help="Leave classes alone, also where codes have labels.")
+        bool, typer.Option("--global-only", help="Find the global set only, also of codes with labels.")
     ] = False,
     shift: Annotated[
         Optional[float],  # noqa: UP045
-        typer.Option(help="Largest move while learning, in code units.  [default: measured]"),
+        typer.Option(help="Largest move in training, in code units.  [default: measured]"),
     ] = None,
     steps: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(help="Steps of learning.  [default: 1000; closed forms: 0]"),
+        typer.Option(help="Steps of training.  [default: 1000; closed forms: 0]"),
     ] = None,
     v: Annotated[
         Optional[str],  # noqa: UP045
@@ -85,7 +85,7 @@ def directions(
         bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else.")
     ] = False,
 ) -> None:
-    """Find directions that mean something, for all classes and for each, and draw what they do.
+    """Find semantic directions, for all classes and for each one, and draw their effects.
 
     \b
     Examples:
@@ -96,13 +96,13 @@ def directions(
     \b
     Writes into DIR:
       global.png, class-8.png, ...   a row per direction, 13 images from -3 to 3 steps, the 7th unchanged
-      arrows.png, arrows-8.png, ...  with --v: where the directions lead on the map
+      arrows.png, arrows-8.png, ...  with --v: arrows of the directions on the map
       report.json                    all that was measured on held-out codes
       directions/                    the directions, for Directions.from_pretrained
 
-    A step of 1 changes images by the same measured amount in every direction. Where the codes have labels, a small
-    classifier of the decoder's images is learned from them, and each class gets directions of its own. Ctrl-C while
-    it learns keeps the best directions so far (exit 130).
+    A step of 1 changes images by the same measured amount in every direction. If the codes have labels, a small
+    classifier of the decoder's images is trained on them, and each class gets directions of its own. Ctrl-C during
+    the training keeps the best directions so far (exit 130).
     """
     with output_folder(out, MAKER) as folder:
         need_plot()

@@ -1,4 +1,4 @@
-"""Where the command line's results go, and what it makes of the files and texts that it is given."""
+"""Files and texts of the command line: where results go, and how arguments are read."""
 
 from __future__ import annotations
 
@@ -30,17 +30,19 @@ DEFAULT_COUNT = 2000
 
 @contextmanager
 def output_folder(out: Path, maker: str) -> Iterator[Path]:
-    """Give a hidden folder to write into; what it holds goes to ``out`` on a clean exit, or goes away.
+    """Give a hidden folder to write into. A clean exit moves its files to ``out``; otherwise they are deleted.
 
-    A new ``out`` appears in one step. An earlier one, perhaps made meanwhile, gets its files replaced one by one, the
-    report last. Where that fails, what was not moved stays in the hidden folder.
+    A new ``out`` appears in one step. In an existing one, files are replaced one by one, the report last. If that
+    fails, files that were not moved stay in the hidden folder.
 
     Raises:
-        ValueError: ``out`` is a file or leads nowhere, holds something that ``maker`` did not make, or cannot be
+        ValueError: ``out`` is a file or a broken link, holds files of another command than ``maker``, or cannot be
             written.
     """
     if out.is_symlink() and not out.exists():
-        raise ValueError(f"--out is a folder, {out} is a link to nothing. Make {out.readlink()}, or choose another.")
+        raise ValueError(
+            f"--out is a folder, {out} is a broken link. Make {out.readlink()}, or choose another folder."
+        )
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out is a folder, {out} is a file. Choose another name.")
     found = [path for path in out.iterdir() if not path.name.startswith(".latent-vizae-")] if out.exists() else []
@@ -63,7 +65,7 @@ def output_folder(out: Path, maker: str) -> Iterator[Path]:
         except OSError as error:
             kept = True
             raise ValueError(
-                f"Cannot write {out}: {error.strerror or error}. What was made is kept in {partial}: move it."
+                f"Cannot write {out}: {error.strerror or error}. The results are kept in {partial}: move them."
             ) from error
     finally:
         if not kept:
@@ -74,7 +76,7 @@ def output_folder(out: Path, maker: str) -> Iterator[Path]:
 
 
 def _move(partial: Path, out: Path, maker: str, is_new: bool) -> None:
-    """What was made to where it belongs."""
+    """Move results from the hidden folder to ``out``."""
     if is_new:
         try:
             partial.rename(out)
@@ -112,7 +114,7 @@ def codes_to_map(
         if hasattr(f_d, "sample") and label is None:
             return f_d.sample(count or DEFAULT_COUNT, seed), None
         raise ValueError(
-            f"The decoder {name!r} brings no codes{'' if label is None else ' with labels'}: give --codes."
+            f"The decoder {name!r} has no codes of its own{'' if label is None else ' with labels'}: give --codes."
         )
     codes, labels = read_codes(file)
     rows = torch.arange(len(codes))
@@ -124,13 +126,13 @@ def codes_to_map(
             raise ValueError(f"No code in {file} has the label {label}; there are {labels.unique().tolist()[:20]}.")
     if count is not None:
         if count > len(rows):
-            raise ValueError(f"--count {count} asks for more codes than there are: {len(rows)}.")
+            raise ValueError(f"--count is at most the number of codes, {len(rows)}, got {count}.")
         rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:count]]
     return codes[rows], None if labels is None else labels[rows]
 
 
 def load_v(name: str) -> VizAE:
-    """V from its own folder, from the folder that `map` wrote, or from the Hub."""
+    """V from its own folder, from a folder that `map` wrote, or from the Hub."""
     folder = Path(name)
     inner = folder / "v"
     return VizAE.from_pretrained(inner if not (folder / MODEL_FILE).exists() and inner.is_dir() else name)
@@ -185,5 +187,5 @@ def counts_of(text: str) -> tuple[int, ...]:
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
-    """A document that people read too."""
+    """Write a JSON document with line breaks."""
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

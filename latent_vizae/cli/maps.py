@@ -1,4 +1,4 @@
-"""Commands about one map: fit it, decode regions and paths, certify, describe."""
+"""Commands for one map: fit it, decode regions and paths, certify, describe."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def map_(
         typer.Option(
             metavar="FILE",
             help="Codes to map instead of the decoder's examples: .npy, or .safetensors with a tensor `codes` "
-            "(k, *latent_shape) and, if you like, `labels` (k,).",
+            "(k, *latent_shape) and perhaps `labels` (k,).",
         ),
     ] = None,
     label: Annotated[Optional[int], typer.Option(help="Only codes with this label.")] = None,  # noqa: UP045
@@ -86,7 +86,7 @@ def map_(
     ),
     as_json: Json = False,
 ) -> None:
-    """Fit a map of codes and write all there is to see of it.
+    """Fit a map of codes; write pictures, an animation, a certificate and a report.
 
     \b
     Examples:
@@ -104,8 +104,8 @@ def map_(
       report.json      all the numbers
       v/               the map itself, for --v and VizAE.from_pretrained
 
-    Points lie in [-1, 1]^dim; FVU is the fraction of the codes' variance that the map leaves unexplained, 0 best;
-    image errors are mean squares over pixels in [0, 1]. Ctrl-C while it fits keeps the best map so far (exit 130).
+    Points lie in [-1, 1]^dim. FVU is the fraction of the codes' variance that the map leaves unexplained, 0 best.
+    Image errors are mean squares over pixels in [0, 1]. Ctrl-C during the fit keeps the best map so far (exit 130).
     """
     with output_folder(out, "latent-vizae map") as folder:
         need_plot()
@@ -142,7 +142,7 @@ def map_(
 
 
 def _write_map(folder: Path, v: VizAE, f_d: Any, codes: Tensor) -> Certificate:
-    """All of a map but its report."""
+    """Write everything but the report."""
     m = LatentMap(v, f_d)
     v.save_pretrained(folder / "v")
     map_picture(m, folder / "map.png")
@@ -229,7 +229,7 @@ def path_(
     ] = None,
     frames: Annotated[int, typer.Option(help="Number of frames, at least 2.")] = 16,
     curve: Annotated[
-        _Curve, typer.Option(help="Straight lines on the map, or the way on which images change least.")
+        _Curve, typer.Option(help="Straight lines on the map, or the path along which images change least.")
     ] = _Curve.straight,
     pace: Annotated[
         _Pace, typer.Option(help="Equal image changes from frame to frame, or equal steps on the map.")
@@ -241,7 +241,7 @@ def path_(
     decoder: AnyDecoder = None,
     as_json: Json = False,
 ) -> None:
-    """Decode a way along a map, frame by frame: a transformation between samples.
+    """Decode a path along a map, frame by frame: a transformation between samples.
 
     \b
     Examples:
@@ -259,9 +259,7 @@ def path_(
     if all(numbered) and m.v.latent_shape != (m.v.dim,):
         corners = codes
     elif exact:
-        raise ValueError(
-            "--exact needs codes as all ends (whole numbers); a point has nothing that the map leaves out."
-        )
+        raise ValueError("--exact needs codes as ends (whole numbers): points have no residual, which it adds.")
     else:
         placed = iter(m.v.encode(codes) if len(codes) else codes)
         corners = [
@@ -271,7 +269,7 @@ def path_(
 
 
 def certify_(v: AnyV, decoder: AnyDecoder = None, as_json: Json = False) -> None:
-    """Measure whether a map is one-to-one and smooth, and say what cannot be.
+    """Measure whether a map is one-to-one and locally smooth.
 
     \b
     Examples:
@@ -318,7 +316,7 @@ def demo(
     share: Annotated[bool, typer.Option("--share", help="A public address for 72 hours, through Gradio.")] = False,
     mcp: Annotated[bool, typer.Option("--mcp", help="Offer the endpoints to agents (needs the extra `mcp`).")] = False,
 ) -> None:
-    """Open a map that one can touch, in the browser (needs the extra `demo`).
+    """Open an interactive map in the browser (needs the extra `demo`).
 
     \b
     Example:
@@ -340,7 +338,7 @@ def info(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show versions, the decoders that are installed, and what a v is.
+    """Show versions, installed decoders, and the configuration of a v.
 
     \b
     Examples:
@@ -367,7 +365,7 @@ def info(
 
 
 def _load_decoder(v: VizAE, name: str | None) -> Any:
-    """The decoder of that name, or the one that v was fitted with, or None."""
+    """The decoder of that name, or that of the fit, or None."""
     if name is not None:
         return load_decoder(name)
     return None if v.source is None else load_decoder(v.source, **v.source_options)
@@ -377,7 +375,7 @@ def _load_map(name: str, decoder: str | None) -> LatentMap:
     v = load_v(name)
     f_d = _load_decoder(v, decoder)
     if f_d is None:
-        raise ValueError(f"{name} does not say which decoder it was fitted with. Name it: --decoder NAME.")
+        raise ValueError(f"{name} was saved without the name of its decoder. Give it: --decoder NAME.")
     return LatentMap(v, f_d)
 
 
@@ -386,7 +384,7 @@ def _examples_at(numbers: list[int], m: LatentMap, label: int | None) -> list[Te
     if not numbers:
         return []
     if not hasattr(m.decoder, "examples"):
-        raise ValueError("This decoder has no example codes to count; give points such as 0.5,-0.2.")
+        raise ValueError("This decoder has no example codes. Give points such as 0.5,-0.2.")
     codes, _ = m.decoder.examples(label=label)
     if max(numbers) >= len(codes):
         raise ValueError(f"There are {len(codes)} example codes, counted from 0; asked for number {max(numbers)}.")

@@ -1,4 +1,4 @@
-"""``latent-vizae encode`` and ``place``: long work in shards, by one process or by those that torchrun started."""
+"""``latent-vizae encode`` and ``place``: long work in shards, by one process or by those of torchrun."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def encode(
       torchrun --nproc-per-node 2 -m latent_vizae.cli encode --images holiday --out codes --processes 2
 
     Writes codes-00000-of-00010.safetensors, ... (a tensor `codes`) and manifest.json. After Ctrl-C or a failure the
-    same command does the rest; shards that were damaged are made again. Several machines need a folder that they
-    share. The number of processes changes nothing in the result; if one ends, the others say so and end too.
+    same command makes the missing and the damaged shards. Several machines need a shared folder. The result does not
+    depend on the number of processes. When one of them ends, the others end with an error.
     """
     if images.suffix.lower() == ".npy":
         pictures: Any = _opened(images)
@@ -89,8 +89,8 @@ def place(
       latent-vizae place --v digits --codes codes --out points
       torchrun --nproc-per-node 2 -m -- latent_vizae.cli place --v digits --codes codes --out points
 
-    Writes points-00000-of-00010.safetensors, ... (a tensor `points`) and manifest.json; otherwise as `encode`. Any
-    number of codes: a part of them is in memory at a time. Without the `--`, torchrun takes --v for its own.
+    Writes points-00000-of-00010.safetensors, ... (a tensor `points`) and manifest.json, resumable as `encode`. A part
+    of the codes is in memory at a time. The `--` keeps torchrun from reading --v as its own option.
     """
     given: Any = _opened(codes) if codes.suffix.lower() == ".npy" else codes
     loaded = load_v(v).to(_own(device))

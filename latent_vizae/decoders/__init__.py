@@ -1,1 +1,1 @@
-"""Decoders: any callable codes -> images, called and checked, or loaded by name."""
+"""Decoders, any callable codes -> images: call them, check them, load them by name."""

@@ -1,4 +1,4 @@
-"""The decoder f_d: the one thing that this package asks of a pretrained generator.
+"""The decoder f_d: the only requirement on a pretrained generator.
 
 A decoder is **any callable** that turns codes (B, *latent_shape) into images (B, C, H, W) in [0, 1]: an
 ``nn.Module``, a function, an object from `load_decoder`. Nothing has to be subclassed. These attributes are
@@ -8,8 +8,8 @@ used where a decoder has them:
     encode(images)                    images (B, C, H, W) in [0, 1] -> codes
     sample(count, seed)               codes drawn from the generator's prior
     examples(label=, count=, seed=)   (codes, labels) that come with it
-    source                            the string that `load_decoder` took; a saved v names its generator by it
-    options                           what else `load_decoder` took, numbers and strings (image_size=64)
+    source                            the string for `load_decoder`; it is saved with v, to load the generator again
+    options                           keywords for `load_decoder`, numbers and strings (image_size=64)
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ __all__ = [
 RANGE_TOLERANCE = 1e-3
 
 VALUES_PER_BATCH, VALUES_PER_CPU_BATCH = 2**20, 2**16
-"""Images are decoded so many values at a time (a megapixel), so memory does not grow with their number. On a processor
-larger batches than the second fall out of its caches and take up to twice as long."""
+"""Values of images in one batch (a megapixel), which bounds memory. On a CPU, batches larger than the second number
+fall out of its caches and take up to twice as long."""
 
 
 @runtime_checkable
@@ -50,11 +50,11 @@ class Decoder(Protocol):
 
 
 def require_decoder(decoder: Any, latent_shape: tuple[int, ...]) -> None:
-    """Refuse what cannot decode codes of that shape, before anything is computed.
+    """Check, before anything is computed, that a decoder can take codes of that shape.
 
     Raises:
-        TypeError: it is not callable, or says something else than a shape.
-        ValueError: it says that its codes have another shape.
+        TypeError: it is not callable, or its ``latent_shape`` is not a shape.
+        ValueError: its ``latent_shape`` is another one.
     """
     if not callable(decoder):
         raise TypeError(
@@ -68,9 +68,9 @@ def require_decoder(decoder: Any, latent_shape: tuple[int, ...]) -> None:
 
 
 def decoder_dtype_and_device(decoder: Any) -> tuple[torch.dtype, torch.device | None]:
-    """What a decoder wants its codes to be: those of its first floating parameter or buffer.
+    """Dtype and device for a decoder's codes: those of its first floating-point parameter or buffer.
 
-    A plain function tells nothing: float32, and the device that the codes are on (None).
+    For a plain function float32, and None: the codes stay on their device.
     """
     if isinstance(decoder, nn.Module):
         for tensor in itertools.chain(decoder.parameters(), decoder.buffers()):  # the first is enough
@@ -88,9 +88,9 @@ module, so that no id is used again meanwhile."""
 
 @contextlib.contextmanager
 def evaluating(decoder: Any) -> Iterator[None]:
-    """Switch a module to evaluation, and every one of its submodules back to what it was.
+    """Evaluation mode of a module inside of a ``with``; afterwards each submodule has its own mode again.
 
-    Nested calls and other threads count: a module goes back when the last of them is done.
+    Nested and concurrent uses are counted: the mode is set back when the last of them ends.
     """
     modules = list(decoder.modules()) if isinstance(decoder, nn.Module) else []
     with _LOCK:
@@ -137,7 +137,7 @@ def _call(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
 
 
 def _check_range(images: Tensor) -> Tensor:
-    """Clamp rounding away; refuse what is not a picture in [0, 1]."""
+    """Clamp rounding; raise ValueError for images outside of [0, 1] or with NaN."""
     low, high = (value.item() for value in images.detach().aminmax())
     if not -RANGE_TOLERANCE <= low <= high <= 1 + RANGE_TOLERANCE:  # false for NaN too
         hint = "Its range looks like [-1, 1]: wrap it, lambda z: (G(z) + 1) / 2." if -1.001 <= low <= -0.5 else ""
@@ -150,7 +150,7 @@ def _check_range(images: Tensor) -> Tensor:
 def differentiable_images(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
     """Images of one batch of codes, with gradients where the decoder has them; checked, not clamped.
 
-    A decoder that leaves torch (numpy, ONNX) refuses codes that carry gradients; it is called again without.
+    A decoder outside of torch (numpy, ONNX) fails on codes that require gradients; it is called again without them.
 
     Args:
         decoder: codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
@@ -168,7 +168,7 @@ def differentiable_images(decoder: Callable[[Tensor], Tensor], codes: Tensor) ->
 
 
 def images_at_a_time(image: Tensor, device: torch.device | None = None) -> int:
-    """How many images like this one (C, H, W) to make or to look at in one batch, on a device or on its own."""
+    """Number of images like this one (C, H, W) in one batch, on a device or on the image's own."""
     values = VALUES_PER_CPU_BATCH if (device or image.device).type == "cpu" else VALUES_PER_BATCH
     return max(1, values // max(1, image.numel()))
 
@@ -185,8 +185,8 @@ def decode_images(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
         Images (k, C, H, W), float32 in [0, 1], on the decoder's device.
 
     Raises:
-        ValueError: the decoder raised, or returned something that is not a batch of images in [0, 1]; or their memory
-            is not there.
+        ValueError: the decoder raised, or returned something that is not a batch of images in [0, 1]; or there is not
+            enough memory for all images.
     """
     first = _check_range(_call(decoder, codes[:1]))
     size = images_at_a_time(first[0])
@@ -198,8 +198,8 @@ def decode_images(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
     except RuntimeError as error:
         need = len(codes) * first.numel() * first.element_size() / 2**30
         raise ValueError(
-            f"{len(codes)} images of shape {tuple(first.shape[1:])} need {need:.0f} GiB, which are not there. Ask for "
-            "fewer at a time."
+            f"{len(codes)} images of shape {tuple(first.shape[1:])} need {need:.0f} GiB, more than there is. Ask "
+            "for fewer at a time."
         ) from error
     images[:1] = first
     for start in range(1, len(codes), size):

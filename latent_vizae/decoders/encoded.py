@@ -1,4 +1,4 @@
-"""A decoder's encoder, called and checked: the twin of `decode_images`."""
+"""Call and check a decoder's encoder: the counterpart of `decode_images`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def encoded(decoder: Any, batches: Iterable[Tensor]) -> Iterator[Tensor]:
             codes: ArrayLike = decoder.encode(batch.to(device=device, dtype=dtype, copy=True))  # it may work in place
         if not isinstance(codes, Tensor) or codes.dim() < 2 or len(codes) != len(batch):
             got = f"the shape {tuple(codes.shape)}" if isinstance(codes, Tensor) else type(codes).__name__
-            raise ValueError(f"encode returns codes (B, *latent_shape), for {len(batch)} images it gave {got}.")
+            raise ValueError(f"encode returns codes (B, *latent_shape); for {len(batch)} images it returned {got}.")
         shape = shape or codes.shape[1:]
         if codes.shape[1:] != shape:
             raise ValueError(f"encode returned codes of two shapes, {tuple(shape)} and {tuple(codes.shape[1:])}.")

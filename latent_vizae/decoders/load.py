@@ -1,7 +1,7 @@
-"""Names to decoders.
+"""Load decoders by name.
 
-`load_decoder` finds decoders by name through the entry points of installed packages, so the core imports no
-adapter and anybody can add a scheme.
+`load_decoder` looks names up in the entry points of installed packages, so the core imports no adapter and any package
+can add a scheme.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def load_decoder(source: str, **options: Any) -> Any:
     Args:
         source: ``"mnist"``, or ``"scheme:reference"`` for any scheme that an installed package registers
             in the entry-point group ``latent_vizae.decoders`` (a function ``(reference, **options) -> decoder``).
-        options: passed on to the adapter.
+        options: keywords of the adapter.
 
     Returns:
         A callable, codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
 
     Raises:
         TypeError: ``source`` is not a string.
-        ValueError: nobody registered the scheme, or two packages did.
+        ValueError: no installed package registers the scheme, or two do.
 
     Example:
         >>> import torch
@@ -44,7 +44,7 @@ def load_decoder(source: str, **options: Any) -> Any:
     if not isinstance(source, str):
         raise TypeError(
             f"load_decoder takes a name such as 'mnist', got {type(source).__name__}. "
-            "A callable needs no loading: give it to fit() or LatentMap() as it is."
+            "A callable needs no loading: pass it to fit() or LatentMap()."
         )
     scheme, _, reference = source.partition(":")
     found = entry_points(group=ENTRY_POINT_GROUP)
@@ -58,12 +58,12 @@ def load_decoder(source: str, **options: Any) -> Any:
 
 
 def as_source_options(options: Any) -> dict[str, Any]:
-    """The options of a decoder that a v remembers: names to numbers, strings or lists of numbers.
+    """The options of a decoder that are saved with v: numbers, strings or lists of numbers by name.
 
-    They may come from a stranger's file, so switches (``True``), tokens and modules are none of them.
+    They may come from an untrusted file, so booleans, tokens and modules are refused.
 
     Raises:
-        ValueError: something else.
+        ValueError: another type, or too many or too long values.
     """
 
     def is_plain(value: Any) -> bool:
@@ -87,7 +87,7 @@ def as_source_options(options: Any) -> dict[str, Any]:
 
 
 def decoder_name(decoder: Any) -> Any:
-    """What tells a decoder from others: how `load_decoder` finds it, else its class or function, and its weights."""
+    """Identity of a decoder, JSON-native: its name for `load_decoder`, else its class or function; and its weights."""
     weights = [digest(decoder.state_dict().values())] if isinstance(decoder, nn.Module) else []
     source = getattr(decoder, "source", None)
     if isinstance(source, str):

@@ -13,10 +13,10 @@ __all__ = ["VALUES_HELD", "jacobian", "metric_samples", "pull_back_metric", "res
 Images = Callable[[Tensor], Tensor]
 
 VALUES_HELD = 2**23
-"""Where images are only measured, so many values of them are held at a time."""
+"""Values of images that are held at a time where images are only measured."""
 
 STEP, COARSE_STEP = 2e-3, 0.02
-"""Half of what a slope is measured over, in map units."""
+"""Half-distance of finite differences, in map units; the second for images of low precision."""
 
 
 def metric_samples(images_of: Images, inputs: Tensor, probes: int, generator: torch.Generator) -> Tensor | None:
@@ -69,9 +69,9 @@ def jacobian(images_of: Images, points: Tensor, step: float) -> Tensor:
 
 
 def _jacobians(images_of: Images, points: Tensor) -> Iterator[Tensor]:
-    """`jacobian` of points (P, d), of so many at a time that memory stays bounded.
+    """`jacobian` of points (P, d), in batches of bounded memory.
 
-    Images in bfloat16 or in bytes are too coarse for a small step.
+    Images in bfloat16 or bytes get the larger step.
     """
     some = images_of(points[:: -(-len(points) // 4)])
     coarse = torch.equal(some, some.bfloat16().float()) or torch.equal(some, (some * 255).round() / 255)
@@ -94,7 +94,7 @@ def stretch(images_of: Images, points: Tensor) -> Tensor:
 
     Returns:
         (P, 2): the extreme singular values of the Jacobian of points -> image, over the square root of the
-        number of pixels. The smallest one is 0 where some step on the map changes nothing.
+        number of pixels. The smallest one is 0 where some step on the map does not change the image.
     """
     jacs = _jacobians(images_of, points)
     values = torch.cat([torch.linalg.svdvals(jac.double()) / jac.shape[1] ** 0.5 for jac in jacs])

@@ -39,11 +39,11 @@ def fvu(codes: Tensor, decoded: Tensor, mean: Tensor | None = None) -> float:
 
     Args:
         codes: (k, n).
-        decoded: (k, n), what came back for them.
-        mean: (n,), of the training codes where ``codes`` are held out; by default that of ``codes``.
+        decoded: (k, n), their reconstructions.
+        mean: (n,), that of the training codes where ``codes`` are held out; by default that of ``codes``.
 
     Returns:
-        0 or more. Codes without variance give 0 where they come back to rounding, infinity where not.
+        0 or more. For codes without variance 0 if they are reconstructed up to rounding, else infinity.
 
     Raises:
         ValueError: not one decoded code per code.
@@ -59,7 +59,7 @@ def fvu(codes: Tensor, decoded: Tensor, mean: Tensor | None = None) -> float:
 
 
 def pca_fvu(codes: Tensor, dim: int) -> float:
-    """What the best linear map of that dimension leaves unexplained; in [0, 1], 0 is best.
+    """FVU of the best linear map of that dimension; in [0, 1], 0 is best.
 
     ``1 - sum of the first dim eigenvalues / sum of all`` of the codes' covariance (Eckart & Young 1936).
 
@@ -89,7 +89,7 @@ def image_error(images: Tensor, others: Tensor) -> float:
 
 
 def trustworthiness(codes: Tensor, points: Tensor, neighbours: int = 7) -> float:
-    """Whether neighbours on the map are neighbours in truth; in [0, 1], 1 is best.
+    """Whether neighbours on the map are neighbours among the codes; in [0, 1], 1 is best.
 
     ``1 - 2 / (N k (2N - 3k - 1)) * sum_i sum_j max(0, r(i, j) - k)`` over the k nearest j of every i on the map,
     ``r(i, j)`` the rank of j among the codes by distance from i, 1 for the nearest (Venna & Kaski 2001, "Neighborhood
@@ -119,7 +119,7 @@ def trustworthiness(codes: Tensor, points: Tensor, neighbours: int = 7) -> float
 
 
 def continuity(codes: Tensor, points: Tensor, neighbours: int = 7) -> float:
-    """Whether neighbours in truth are neighbours on the map: `trustworthiness` with the roles swapped; in [0, 1].
+    """Whether neighbours among the codes are neighbours on the map: `trustworthiness` with the roles swapped.
 
     Args:
         codes: (N, n).
@@ -139,7 +139,7 @@ def _distances(data: Tensor, rows: Tensor) -> Tensor:
 
 
 def _ranks(distances: Tensor, which: Tensor) -> Tensor:
-    """(B, k) ranks of the columns ``which`` (B, k) in each row of distances (B, N): how many are strictly nearer."""
+    """(B, k) ranks of the columns ``which`` (B, k) in each row of distances (B, N): the number of nearer columns."""
     wanted = distances.gather(1, which)
     if distances.device.type == "cpu":
         ordered = torch.from_numpy(np.sort(distances.numpy(), axis=1))  # ten times as fast as torch's
@@ -149,17 +149,17 @@ def _ranks(distances: Tensor, which: Tensor) -> Tensor:
 
 
 def round_trip_error(points: Tensor, back: Tensor) -> float:
-    """How far points come back from where they were, ``sqrt(mean |p - p'|^2)``, in map units; 0 is best.
+    """Root mean square distance of points from themselves decoded and encoded, in map units; 0 is best.
 
-    With ``p' = v_e(v_d(p))`` it says how nearly one-to-one a map is where the points are; per width of the map
-    (`map_width`) it compares maps of different scale. Ko et al. (2023) assume that it is 0.
+    ``sqrt(mean |p - p'|^2)`` with ``p' = v_e(v_d(p))``: 0 for a map that is one-to-one at these points. Divided by
+    `map_width` it compares maps of different scale. Ko et al. (2023) assume that it is 0.
 
     Args:
         points: (P, d).
         back: (P, d), the same points decoded and encoded again.
 
     Raises:
-        ValueError: not one way back per point.
+        ValueError: not as many points.
     """
     _require_alike(points, back, "points", "back")
     return (points.double() - back.double()).square().sum(1).mean().sqrt().item()
@@ -178,7 +178,7 @@ def map_width(points: Tensor) -> float:
 def path_evenness(images: Tensor) -> float:
     """Standard deviation over mean of the image change (root mean square over pixels) from frame to frame.
 
-    The coefficient of variation of the pace; a path of constant pace is what a geodesic is walked at.
+    The coefficient of variation of the pace; a geodesic has a constant pace.
 
     Args:
         images: (frames, C, H, W), at least 3.

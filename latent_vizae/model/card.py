@@ -1,4 +1,4 @@
-"""The model card of a saved v: what it is, how to load it, what was measured, what it can and cannot show."""
+"""The model card of a saved v: what it is, how to load it, its measures and its limits."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def write_card(
 
     Args:
         config: of the v, see `VizAE.config`.
-        name: what ``from_pretrained`` takes: a repository's id, or the name of a folder.
-        statements: of its certificate: verdict and sentence.
+        name: for ``from_pretrained``: a repository's id, or the name of a folder.
+        statements: verdicts and sentences of its certificate.
         round_trip: root mean square of point -> code -> point, in map units; None where it was not measured.
         pictures: names of picture files beside it.
-        licence: as the Hub spells it, "apache-2.0", "cc-by-4.0", ...
+        licence: the Hub's identifier, such as "apache-2.0" or "cc-by-4.0".
     """
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -66,8 +66,8 @@ def write_card(
         f"[-1, 1]^{dim}, fitted to {config['count']} codes{of_decoder} with `latent_vizae`."
     )
     limits = (
-        f"A map of {dim} dimensions leaves out a part of what codes vary in: the fraction of variance unexplained, "
-        "above, is that part. Far from the fitted codes (`v.points`) it extrapolates; `LatentMap.support` says where."
+        f"A map of {dim} dimensions leaves out a part of the codes' variance: the fraction of variance unexplained, "
+        "above. Far from the fitted codes (`v.points`) it extrapolates; `LatentMap.support` measures where."
     )
     parts = [
         f"---\n{data.to_yaml()}\n---",
@@ -76,7 +76,7 @@ def write_card(
         *(f"![{picture.removesuffix('.png')}]({picture})" for picture in pictures),
         f"```python\n{_snippet(name, source)}\n```",
         "| measured | |\n|---|---|\n" + "\n".join(f"| {text} | {value:.4g} |" for _, text, value in measured),
-        "## What it shows, and what it cannot",
+        "## What it shows and what it does not",
         limits,
     ]
     if statements:
@@ -85,7 +85,7 @@ def write_card(
 
 
 def base_model(source: str | None) -> str | None:
-    """The repository behind a decoder's name, where there is one."""
+    """The repository in a decoder's name, or None."""
     try:
         return parse_reference((source or "").partition(":")[2]).repo
     except ValueError:

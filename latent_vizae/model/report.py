@@ -1,4 +1,4 @@
-"""What `fit` measured, as a record that prints and that goes into config.json."""
+"""What `fit` measured: a record for printing and for config.json."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["FitReport"]
 
 @dataclass(frozen=True)
 class FitReport:
-    """What `fit` measured. Values that make no sense for a fit (no held-out codes, no decoder) are None.
+    """What `fit` measured. Values that a fit does not have (no held-out codes, no decoder) are None.
 
     Attributes:
         k: number of codes given.
         n: numbers in one code.
         dim: dimension of the map.
         rank: dimension of the subspace that v works in.
-        lost_variance: share of the codes' variance outside of that subspace.
+        lost_variance: share of the codes' variance outside of that subspace, 0 to 1.
         held_out: number of codes that were not trained on.
         fvu: fraction of variance unexplained of the training codes, 0 best.
         fvu_held_out: the same of the held-out codes.
@@ -27,7 +27,7 @@ class FitReport:
         image_error_held_out: the same of the held-out codes.
         steps: steps of the optimiser.
         seconds: wall-clock time of the fit.
-        interrupted: whether the fit was stopped by hand; then v is the best one so far.
+        interrupted: whether Ctrl-C stopped the fit; v is then the best one so far.
     """
 
     k: int
@@ -59,7 +59,7 @@ class FitReport:
         return cls(**values)
 
     def __str__(self) -> str:
-        """One line a person reads."""
+        """One line, for printing."""
 
         def number(value: float | None) -> str:
             return "-" if value is None else f"{value:.4g}"

@@ -1,4 +1,4 @@
-"""Pictures of directions: what each does to an image, and where it leads on a map. Needs the extra ``plot``."""
+"""Pictures of directions: their effect on images, and arrows on a map. Needs the extra ``plot``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["arrow_picture", "direction_picture", "walk"]
 PIXELS, ACROSS, LABELS = 112, 12.0, 1.1
 
 FEWEST = 0.15
-"""Arrows start where the map can be trusted at least so much."""
+"""Least trust of an arrow that is drawn."""
 
 
 def walk(
@@ -49,17 +49,17 @@ def direction_picture(
     reach: float = REACH,
     title: str | None = None,
 ) -> Path:
-    """Draw what directions do to one code: a row each, from negative to positive, the middle one unchanged.
+    """Draw the images of one code moved along directions: a row for each, from negative to positive steps.
 
     Args:
-        directions: that `discover_directions` found.
+        directions: of `discover_directions`.
         decoder: f_d.
         path: of the picture, ``.png``; its folder must exist.
-        label: of a class: its own set, and the global one below it; by default the global set.
-        code: (*latent_shape) to start from; by default a typical one of the class.
-        steps: images in a row, odd.
-        reach: how far to both sides, in steps.
-        title: written over the picture.
+        label: class id, for the set of that class above the global set; by default the global set alone.
+        code: (*latent_shape), the start; by default a typical code of the class.
+        steps: images in a row, odd; the middle one is the code's own.
+        reach: distance to both sides, in steps.
+        title: text above the picture.
 
     Returns:
         The path.
@@ -96,16 +96,16 @@ def direction_picture(
 
 
 def arrow_picture(latent_map: LatentMap, arrows: Arrows, path: str | Path, *, title: str | None = None) -> Path:
-    """Draw where directions lead on a map: a panel each, arrows over the images that the points decode to.
+    """Draw arrows of directions on a map: a panel for each direction, over the images that the points decode to.
 
-    Arrows are drawn where the map can be trusted; they are longer or shorter by one factor for the whole picture, so
-    that the longest ones just do not overlap. A 3-D map shows its first two coordinates.
+    Arrows of low trust are left out. All others are scaled by one factor, at which nine in ten end before the next
+    point. A 3-D map shows its first two coordinates.
 
     Args:
         latent_map: v and its decoder.
-        arrows: what `LatentMap.arrows` returned.
+        arrows: of `LatentMap.arrows`.
         path: of the picture, ``.png``; its folder must exist.
-        title: written over the picture.
+        title: text above the picture.
 
     Returns:
         The path.

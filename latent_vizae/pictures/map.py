@@ -1,4 +1,4 @@
-"""Pictures of a map: where the codes lie, what is there, and how fast it changes. Needs the extra ``plot``."""
+"""Pictures of a map: its codes, its images, and how fast these change. Needs the extra ``plot``."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ def map_picture(
     title: str | None = None,
     box: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> Path:
-    """Draw a map twice: the fitted codes as points, and what each place of the map decodes to.
+    """Draw a map: the fitted codes as points, and the images that points of the map decode to.
 
-    A 2-D map shows its points beside a mosaic of images in their places, which fades into the images' own background
-    where the map has no codes to stand on (`LatentMap.support`). A 1-D map shows its points as a rug over a strip of
-    images, a 3-D map the three projections of its points over three slices of images.
+    2-D: the points, and beside them a mosaic of images that fades into the images' background where the support is low
+    (`LatentMap.support`). 1-D: a rug of points over a strip of images. 3-D: three projections of the points over three
+    slices of images.
 
     Args:
         latent_map: v and its decoder.
         path: of the picture, ``.png``; its folder must exist.
-        labels: (k,) whole numbers that colour the points; by default those that v carries. More than 20 different
-            ones are not told apart.
-        thumbnails: whether to draw the images; without them, the points alone.
+        labels: (k,) whole numbers that colour the points; by default those of v. Of more than 20 different labels, all
+            points have one colour.
+        thumbnails: whether to draw the images or the points alone.
         grid_shape: rows and columns of images on a 2-D map; a strip has as many columns, a slice half as many.
-        title: written over the picture.
+        title: text above the picture.
         box: two corners (2,) of a region to outline, the lower one first; 2-D maps only.
 
     Returns:
@@ -125,13 +125,13 @@ def layer_picture(certificate: Certificate, path: str | Path, *, points: Tensor 
     """Draw how fast images change over the map: the stretch layer of a certificate.
 
     Two heat maps (3-D: of the middle slice) of the smallest and the largest stretch, in root mean square image change
-    per map unit, on logarithmic scales. Dark places of the first are where some step changes little. A 1-D map has one
-    direction, so one curve.
+    per map unit, on logarithmic scales. In dark places of the first, some step changes the image little. A 1-D map has
+    one direction, and so one curve.
 
     Args:
-        certificate: what `certify` returned, with a decoder.
+        certificate: of `certify` with a decoder.
         path: of the picture, ``.png``; its folder must exist.
-        points: (k, d) the fitted codes, drawn over it: ``v.points``.
+        points: (k, d) points of the fitted codes, ``v.points``, to draw over it.
 
     Returns:
         The path.
@@ -142,7 +142,9 @@ def layer_picture(certificate: Certificate, path: str | Path, *, points: Tensor 
     """
     target, dim = checked(path), certificate.dim
     if certificate.stretch_layer is None:
-        raise ValueError("This certificate has no stretch layer: it was made without a decoder. certify(v, decoder).")
+        raise ValueError(
+            "This certificate has no stretch layer, as it was made without a decoder: certify(v, decoder)."
+        )
     layer = certificate.stretch_layer.clamp(min=max(1e-9, certificate.stretch_layer.max().item() * 1e-6))
     known = certificate.grid[:0] if points is None else points.detach().cpu()
     if dim == 1:
@@ -250,7 +252,7 @@ def _outline(cells: list[Any], corners: Region) -> None:
 
 
 def mosaic(cell: Any, latent_map: LatentMap, shape: tuple[int, int], height: float | None = None) -> None:
-    """Images in their places on [-1, 1]^d, fading into their own background where the map has no support."""
+    """Draw images at their points of [-1, 1]^d, fading into their background where the support is low."""
     rows, columns = shape
     points = _places(latent_map, shape, height)
     pixels = max(16, round(900 / columns))

@@ -1,6 +1,6 @@
-"""How all pictures look: colours, figures, captions, files. Needs the extra ``plot``.
+"""The style of all pictures: colours, figures, captions, files. Needs the extra ``plot``.
 
-Only the object interface of matplotlib is used: no pyplot, no backend, no global settings of the caller are touched.
+Only the object interface of matplotlib is used, so the caller's pyplot, backend and global settings stay as they are.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FAINTEST = 0.22
 
 
 def need_plot() -> None:
-    """Raise ImportError, naming the extra, where pictures cannot be drawn."""
+    """Raise ImportError with the name of the extra if matplotlib is not installed."""
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
@@ -48,7 +48,7 @@ def _plain_numbers(axis: Any) -> None:
 
 
 def checked(path: str | Path) -> Path:
-    """The path, once it is clear that a picture can be drawn and has the right ending."""
+    """The path; raises ValueError for another ending, ImportError without matplotlib."""
     if Path(path).suffix.lower() != ".png":
         raise ValueError(f"Pictures are saved as .png; asked for {Path(path).name!r}.")
     need_plot()

@@ -179,7 +179,7 @@ def test_a_link_to_nothing_is_refused_before_any_work(squares, monkeypatch):
     Path("link").symlink_to("none")
     done = squares("map", "--count", 5, "--out", "link")
     assert done.exit_code == 2
-    assert "link is a link to nothing. Make none," in done.stderr
+    assert "link is a broken link. Make none," in done.stderr
     assert [str(path) for path in Path().iterdir()] == ["link"]
 
 

@@ -86,7 +86,7 @@ def test_the_stretch_layer_is_drawn(maps, dim, tmp_path):
 @pytest.mark.parametrize(("side", "level"), [(8, "0.14"), (9, "0")])
 def test_a_slice_says_where_it_is(tmp_path, monkeypatch, side, level):
     captions = []
-    monkeypatch.setattr("latent_vizae.pictures.style.caption", lambda cell, text: captions.append(text))
+    monkeypatch.setattr("latent_vizae.pictures.map.caption", lambda cell, text: captions.append(text))
     v = fit(torch.eye(4), dim=3)
     layer_picture(certify(v, lambda z: z.sigmoid().reshape(-1, 1, 2, 2), resolution=side), tmp_path / "a.png")
     assert captions[0].endswith(f"slice at coordinate 3 = {level}")
