@@ -2,13 +2,13 @@
 
     from latent_vizae.demos import lessons
 
-Each module has one subject: the data (`lesson_data`), what families of generators make of it (`lesson_compression`),
-the troubles of a latent space that can be seen whole (`lesson_spaces`), classes (`lesson_classes`), ways from image to
-image (`lesson_ways`), sums of codes and mixtures of styles (`lesson_mixing`), and pictures (`lesson_pictures`).
+Each module of `gallery` has one subject: the data (`data`), what families of generators make of it (`compression`),
+the troubles of a latent space that can be seen whole (`spaces`), classes (`classes`), ways from image to image
+(`ways`), sums of codes and mixtures of styles (`mixing`), and pictures (`pictures`).
 """
 
-from latent_vizae.demos.lesson_classes import FewLabels, accuracy, few_labels, few_labels_table, nearest_labels
-from latent_vizae.demos.lesson_compression import (
+from latent_vizae.demos.gallery.classes import FewLabels, accuracy, few_labels, few_labels_table, nearest_labels
+from latent_vizae.demos.gallery.compression import (
     PCA,
     Compression,
     Draws,
@@ -17,9 +17,9 @@ from latent_vizae.demos.lesson_compression import (
     draws,
     pca,
 )
-from latent_vizae.demos.lesson_data import CLOTHES, Labelled, encoded, generator, labelled, table
-from latent_vizae.demos.lesson_mixing import Sum, difference, extremes, mixed_images, slants, sum_of, sums_table
-from latent_vizae.demos.lesson_pictures import (
+from latent_vizae.demos.gallery.data import CLOTHES, Labelled, encoded, generator, labelled, table
+from latent_vizae.demos.gallery.mixing import Sum, difference, extremes, mixed_images, slants, sum_of, sums_table
+from latent_vizae.demos.gallery.pictures import (
     before_and_after,
     class_maps_picture,
     draws_sheet,
@@ -29,7 +29,7 @@ from latent_vizae.demos.lesson_pictures import (
     walk_picture,
     ways_picture,
 )
-from latent_vizae.demos.lesson_spaces import (
+from latent_vizae.demos.gallery.spaces import (
     Space,
     Troubles,
     class_areas,
@@ -40,7 +40,7 @@ from latent_vizae.demos.lesson_spaces import (
     troubles,
     troubles_table,
 )
-from latent_vizae.demos.lesson_ways import Way, around, judge, slerp, three_ways, walk, ways_table
+from latent_vizae.demos.gallery.ways import Way, around, judge, slerp, three_ways, walk, ways_table
 
 __all__ = [
     "CLOTHES",

@@ -26,8 +26,8 @@ from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_
 from tqdm import tqdm
 
 from latent_vizae.adapters.zoo.table1 import Table1Autoencoder
-from latent_vizae.demos.zoo_data import as_input, read_mnist
-from latent_vizae.demos.zoo_training import load_optimiser, one_cycle, optimiser_tensors
+from latent_vizae.demos.zoo.data import as_input, read_mnist
+from latent_vizae.demos.zoo.training import load_optimiser, one_cycle, optimiser_tensors
 
 
 def save_atomically(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:

@@ -1,7 +1,7 @@
 """Train a generator of the zoo: an autoencoder, or a GAN.
 
-    python -m demos.train_zoo NAME --data mnist
-    python -m demos.train_zoo convolutional --data fashion-mnist
+    python -m latent_vizae.demos.train_zoo NAME --data mnist
+    python -m latent_vizae.demos.train_zoo convolutional --data fashion-mnist
 
 Each takes at most 20 minutes on two CPU cores. Stop it whenever you like with Ctrl-C; the same command goes on. In
 the folder ``out/zoo/NAME-DATA``, or ``--out``, are then ``generator`` (``load_decoder("hub:FOLDER/generator")``),
@@ -13,50 +13,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from latent_vizae.adapters import zoo
-from latent_vizae.demos.zoo_data import framed, load_images
-from latent_vizae.demos.zoo_loop import Stop, train
-from latent_vizae.demos.zoo_training import Plan, build
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """An architecture, its arguments, and how it is trained."""
-
-    architecture: type[zoo.ZooGenerator]
-    plan: Plan
-    config: dict[str, Any] = field(default_factory=dict)
-
-
-GAME = {"batch_size": 64, "rate": 2e-4, "betas": (0.5, 0.999)}
-PENALISED = {"batch_size": 64, "rate": 1e-3, "betas": (0.0, 0.99), "r1": 1.0}
-GROWING = {"batch_size": 32, "rate": 2e-3, "betas": (0.0, 0.99), "r1": 1.0}
-
-RECIPES = {
-    "linear": Recipe(zoo.LinearAutoencoder, Plan(6_000)),
-    "stacked": Recipe(zoo.StackedAutoencoder, Plan(12_000)),
-    "stacked-tied": Recipe(zoo.StackedAutoencoder, Plan(12_000), {"tied": True}),
-    "stacked-pretrained": Recipe(zoo.StackedAutoencoder, Plan(12_000), {"pretrain": 0.3}),
-    "convolutional": Recipe(zoo.ConvolutionalAutoencoder, Plan(5_000)),
-    "recurrent": Recipe(zoo.RecurrentAutoencoder, Plan(5_000, rate=2e-3)),
-    "denoising": Recipe(zoo.DenoisingAutoencoder, Plan(7_000)),
-    "denoising-dropout": Recipe(zoo.DenoisingAutoencoder, Plan(7_000), {"noise": "dropout", "amount": 0.5}),
-    "sparse": Recipe(zoo.SparseAutoencoder, Plan(12_000)),
-    "sparse-l1": Recipe(zoo.SparseAutoencoder, Plan(12_000), {"penalty": "l1", "weight": 0.5}),
-    "variational": Recipe(zoo.VariationalAutoencoder, Plan(12_000)),
-    "beta": Recipe(zoo.VariationalAutoencoder, Plan(12_000), {"beta": 4.0}),
-    "table1": Recipe(zoo.Table1Autoencoder, Plan(4_000, rate=2e-3)),
-    "gan": Recipe(zoo.PlainGAN, Plan(20_000, **GAME)),
-    "dcgan": Recipe(zoo.DCGAN, Plan(6_000, **PENALISED)),
-    "progressive": Recipe(zoo.ProgressiveGAN, Plan(5_500, **GROWING)),
-    "stylegan": Recipe(zoo.StyleGAN, Plan(3_000, **GROWING)),
-}
+from latent_vizae.demos.zoo.data import framed, load_images
+from latent_vizae.demos.zoo.loop import Stop, train
+from latent_vizae.demos.zoo.recipes import RECIPES
+from latent_vizae.demos.zoo.training import build
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -14,7 +14,8 @@ from pretend_device import NAME, Copies, pretend_device
 from safetensors.torch import save_file
 
 from latent_vizae import LatentMap, VizAE, certify, discover_directions, fit, load_decoder
-from latent_vizae.demos.train_zoo import RECIPES, main
+from latent_vizae.demos.train_zoo import main
+from latent_vizae.demos.zoo.recipes import RECIPES
 from latent_vizae.measures.metrics import (
     continuity,
     fvu,

@@ -100,15 +100,33 @@ def test_every_registered_decoder_can_be_imported():
         assert callable(entry.load())
 
 
-@pytest.mark.skipif(tomllib is None, reason="tomllib comes with Python 3.11")
-def test_every_subpackage_is_packaged():
-    listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
-    core = {".".join(file.relative_to(ROOT).parent.parts) for file in (ROOT / "latent_vizae").rglob("__init__.py")}
-    edge = {
-        ".".join(("latent_vizae", *file.relative_to(ROOT).parent.parts))
-        for file in (ROOT / "adapters").rglob("__init__.py")
-    }
-    assert listed == core | edge | {"latent_vizae.demos"}
+@pytest.fixture(scope="module")
+def packaging():
+    """What pyproject.toml says of the wheel, and the folder of each package that it lists."""
+    if tomllib is None:
+        pytest.skip("tomllib comes with Python 3.11")
+    said = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {name: said["package-dir"].get(name, name.replace(".", "/")) for name in said["packages"]}
+    return said["package-data"], {name: ROOT / folder for name, folder in folders.items()}
+
+
+def test_every_folder_with_code_is_a_package_of_the_wheel(packaging):
+    there = {file.parent for top in ("latent_vizae", "adapters", "demos") for file in (ROOT / top).rglob("*.py")}
+    others = {file.parent for file in (ROOT / "demos").rglob("pyproject.toml")}  # distributions of their own
+    ours = {folder for folder in there if others.isdisjoint((folder, *folder.parents))}
+    assert set(packaging[1].values()) == ours
+    assert [folder for folder in ours if not (folder / "__init__.py").is_file()] == []
+
+
+def test_what_the_code_reads_is_in_the_wheel_too(packaging):
+    data, folders = packaging
+    for name, folder in folders.items():
+        if name in ("latent_vizae.demos", "latent_vizae.demos.zoo"):
+            continue  # documents, and generators too large for a wheel
+        inside = {other for other in folders.values() if folder in other.parents}
+        files = {file for file in folder.rglob("*.*") if file.is_file() and inside.isdisjoint(file.parents)}
+        read = {file for file in files if file.suffix not in (".py", ".pyc")}
+        assert read == {file for pattern in data.get(name, []) for file in folder.glob(pattern)}, name
 
 
 # What is documented runs.

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-CORE = Path(__file__).resolve().parents[1] / "latent_vizae"
+ROOT = Path(__file__).resolve().parents[1]
+CORE = ROOT / "latent_vizae"
 LAYERS = {
     "inputs": 1, "network": 1, "measures": 1,
     "storage": 2,
@@ -16,52 +17,69 @@ LAYERS = {
     "pictures": 7,
     "publish": 8, "cli": 8, "sklearn": 8, "testing": 8,
     "__init__": 9,
+    "adapters": 10,
+    "demos/page": 11, "demos/zoo": 11, "demos/paper": 11,
+    "demos/gallery": 12,
+    "demos/app": 13, "demos/lessons": 13, "demos/train_mnist": 13, "demos/train_zoo": 13, "demos/__init__": 13,
 }  # fmt: skip
 """A file imports from its own folder and from lower numbers."""
 UPWARDS = {("model/vizae.py", "publish"), ("directions/directions.py", "publish"), ("maps/latent_map.py", "publish")}
 """The methods ``push_to_hub``, whose cards need pictures: each imports `publish` when it is called."""
 
 
-def imported(file: Path) -> set[str]:
-    """Modules of the core that a file imports, anywhere in it, as paths: ``maps/paths``."""
+def floor_of(name: str) -> str:
+    """The key of `LAYERS` for a file by its name."""
+    top, *inside = name.split("/")
+    return f"{top}/{inside[0]}" if top == "demos" else top
+
+
+def imported(name: str, file: Path) -> set[str]:
+    """Modules of ours that a file imports, anywhere in it, by their names in `FILES`: ``maps/paths``."""
     found = set()
-    package = file.parent.relative_to(CORE.parent).parts
+    package = ("latent_vizae", *name.split("/")[:-1])
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
-            name = ".".join(part for part in (base, node.module) if part)
-            names = [name, *(f"{name}.{alias.name}" for alias in node.names)]
+            names = [".".join(part for part in (base, node.module) if part)]
+            names += [f"{names[0]}.{alias.name}" for alias in node.names]
         else:
             continue
         for name in names:
             top, *inside = name.split(".")
             if top == "latent_vizae" and inside:
-                path = CORE.joinpath(*inside)
-                if path.with_suffix(".py").is_file():
-                    found.add("/".join(inside))
-                elif (path / "__init__.py").is_file():
-                    found.add("/".join((*inside, "__init__")))
-    return found - {"__init__"}
+                found |= {"/".join(inside), "/".join((*inside, "__init__"))} & FILES.keys()
+    return found
 
 
-FILES = {file.relative_to(CORE).with_suffix("").as_posix(): file for file in CORE.rglob("*.py")}
-IMPORTS = {name: imported(file) for name, file in FILES.items()}
+def files() -> dict[str, Path]:
+    """Our files: those of the core by their path in it, others with the name of their folder before that."""
+    top = {"": CORE, "adapters/": ROOT / "adapters", "demos/": ROOT / "demos"}
+    return {
+        before + file.relative_to(folder).with_suffix("").as_posix(): file
+        for before, folder in top.items()
+        for file in folder.rglob("*.py")
+        if (file.parent / "__init__.py").is_file()  # an example of another package is none of ours
+    }
+
+
+FILES = files()
+IMPORTS = {name: imported(name, file) for name, file in FILES.items()}
 
 
 def test_every_folder_has_a_layer():
-    assert {name.split("/")[0] for name in FILES} == set(LAYERS)
+    assert {floor_of(name) for name in FILES} == set(LAYERS)
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_imports_go_downwards(name):
-    folder = name.split("/")[0]
+    folder = floor_of(name)
     wrong = [
         other
         for other in IMPORTS[name]
-        if other.split("/")[0] != folder
-        and LAYERS[other.split("/")[0]] >= LAYERS[folder]
+        if floor_of(other) != folder
+        and LAYERS[floor_of(other)] >= LAYERS[folder]
         and (f"{name}.py", other) not in UPWARDS
     ]
     assert wrong == []

@@ -3,7 +3,7 @@
 Autoencoders, with ``encode``: linear and stacked (`autoencoder`), convolutional and recurrent (`structured`),
 denoising, sparse and variational (`regularised`), and the paper's f (`table1`). Generators that learn against a
 discriminator, with a prior to ``sample`` from, as the variational autoencoder has one: plain GAN and DCGAN (`gan`),
-`progressive`, `stylegan`. ``python -m demos.train_zoo NAME`` trains any of them.
+`progressive`, `stylegan`. ``python -m latent_vizae.demos.train_zoo NAME`` trains any of them.
 """
 
 from latent_vizae.adapters.zoo.autoencoder import Autoencoder, LinearAutoencoder, StackedAutoencoder

@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import gradio as gr
 
 from latent_vizae import load_decoder
-from latent_vizae.demos import page
+from latent_vizae.demos.page import layout
 
 SECONDS = 0.5
 
@@ -31,7 +31,7 @@ class Slow:
 
 def build():
     """The page with a button for each of a few values."""
-    demo = page.build()
+    demo = layout.build()
     touched = next(block for block in demo.blocks.values() if block.elem_id == "lv")
     start = touched.value["id"]
     values = {
@@ -50,5 +50,5 @@ def build():
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int)
-    page.load_decoder = lambda name: Slow(load_decoder(name))
-    page.launch(build(), port=parser.parse_args().port)
+    layout.load_decoder = lambda name: Slow(load_decoder(name))
+    layout.launch(build(), port=parser.parse_args().port)

@@ -5,9 +5,10 @@ import re
 import pytest
 from PIL import Image
 
-from latent_vizae.demos import gallery, zoo_data
-from latent_vizae.demos.gallery import Block, blocks_of, light, linked, rebuilt, run, shown
-from latent_vizae.demos.lesson_data import ZOO
+from latent_vizae.demos.gallery import rebuild
+from latent_vizae.demos.gallery.data import ZOO
+from latent_vizae.demos.gallery.rebuild import Block, blocks_of, light, linked, rebuilt, run, shown
+from latent_vizae.demos.zoo import data as zoo_data
 
 TOY = """# Title
 
@@ -58,22 +59,22 @@ def test_what_is_printed_has_a_place_and_a_place_gets_something(block):
 
 def test_rebuilding_replaces_page_and_pictures_and_a_mistake_leaves_them(tmp_path, monkeypatch):
     page, pictures = tmp_path / "gallery.md", tmp_path / "pictures"
-    monkeypatch.setattr(gallery, "PAGE", page)
-    monkeypatch.setattr(gallery, "PICTURES", pictures)
+    monkeypatch.setattr(rebuild, "PAGE", page)
+    monkeypatch.setattr(rebuild, "PICTURES", pictures)
     monkeypatch.chdir(tmp_path)
     drawing = TOY.replace("x = 2", "x = 2\nfor n in 'ab': open(f'{n}.gif', 'w').close()")
     for name in ("a", "b"):  # only what is shown is kept
         page.write_text(drawing + f"![](pictures/gallery/{name}.gif)")
-        gallery.main([])
+        rebuild.main([])
         assert shown(page.read_text()) == {"sum": "3"}
         assert [path.name for path in pictures.iterdir()] == [f"{name}.gif"]
     page.write_text(broken := drawing.replace("x + 1", "x + 'a'"))
     with pytest.raises(TypeError):
-        gallery.main([])
+        rebuild.main([])
     assert page.read_text() == broken
     page.write_text(drawing + "![](pictures/gallery/c.gif)")
     with pytest.raises(ValueError, match=r"shows c\.gif, which no block draws"):
-        gallery.main([])
+        rebuild.main([])
     assert [path.name for path in pictures.iterdir()] == ["b.gif"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gallery.md", "pictures"]
 
@@ -93,9 +94,9 @@ def test_large_pictures_become_light(tmp_path):
 
 @pytest.fixture(scope="module")
 def page():
-    if not gallery.PAGE.is_file():
+    if not rebuild.PAGE.is_file():
         pytest.skip("the page is in the repository, not in the package")
-    return gallery.PAGE.read_text(encoding="utf-8")
+    return rebuild.PAGE.read_text(encoding="utf-8")
 
 
 def test_the_prose_holds_no_measured_number(page):
@@ -104,7 +105,7 @@ def test_the_prose_holds_no_measured_number(page):
 
 @pytest.mark.usefixtures("_everything_it_needs")
 def test_every_picture_of_the_page_is_there_and_all_are_light(page):
-    there = {path.name: path.stat().st_size for path in gallery.PICTURES.iterdir()}
+    there = {path.name: path.stat().st_size for path in rebuild.PICTURES.iterdir()}
     assert sorted(there) == linked(page)
     assert sum(there.values()) < MOST
 

@@ -12,8 +12,10 @@ from zoo_sizes import built, pictures
 
 from latent_vizae import LatentMap, fit
 from latent_vizae.adapters.zoo import LinearAutoencoder, StackedAutoencoder
-from latent_vizae.demos import lesson_data, lessons, zoo_data
-from latent_vizae.demos.lesson_data import class_names
+from latent_vizae.demos import lessons
+from latent_vizae.demos.gallery import data as lesson_data
+from latent_vizae.demos.gallery.data import class_names
+from latent_vizae.demos.zoo import data as zoo_data
 from latent_vizae.measures.metrics import path_evenness
 
 

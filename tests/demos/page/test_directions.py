@@ -16,11 +16,11 @@ from latent_vizae.directions.classifier import learn_classifier
 pytest.importorskip("gradio")
 pytest.importorskip("starlette")
 
-from latent_vizae.demos import jobs
-from latent_vizae.demos.finding import find_directions, load_directions
-from latent_vizae.demos.live import answer
-from latent_vizae.demos.maps import FittedMap, Maps, encoded_images
-from latent_vizae.demos.steering import FoundDirections, Steering
+from latent_vizae.demos.page import jobs
+from latent_vizae.demos.page.finding import find_directions, load_directions
+from latent_vizae.demos.page.live import answer
+from latent_vizae.demos.page.maps import FittedMap, Maps, encoded_images
+from latent_vizae.demos.page.steering import FoundDirections, Steering
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # of the clients' sockets

@@ -16,8 +16,8 @@ import torch
 from PIL import ExifTags, Image
 
 from latent_vizae import VizAE
-from latent_vizae.demos import jobs
-from latent_vizae.demos.maps import MOST_MAPS, MOST_PINS, FittedMap, Maps
+from latent_vizae.demos.page import jobs
+from latent_vizae.demos.page.maps import MOST_MAPS, MOST_PINS, FittedMap, Maps
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_maps_of_other_dimensions_have_regions_too(maps, f_d, dim):
 
 
 def test_a_slow_decoders_layers_are_coarser(f_d, monkeypatch):
-    monkeypatch.setattr("latent_vizae.demos.maps.LAYER_SECONDS", 0)  # nothing is fast enough for that
+    monkeypatch.setattr("latent_vizae.demos.page.maps.LAYER_SECONDS", 0)  # nothing is fast enough for that
     slow = Maps(jobs.start_map(f_d))
     assert slow.layer(slow.start.id, "stretch")["side"] == 4
     assert len(base64.b64decode(slow.layer(slow.start.id, "error")["values"])) == 48 * 48

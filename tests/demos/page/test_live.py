@@ -11,10 +11,10 @@ from serving import CHROMIUM, READY, STATS, at, decodes, host_page, hover, pixel
 pytest.importorskip("gradio")
 pytest.importorskip("playwright")
 
-from latent_vizae.demos import jobs
-from latent_vizae.demos.live import ADDRESS, MOST_CHARACTERS, live_route
-from latent_vizae.demos.maps import Maps, encoded_images
-from latent_vizae.demos.steering import Steering
+from latent_vizae.demos.page import jobs
+from latent_vizae.demos.page.live import ADDRESS, MOST_CHARACTERS, live_route
+from latent_vizae.demos.page.maps import Maps, encoded_images
+from latent_vizae.demos.page.steering import Steering
 
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
 pytestmark = [

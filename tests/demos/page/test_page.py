@@ -254,7 +254,7 @@ def test_the_space_folder_alone_starts(tmp_path, browser):
 
 
 def test_a_map_of_the_page_is_a_map(f_d):
-    from latent_vizae.demos.jobs import START
+    from latent_vizae.demos.page.jobs import START
 
     assert VizAE.from_pretrained(START).source == "mnist"
     assert json.loads((START / "config.json").read_text())["count"] == 2000

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from latent_vizae.demos.zoo_measures import (
+from latent_vizae.demos.zoo.measures import (
     classes_seen,
     frechet_distance,
     inception_score,

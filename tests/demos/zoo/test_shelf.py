@@ -8,10 +8,10 @@ import torch
 
 from latent_vizae import LatentMap, fit, load_decoder
 from latent_vizae.adapters.zoo import AdversarialGenerator, Autoencoder, LinearAutoencoder
-from latent_vizae.demos import zoo_scores
-from latent_vizae.demos.train_zoo import RECIPES
-from latent_vizae.demos.zoo_measures import inception_score
-from latent_vizae.demos.zoo_shelf import MOST_BYTES, PICTURES, SCORES, SHELF, TABLE, ZOO, page, sizes, take
+from latent_vizae.demos.zoo import scores as scoring
+from latent_vizae.demos.zoo.measures import inception_score
+from latent_vizae.demos.zoo.recipes import RECIPES
+from latent_vizae.demos.zoo.shelf import MOST_BYTES, PICTURES, SCORES, SHELF, TABLE, ZOO, page, sizes, take
 from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE
 from latent_vizae.testing import check_decoder
 
@@ -33,13 +33,17 @@ def shipped(monkeypatch):
 
 def test_what_is_to_ship_ships_and_nothing_else():
     assert sorted(name for name, made in ZOO.items() if made.ships) == SHIPPED
-    assert {path.name for path in SHELF.iterdir()} == {*SHIPPED, SCORES.name, TABLE.name}
+    assert {path.name for path in SHELF.iterdir() if path.suffix != ".py"} - {"__pycache__"} == {
+        *SHIPPED,
+        SCORES.name,
+        TABLE.name,
+    }
     for name in SHIPPED:
         assert {path.name for path in (SHELF / name).iterdir()} == {MODEL_FILE, CONFIG_FILE, "README.md"}
 
 
 def test_all_of_it_is_small():
-    assert sum(path.stat().st_size for path in SHELF.rglob("*") if path.is_file()) <= MOST_BYTES
+    assert sum(path.stat().st_size for path in SHELF.glob("[!_]*/*")) <= MOST_BYTES
     assert sum(path.stat().st_size for path in PICTURES.iterdir()) <= 1_500_000
 
 
@@ -107,17 +111,17 @@ def test_the_scores_are_of_the_checkpoint(name, shipped, scores):
 
 
 def test_an_error_of_the_table_is_measured_again(shared, shipped, scores, monkeypatch):
-    few = zoo_scores.pca(zoo_scores.images_of("mnist")[0][:100].float() / 255)
-    monkeypatch.setattr(zoo_scores, "components", lambda _: few)  # of all of them they take long
+    few = scoring.pca(scoring.images_of("mnist")[0][:100].float() / 255)
+    monkeypatch.setattr(scoring, "components", lambda _: few)  # of all of them they take long
     with torch.no_grad():
-        found = zoo_scores.reconstruction(shipped("linear"), "mnist")["error"]
+        found = scoring.reconstruction(shipped("linear"), "mnist")["error"]
     assert found == pytest.approx(scores["linear"]["error"], abs=2e-6)
 
 
 def test_a_score_of_the_table_is_measured_again(shared, shipped, scores):
     generator = shipped("gan")
-    codes = generator.sample(zoo_scores.DRAWS, 0)
-    _, chances = zoo_scores.seen(torch.cat([generator(part) for part in codes.split(500)]))
+    codes = generator.sample(scoring.DRAWS, 0)
+    _, chances = scoring.seen(torch.cat([generator(part) for part in codes.split(500)]))
     assert inception_score(chances) == pytest.approx(scores["gan"]["score"], abs=1e-4)
 
 
@@ -128,12 +132,12 @@ def test_a_training_that_is_not_the_recipes_is_not_taken(tmp_path):
 
     for steps, config in ((5, {}), (RECIPES["linear"].plan.steps, {"latent_size": 3})):
         trained(steps, **config)
-        with pytest.raises(ValueError, match=r"is not what `python -m demos\.train_zoo linear"):
+        with pytest.raises(ValueError, match=r"is not what `python -m latent_vizae\.demos\.train_zoo linear"):
             take("linear", tmp_path)
 
 
 def test_a_training_is_taken_in_half_precision(tmp_path, monkeypatch):
-    monkeypatch.setattr("latent_vizae.demos.zoo_shelf.SHELF", tmp_path / "shelf")
+    monkeypatch.setattr("latent_vizae.demos.zoo.shelf.SHELF", tmp_path / "shelf")
     steps = RECIPES["linear"].plan.steps
     for name in ("linear", "stacked"):
         generator = RECIPES[name].architecture()
@@ -149,9 +153,9 @@ def test_a_training_is_taken_in_half_precision(tmp_path, monkeypatch):
 
 def test_the_command_says_what_it_does_not_know_and_what_is_missing(monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit):
-        zoo_scores.main(["no-such"])
+        scoring.main(["no-such"])
     assert "there is no no-such in the zoo" in capsys.readouterr().err
-    monkeypatch.setattr(zoo_scores, "LENET", tmp_path / "lenet.pth")
-    zoo_scores.classifier.cache_clear()
+    monkeypatch.setattr(scoring, "LENET", tmp_path / "lenet.pth")
+    scoring.classifier.cache_clear()
     with pytest.raises(FileNotFoundError, match="a classifier of digits"):
-        zoo_scores.classifier()
+        scoring.classifier()

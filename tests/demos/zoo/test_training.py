@@ -23,11 +23,12 @@ from latent_vizae.adapters.zoo import (
     StyleGAN,
     VariationalAutoencoder,
 )
-from latent_vizae.demos import zoo_data, zoo_loop
-from latent_vizae.demos.train_zoo import RECIPES, main
-from latent_vizae.demos.zoo_data import as_input, checksum, framed, load_images, read_from_hub, read_idx, some
-from latent_vizae.demos.zoo_loop import Stop, save_sheet, stream, train
-from latent_vizae.demos.zoo_training import Adversarial, Plan, build, one_cycle, r1_penalty, training_of
+from latent_vizae.demos.train_zoo import main
+from latent_vizae.demos.zoo import data, loop
+from latent_vizae.demos.zoo.data import as_input, checksum, framed, load_images, read_from_hub, read_idx, some
+from latent_vizae.demos.zoo.loop import Stop, save_sheet, stream, train
+from latent_vizae.demos.zoo.recipes import RECIPES
+from latent_vizae.demos.zoo.training import Adversarial, Plan, build, one_cycle, r1_penalty, training_of
 
 GAME = {"rate": 1e-3, "betas": (0.5, 0.99), "r1": 0.1, "r1_every": 3}
 
@@ -96,7 +97,7 @@ SPECIMENS = {
 
 @pytest.mark.parametrize("name", SPECIMENS)
 def test_a_stopped_training_ends_in_the_same_bits(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(zoo_loop, "ROWS", 3)  # a row every four steps: the stops are between rows
+    monkeypatch.setattr(loop, "ROWS", 3)  # a row every four steps: the stops are between rows
     architecture, config, options = SPECIMENS[name]
     plan, weights, losses = Plan(12, batch_size=8, **options), [], []
     for parts in ([12], [5, 2, 5]):
@@ -323,10 +324,11 @@ def test_a_training_reads_its_images_from_the_hub(tmp_path, name, repo):
     wanted = checksum(blobs(6)), checksum(blobs(3))
     code = f"""
         from pathlib import Path
-        from latent_vizae.demos import train_zoo, zoo_data
-        zoo_data.SHARED = Path("nowhere")
-        zoo_data.CHECKSUMS[{name!r}] = {wanted}
-        print([part.tolist() for part in zoo_data.load_labels({name!r})])
+        from latent_vizae.demos import train_zoo
+        from latent_vizae.demos.zoo import data
+        data.SHARED = Path("nowhere")
+        data.CHECKSUMS[{name!r}] = {wanted}
+        print([part.tolist() for part in data.load_labels({name!r})])
         train_zoo.main(["linear", "--data", {name!r}, "--out", "out", "--steps", "2", "--batch-size", "4"])
     """
     with running_hub(tmp_path) as hub:
@@ -347,8 +349,9 @@ def test_a_dataset_that_is_not_on_the_hub_is_said_so(tmp_path):
     pytest.importorskip("datasets")
     code = """
         from pathlib import Path
-        from latent_vizae.demos import train_zoo, zoo_data
-        zoo_data.SHARED = Path("nowhere")
+        from latent_vizae.demos import train_zoo
+        from latent_vizae.demos.zoo import data
+        data.SHARED = Path("nowhere")
         train_zoo.main(["linear", "--out", "out"])
     """
     with running_hub(tmp_path) as hub:
@@ -361,11 +364,11 @@ def test_a_dataset_that_is_not_on_the_hub_is_said_so(tmp_path):
 
 def test_what_is_not_beside_the_checkout_comes_from_the_hub(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(zoo_data, "SHARED", tmp_path)
-    monkeypatch.setattr(zoo_data, "read_from_hub", lambda repo: asked.append(repo) or (blobs(3), blobs(2)))
-    monkeypatch.setattr(zoo_data, "checksum", lambda images: {3: "train", 2: "test"}[len(images)])
+    monkeypatch.setattr(data, "SHARED", tmp_path)
+    monkeypatch.setattr(data, "read_from_hub", lambda repo: asked.append(repo) or (blobs(3), blobs(2)))
+    monkeypatch.setattr(data, "checksum", lambda images: {3: "train", 2: "test"}[len(images)])
     for name in ("mnist", "fashion-mnist"):
-        monkeypatch.setitem(zoo_data.CHECKSUMS, name, ("train", "test"))
+        monkeypatch.setitem(data.CHECKSUMS, name, ("train", "test"))
     train_images, test_images = load_images("fashion-mnist")
     assert (len(train_images), len(test_images)) == (3, 2)
     load_images("mnist")
@@ -381,7 +384,7 @@ def test_the_shared_folder_has_both(shared, name):
     train_images, test_images = load_images(name)
     assert (train_images.shape, test_images.shape) == ((60_000, 1, 28, 28), (10_000, 1, 28, 28))
     assert train_images.dtype == torch.uint8
-    assert (checksum(train_images), checksum(test_images)) == zoo_data.CHECKSUMS[name]
+    assert (checksum(train_images), checksum(test_images)) == data.CHECKSUMS[name]
 
 
 def test_a_checksum_is_of_the_images_and_not_of_their_order():
@@ -394,9 +397,9 @@ def test_a_checksum_is_of_the_images_and_not_of_their_order():
 
 
 def test_other_images_on_the_hub_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(zoo_data, "SHARED", tmp_path)
-    monkeypatch.setattr(zoo_data, "read_from_hub", lambda _: (blobs(3), blobs(2)))
-    monkeypatch.setitem(zoo_data.CHECKSUMS, "mnist", (checksum(blobs(3)), checksum(blobs(2, seed=1))))
+    monkeypatch.setattr(data, "SHARED", tmp_path)
+    monkeypatch.setattr(data, "read_from_hub", lambda _: (blobs(3), blobs(2)))
+    monkeypatch.setitem(data.CHECKSUMS, "mnist", (checksum(blobs(3)), checksum(blobs(2, seed=1))))
     with pytest.raises(ValueError, match=r"test images of ylecun/mnist are not those of mnist"):
         load_images("mnist")
 

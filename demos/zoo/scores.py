@@ -1,10 +1,10 @@
 """Judge the generators of the zoo on real test images, and write the table of their scores and a sheet of each.
 
-    python -m demos.zoo_scores                      # the checkpoints in demos/zoo
-    python -m demos.zoo_scores --trained out/zoo    # first take what train_zoo left in out/zoo/NAME
-    python -m demos.zoo_scores linear gan           # these only; the scores of the others stay
+    python -m latent_vizae.demos.zoo.scores                      # the checkpoints in demos/zoo
+    python -m latent_vizae.demos.zoo.scores --trained out/zoo    # first take what train_zoo left in out/zoo/NAME
+    python -m latent_vizae.demos.zoo.scores linear gan           # these only; the scores of the others stay
 
-Needs MNIST, and Fashion-MNIST for two of them (see `zoo_data`), and a classifier of digits, `LENET`. A minute a
+Needs MNIST, and Fashion-MNIST for two of them (see `data`), and a classifier of digits, `LENET`. A minute a
 generator on one core. ``demos/zoo/scores.json`` has every figure, ``demos/zoo/README.md`` the table of them,
 ``demos/pictures/zoo`` the sheets.
 """
@@ -24,9 +24,9 @@ from torch import Tensor
 
 from latent_vizae import load_decoder
 from latent_vizae.adapters.zoo import Autoencoder, LinearAutoencoder, ZooGenerator
-from latent_vizae.demos.zoo_data import SHARED, as_input, framed, load_images, some
-from latent_vizae.demos.zoo_loop import save_sheet
-from latent_vizae.demos.zoo_measures import (
+from latent_vizae.demos.zoo.data import SHARED, as_input, framed, load_images, some
+from latent_vizae.demos.zoo.loop import save_sheet
+from latent_vizae.demos.zoo.measures import (
     PCA,
     LeNet,
     classes_seen,
@@ -35,7 +35,7 @@ from latent_vizae.demos.zoo_measures import (
     pca,
     precision_recall,
 )
-from latent_vizae.demos.zoo_shelf import PICTURES, SCORES, SHELF, TABLE, ZOO, page, sizes, take
+from latent_vizae.demos.zoo.shelf import PICTURES, SCORES, SHELF, TABLE, ZOO, page, sizes, take
 from latent_vizae.storage.folder import MODEL_FILE, atomic_file
 
 LENET = SHARED.parent / "models" / "mnist-lenet" / "lenet.pth"

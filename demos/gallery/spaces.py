@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 from latent_vizae import LatentMap, fit
 from latent_vizae.adapters.zoo import Autoencoder
 from latent_vizae.decoders.contract import decode_images
-from latent_vizae.demos.lesson_data import Labelled, encoded, table
+from latent_vizae.demos.gallery.data import Labelled, encoded, table
 
 __all__ = [
     "Space", "Troubles", "class_areas", "energy_distance", "nearest_distance", "space_of", "spread", "troubles",

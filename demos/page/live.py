@@ -12,8 +12,8 @@ import anyio.to_thread
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from latent_vizae.demos.maps import encoded_images
-from latent_vizae.demos.steering import Steering
+from latent_vizae.demos.page.maps import encoded_images
+from latent_vizae.demos.page.steering import Steering
 
 __all__ = ["ADDRESS", "live_route"]
 

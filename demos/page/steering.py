@@ -16,8 +16,16 @@ from torch import Tensor
 
 from latent_vizae import Directions
 from latent_vizae.decoders.contract import decode_images
-from latent_vizae.demos.kept import Kept
-from latent_vizae.demos.maps import FittedMap, Maps, as_base64, checked_points, is_finite, packed_images, whole_number
+from latent_vizae.demos.page.kept import Kept
+from latent_vizae.demos.page.maps import (
+    FittedMap,
+    Maps,
+    as_base64,
+    checked_points,
+    is_finite,
+    packed_images,
+    whole_number,
+)
 from latent_vizae.maps.samples import Samples
 
 __all__ = ["REACH", "FoundDirections", "Steering"]

@@ -6,8 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from latent_vizae.demos.api import kindly
-from latent_vizae.demos.finding import (
+from latent_vizae.demos.page.api import kindly
+from latent_vizae.demos.page.finding import (
     METHODS,
     METHODS_IN_WORDS,
     MOST_DIRECTIONS,
@@ -16,8 +16,8 @@ from latent_vizae.demos.finding import (
     find_directions,
     load_directions,
 )
-from latent_vizae.demos.steering import FoundDirections, Steering
-from latent_vizae.demos.stops import Stops
+from latent_vizae.demos.page.steering import FoundDirections, Steering
+from latent_vizae.demos.page.stops import Stops
 
 __all__ = ["add_directions_tab"]
 

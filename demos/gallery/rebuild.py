@@ -26,8 +26,8 @@ from PIL import Image
 from latent_vizae.pictures.style import MARK, PALETTE
 from latent_vizae.storage.folder import atomic_file
 
-PAGE = Path(__file__).parent / "gallery.md"
-PICTURES = Path(__file__).parent / "pictures" / "gallery"
+PAGE = Path(__file__).parents[1] / "gallery.md"
+PICTURES = PAGE.parent / "pictures" / "gallery"
 LARGE, WIDEST, WHITE = 100_000, 1200, 0
 PART = re.compile(
     r"^```python\n(?P<code>.*?)^```$"
@@ -158,7 +158,3 @@ def main(arguments: list[str] | None = None) -> None:
             light(Path(folder, name), PICTURES / name)
     with atomic_file(PAGE) as partial:
         partial.write_text(rebuilt(page, printed), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -22,8 +22,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from latent_vizae.adapters.zoo import Autoencoder, ZooGenerator
-from latent_vizae.demos.zoo_data import as_input, some
-from latent_vizae.demos.zoo_training import Plan, Training, load_optimiser, optimiser_tensors, training_of
+from latent_vizae.demos.zoo.data import as_input, some
+from latent_vizae.demos.zoo.training import Plan, Training, load_optimiser, optimiser_tensors, training_of
 from latent_vizae.maps.samples import Samples
 from latent_vizae.storage.folder import atomic_file
 from latent_vizae.training.checkpoint import Checkpoint, fingerprint

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from latent_vizae import load_decoder
 from latent_vizae.adapters.zoo import Autoencoder, ZooGenerator
-from latent_vizae.demos.zoo_data import framed, load_images, load_labels
+from latent_vizae.demos.zoo.data import framed, load_images, load_labels
+from latent_vizae.storage.folder import MODEL_FILE
 
 __all__ = ["CLOTHES", "Labelled", "class_names", "encoded", "generator", "labelled", "table"]
 
-ZOO = Path(__file__).parent / "zoo"
+ZOO = Path(__file__).parents[1] / "zoo"
 CLOTHES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "trainer", "bag", "boot")
 AT_A_TIME = 1000
 
@@ -49,7 +50,7 @@ def generator(name: str) -> ZooGenerator:
     """
     folder = ZOO / name
     if not folder.is_dir():
-        known = sorted(path.name for path in ZOO.iterdir() if path.is_dir()) if ZOO.is_dir() else []
+        known = sorted(path.parent.name for path in ZOO.glob(f"*/{MODEL_FILE}"))
         raise FileNotFoundError(
             f"{ZOO} has no generator {name!r}, but {known}. They come with the repository, not with the package; "
             "python -m latent_vizae.demos.train_zoo trains them."
@@ -62,7 +63,7 @@ def labelled(data: str, side: int = 28) -> tuple[Labelled, Labelled]:
     """Training and test images of "mnist", "fashion-mnist" or a folder of idx files, with their classes.
 
     Args:
-        data: see `zoo_data.load_images`, which also says what is raised.
+        data: see `zoo.data.load_images`, which also says what is raised.
         side: pixels of a side, at least the data's; what is larger gets a black frame.
     """
     parts = zip(load_images(data), load_labels(data), strict=True)

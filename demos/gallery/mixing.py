@@ -10,8 +10,8 @@ from torch import Tensor
 
 from latent_vizae.adapters.zoo import StyleGAN
 from latent_vizae.decoders.contract import decode_images
-from latent_vizae.demos.lesson_classes import accuracy, nearest_labels
-from latent_vizae.demos.lesson_data import table
+from latent_vizae.demos.gallery.classes import accuracy, nearest_labels
+from latent_vizae.demos.gallery.data import table
 
 __all__ = ["Sum", "difference", "extremes", "mixed_images", "slants", "sum_of", "sums_table"]
 

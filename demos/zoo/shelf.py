@@ -16,10 +16,10 @@ import torch
 
 from latent_vizae import load_decoder
 from latent_vizae.adapters.zoo import ZooGenerator
-from latent_vizae.demos.train_zoo import RECIPES
+from latent_vizae.demos.zoo.recipes import RECIPES
 from latent_vizae.storage.folder import MODEL_FILE
 
-SHELF = Path(__file__).resolve().parent / "zoo"
+SHELF = Path(__file__).resolve().parent
 SCORES, TABLE = SHELF / "scores.json", SHELF / "README.md"
 PICTURES = SHELF.parent / "pictures" / "zoo"
 MOST_BYTES = 12_000_000
@@ -37,7 +37,7 @@ class Made:
     def command(self, name: str) -> str:
         """What makes it again."""
         config = f" --config '{json.dumps(self.config)}'" if self.config else ""
-        return f"python -m demos.train_zoo {self.recipe} --data {self.data}{config} --out out/zoo/{name}"
+        return f"python -m latent_vizae.demos.train_zoo {self.recipe} --data {self.data}{config} --out out/zoo/{name}"
 
 
 ZOO = {
@@ -70,7 +70,7 @@ with `load_decoder("hub:demos/zoo/NAME")`, and with `load_decoder("mnist")` the 
 longer than `table1`; `fit` and `LatentMap` take all of them as they are. Weights are in half precision, {size:.1f} MB
 in all. Names lead to sheets of images.
 
-Written by `python -m demos.zoo_scores`, from `scores.json`.
+Written by `python -m latent_vizae.demos.zoo.scores`, from `scores.json`.
 
 ## Autoencoders: what comes back
 
@@ -93,7 +93,7 @@ Written by `python -m demos.zoo_scores`, from `scores.json`.
 {draws}
 
 Of 10,000 draws, seen by a pretrained LeNet-5 that tells digits. The first row is 10,000 real images. Smooth draws
-without detail can be more precise than those, and then recall is lost. Formulas and sources: `demos/zoo_measures.py`.
+without detail can be more precise than those, and then recall is lost. Formulas and sources: `demos/zoo/measures.py`.
 
 - *Score*: the inception score with this classifier: 1, all alike, to 10, each a digit beyond doubt, all as frequent.
 - *Classes*: how many digits there seem to be; 10 if all are equally frequent.

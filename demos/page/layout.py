@@ -16,9 +16,9 @@ from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
 from latent_vizae import load_decoder
-from latent_vizae.demos.api import MENDABLE, add_endpoints, in_words, kindly
-from latent_vizae.demos.directions_tab import add_directions_tab
-from latent_vizae.demos.jobs import (
+from latent_vizae.demos.page.api import MENDABLE, add_endpoints, in_words, kindly
+from latent_vizae.demos.page.directions_tab import add_directions_tab
+from latent_vizae.demos.page.jobs import (
     MOST_SIDE,
     Decoders,
     certified,
@@ -30,10 +30,10 @@ from latent_vizae.demos.jobs import (
     place_picture,
     start_map,
 )
-from latent_vizae.demos.live import live_route
-from latent_vizae.demos.maps import Maps
-from latent_vizae.demos.steering import Steering
-from latent_vizae.demos.stops import Stops
+from latent_vizae.demos.page.live import live_route
+from latent_vizae.demos.page.maps import Maps
+from latent_vizae.demos.page.steering import Steering
+from latent_vizae.demos.page.stops import Stops
 
 __all__ = ["build", "launch"]
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from latent_vizae.adapters.zoo import StackedAutoencoder
-from latent_vizae.demos.lesson_data import Labelled, table
+from latent_vizae.demos.gallery.data import Labelled, table
 from latent_vizae.training.optimisers import Adam
 
 __all__ = ["FewLabels", "accuracy", "few_labels", "few_labels_table", "nearest_labels"]

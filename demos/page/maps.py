@@ -23,7 +23,7 @@ from torch import Tensor
 
 from latent_vizae import LatentMap, VizAE
 from latent_vizae.decoders.contract import decode_images
-from latent_vizae.demos.kept import Kept
+from latent_vizae.demos.page.kept import Kept
 from latent_vizae.maps.samples import Samples, to_uint8
 
 __all__ = [

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from latent_vizae import LatentMap
 from latent_vizae.decoders.contract import decode_images
-from latent_vizae.demos.lesson_data import table
-from latent_vizae.demos.lesson_spaces import nearest_distance
+from latent_vizae.demos.gallery.data import table
+from latent_vizae.demos.gallery.spaces import nearest_distance
 from latent_vizae.maps.samples import Samples
 from latent_vizae.measures.metrics import path_evenness
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from latent_vizae import Directions, LatentMap, VizAE, certify, encode_images, fit, load_decoder
 from latent_vizae.cli.files import read_codes
-from latent_vizae.demos.maps import FittedMap, Maps, images_for_page, quality
+from latent_vizae.demos.page.maps import FittedMap, Maps, images_for_page, quality
 from latent_vizae.inputs.images import FORMATS
 from latent_vizae.maps.certificate import Certificate
 from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE

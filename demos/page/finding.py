@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from latent_vizae import Directions, discover_directions
-from latent_vizae.demos.jobs import fetch_named
-from latent_vizae.demos.maps import FittedMap, whole_number
-from latent_vizae.demos.steering import FoundDirections
+from latent_vizae.demos.page.jobs import fetch_named
+from latent_vizae.demos.page.maps import FittedMap, whole_number
+from latent_vizae.demos.page.steering import FoundDirections
 from latent_vizae.directions.classifier import learn_classifier
 
 __all__ = ["METHODS", "METHODS_IN_WORDS", "directions_in_words", "find_directions", "load_directions"]

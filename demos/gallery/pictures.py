@@ -16,9 +16,9 @@ from torch.nn.functional import avg_pool2d, interpolate
 from latent_vizae import LatentMap
 from latent_vizae.adapters.zoo import Autoencoder, ZooGenerator
 from latent_vizae.decoders.contract import decode_images
-from latent_vizae.demos.lesson_data import class_names, encoded
-from latent_vizae.demos.lesson_spaces import SUPPORTED, Space, nearest_distance
-from latent_vizae.demos.lesson_ways import walk
+from latent_vizae.demos.gallery.data import class_names, encoded
+from latent_vizae.demos.gallery.spaces import SUPPORTED, Space, nearest_distance
+from latent_vizae.demos.gallery.ways import walk
 from latent_vizae.maps.samples import Samples, to_uint8
 from latent_vizae.pictures.map import mosaic
 from latent_vizae.pictures.style import (
@@ -66,7 +66,7 @@ def space_picture(
     """A latent space of two numbers: its codes by class, and the images in their places, pale where no code supports.
 
     Args:
-        space: see `lesson_spaces.space_of`.
+        space: see `spaces.space_of`.
         path: of the picture, ``.png``.
         names: of the classes; by default their numbers.
         cells: images along a side.
@@ -218,7 +218,7 @@ def walk_picture(m: LatentMap, codes: Tensor, stops: int, path: str | Path) -> P
 
     Args:
         m: a 2-D map of draws from the prior.
-        codes: (F, n), see `lesson_ways.around`.
+        codes: (F, n), see `ways.around`.
         stops: how many of them, evenly spaced, are stops.
         path: of the picture, ``.png``.
     """

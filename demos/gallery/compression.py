@@ -10,10 +10,10 @@ from torch import Tensor
 
 from latent_vizae.adapters.zoo import Autoencoder, ZooGenerator
 from latent_vizae.decoders.contract import decode_images
-from latent_vizae.demos.lesson_data import encoded, table
-from latent_vizae.demos.lesson_spaces import nearest_distance
-from latent_vizae.demos.zoo_data import framed
-from latent_vizae.demos.zoo_measures import PCA, pca
+from latent_vizae.demos.gallery.data import encoded, table
+from latent_vizae.demos.gallery.spaces import nearest_distance
+from latent_vizae.demos.zoo.data import framed
+from latent_vizae.demos.zoo.measures import PCA, pca
 from latent_vizae.measures.metrics import image_error
 
 __all__ = ["PCA", "Compression", "Draws", "compression", "compression_table", "draws", "pca"]

@@ -15,10 +15,10 @@ from gradio.utils import get_upload_folder, is_in_or_equal
 from huggingface_hub.utils import httpx
 
 from latent_vizae import certify as measure_trust
-from latent_vizae.demos.finding import find_directions
-from latent_vizae.demos.jobs import Decoders, fit_map, gather_codes, open_picture, place_picture
-from latent_vizae.demos.maps import Maps
-from latent_vizae.demos.steering import Steering
+from latent_vizae.demos.page.finding import find_directions
+from latent_vizae.demos.page.jobs import Decoders, fit_map, gather_codes, open_picture, place_picture
+from latent_vizae.demos.page.maps import Maps
+from latent_vizae.demos.page.steering import Steering
 from latent_vizae.maps.samples import Samples
 
 __all__ = ["MENDABLE", "add_endpoints", "in_words", "kindly"]

@@ -1,0 +1,5 @@
+"""``python -m latent_vizae.demos.gallery``."""
+
+from latent_vizae.demos.gallery.rebuild import main
+
+main()

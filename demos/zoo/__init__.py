@@ -1,0 +1,1 @@
+"""How the generators that lie here were trained, and how good they are."""
