@@ -1,6 +1,6 @@
-"""``load_decoder("diffusers:user/repo")``: from files, or from the Hub, to a `DiffusersDecoder`.
+"""``load_decoder("diffusers:user/repo")``: a `DiffusersDecoder` from a folder or from the Hub.
 
-Nothing that is fetched is run: weights are read from safetensors only, and a class only from an allowlist.
+No downloaded code is run: weights are read from safetensors only, and classes come from an allowlist.
 """
 
 from __future__ import annotations
@@ -45,26 +45,27 @@ def load_diffusers(
 ) -> DiffusersDecoder:
     """The entry point of the scheme ``diffusers``: an autoencoder from a folder or from the Hub.
 
-    Downloaded are its config.json and its weights, nothing else. In the repository of a pipeline it is found by
-    itself (in ``vae``, ``movq`` or ``vqvae``).
+    Only its config.json and its weights are downloaded. In the repository of a pipeline it is looked for in ``vae``,
+    ``movq`` and ``vqvae``.
 
     Args:
         reference: an existing folder, or ``user/repo[/subfolder][@revision]``.
-        image_size: side of an image in pixels, or (height, width); by default what it was made for, at most 256.
+        image_size: side of an image in pixels, or (height, width); by default the size in its config.json, at most
+            256.
         num_frames: frames of a clip, for video autoencoders.
         latent_shape: shape of one code, for LTX2VideoDiffusionDecoderModel, which has no encoder.
-        dtype: "float32", "float16", "bfloat16", or the torch type, of its weights; codes and images stay float32.
-        device: where it goes.
+        dtype: of its weights: "float32", "float16", "bfloat16", or the torch type; codes and images stay float32.
+        device: of the decoder.
         token: of a Hub user; by default the one that is logged in.
-        most_bytes: to download at a time, configuration or weights; by default any number.
+        most_bytes: most bytes of one download, configuration or weights; by default any number.
 
     Returns:
-        The decoder; its ``source`` names the commit that was loaded.
+        The decoder; its ``source`` includes the commit.
 
     Raises:
-        ImportError: diffusers is missing, or older than the class.
-        ValueError: no autoencoder of images is there, it has no safetensors weights or others than its config.json
-            says, it does not work on this size, or it is larger than ``most_bytes``.
+        ImportError: diffusers is not installed, or too old for the class.
+        ValueError: there is no autoencoder of images, no safetensors weights or ones that do not fit its config.json;
+            it does not work on this size, or it is larger than ``most_bytes``.
         huggingface_hub.errors.RepositoryNotFoundError: no such repository, or it is private.
 
     Example:
@@ -155,7 +156,7 @@ def _find(root: Path, places: list[str], reference: str) -> tuple[str, dict[str,
         f"No autoencoder of diffusers in {reference!r}: config.json was looked for in "
         + ", ".join(place or "." for place in places)
         + (f", found {', '.join(str(kind)[:80] for kind in others)}." if others else ".")
-        + " Elsewhere? Say user/repo/subfolder. Another library's? load_decoder('module', module=...) takes it."
+        + " In another folder: user/repo/subfolder. Of another library: load_decoder('module', module=...)."
     )
 
 

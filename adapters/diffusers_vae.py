@@ -1,10 +1,10 @@
-"""The autoencoders of 🤗 diffusers as decoders, in the space where diffusion happens.
+"""The autoencoders of 🤗 diffusers as decoders, in the normalised space of the diffusion models.
 
-Diffusion models do not work on what ``vae.encode`` returns but on a normalised copy of it, and every pipeline undoes
-the normalisation in its own way: by a scaling and a shift factor, by means and deviations per channel, by the
-batch norm's statistics of FLUX.2. Here this is done once, so that N(0, 1) is the prior of every code.
+Diffusion models work on normalised latents, and each pipeline undoes the normalisation in its own way: by a scaling
+and a shift factor, by means and deviations per channel, by the statistics of FLUX.2's batch norm. This module does it
+for all of them, so that N(0, 1) is the prior of every code.
 
-The tables below are also the allowlist of classes that diffusers_loading.py builds from files.
+The tables below are the allowlist of classes that diffusers_loading.py builds.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ SOUND = frozenset({
 })
 # fmt: on
 REFUSED = {**dict.fromkeys(SOUND, "sound"), "RFD4ProteinaAutoencoder": "proteins"}
-NO_IMAGES = "{} makes {}, no images: nothing here could show what it decodes."
+NO_IMAGES = "{} makes {}, not images, so it is no decoder."
 DENOISING = frozenset({"ConsistencyDecoderVAE", "LTX2VideoDiffusionDecoderModel"})
-"""They decode by diffusion and draw noise: here the same noise for every code of every call."""
+"""They decode by diffusion and draw noise; here it is the same noise for every code of every call."""
 ONE_BY_ONE = frozenset({"AutoencoderKLAllegro", "AutoencoderKLHunyuanVideo15"})
 """A batch of theirs fails, or mixes its codes."""
 PIXELS = {
@@ -64,27 +64,27 @@ USUAL_SIZE, LARGEST_CLIP = 256, 2**26
 class DiffusersDecoder(nn.Module):
     """An autoencoder of diffusers as a decoder: normalised codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
 
-    A clip is one image, a film strip: its frames side by side, W = num_frames * the width of one.
+    A clip is one image: its frames side by side, W = num_frames * the width of one frame.
 
     Args:
-        vae: the autoencoder, or any module with ``encode`` and ``decode`` like theirs. It is used as it is (tiling
-            too), but switched to evaluation, and its weights need no gradients any more.
-        image_size: side of one frame in pixels, or (height, width), a multiple of what one latent pixel covers; by
-            default what the autoencoder was made for, or 256 if that is more.
+        vae: the autoencoder, or any module with such methods ``encode`` and ``decode``. Its settings stay (tiling
+            too), but it is switched to evaluation mode, and its weights to ``requires_grad_(False)``.
+        image_size: side of one frame in pixels, or (height, width), a multiple of the size of a latent pixel; by
+            default that of the autoencoder's configuration, at most 256.
         num_frames: frames of a clip, 1 for image autoencoders.
-        latent_shape: shape of one code, of a decoder without encoder; otherwise it is found by encoding one image.
-        max_batch: codes decoded at a time; by default all that come.
+        latent_shape: shape of one code, of a decoder without an encoder; otherwise measured by encoding an image.
+        max_batch: most codes in one call; by default any number.
 
     Attributes:
         latent_shape: (channels, height, width) or, of video, (channels, frames, height, width), as in the pipelines
             (FLUX.2: patchified; AutoencoderKLTemporalDecoder: frames first).
         image_shape: (C, H, W).
-        source: what `load_decoder` takes to load it again; None if it was handed in.
-        options: keyword arguments of `load_decoder` that go with it.
+        source: the string for `load_decoder`, or None.
+        options: the keywords for it.
 
     Raises:
-        TypeError: ``vae`` is no module that decodes.
-        ValueError: it makes no images, or none of this size and number of frames.
+        TypeError: ``vae`` is not a module with a method ``decode``.
+        ValueError: it does not make images, or not of this size and number of frames.
 
     Example:
         >>> class Shuffle(nn.Module):  # in place of diffusers.AutoencoderKL.from_pretrained(...)
@@ -134,7 +134,7 @@ class DiffusersDecoder(nn.Module):
 
     @torch.no_grad()
     def _probe(self, frame: tuple[int, int] | None) -> None:
-        """Find the shapes: encode a grey image, decode a code."""
+        """Measure the shapes: encode a grey image, decode a code."""
         if self.kind == "AutoencoderKLAllegro":
             self.vae.enable_tiling()  # it has no other way
         what = f"codes of shape {self.latent_shape}"
@@ -195,7 +195,7 @@ class DiffusersDecoder(nn.Module):
         return (shift, scale) if shift.dim() < 4 else (shift[:, : codes.shape[2]], scale[:, : codes.shape[2]])
 
     def _decode_latents(self, z: Tensor) -> Tensor:
-        """What the autoencoder itself makes of its latents, of each of them alone: (B, C, H, W) or (B, C, T, H, W)."""
+        """The autoencoder's own output for its latents, each decoded alone: (B, C, H, W) or (B, C, T, H, W)."""
         config: Any = getattr(self.vae, "config", None)
         options: dict[str, Any] = {}
         made: Tensor
@@ -218,7 +218,7 @@ class DiffusersDecoder(nn.Module):
     def encode(self) -> Callable[[Tensor], Tensor]:
         """Images (B, *image_shape) in [0, 1] to normalised codes (B, *latent_shape), the mode of each distribution.
 
-        There only if the autoencoder has an encoder; batches of any size take bounded memory.
+        The attribute exists only if the autoencoder has an encoder. Batches of any size take bounded memory.
         """
         if not hasattr(self.vae, "encode"):
             raise AttributeError(f"{self.kind} has no encoder.")
@@ -253,14 +253,14 @@ class DiffusersDecoder(nn.Module):
         return (z - shift) / scale
 
     def sample(self, count: int, seed: int = 0) -> Tensor:
-        """Codes (count, *latent_shape) from N(0, 1), where diffusion starts; images of them are textures."""
+        """Codes (count, *latent_shape) from N(0, 1), the start of diffusion; their images are textures, not scenes."""
         generator = torch.Generator().manual_seed(as_whole(seed, "seed"))
         codes = torch.randn(as_whole(count, "count", 1), *self.latent_shape, generator=generator)
         return codes.to(self._weight.device)
 
 
 def _kind(vae: Any) -> str:
-    """The class that diffusers knows it by, also if it is a subclass of that."""
+    """The name of the diffusers class that it is, or inherits from."""
     names = [kind.__name__ for kind in type(vae).__mro__]
     return next((name for name in names if name in IMAGE | CLIP or name in REFUSED), names[0])
 
@@ -275,12 +275,12 @@ def _normalisation(kind: str, vae: Any) -> tuple[Tensor, Tensor]:
     """(shift, scale), the pipelines' ``latents = shift + scale * code``, of a shape that broadcasts with codes.
 
     Raises:
-        ValueError: the configuration says nothing that could be undone.
+        ValueError: the configuration has no normalisation that can be undone.
     """
     try:
         shift, scale = _shift_and_scale(kind, vae)
     except (RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"The configuration of this {kind} normalises in no way that is known: {error}.") from error
+        raise ValueError(f"The normalisation in the configuration of this {kind} is not known: {error}.") from error
     if not (shift.isfinite().all() and scale.isfinite().all() and (scale != 0).all()):
         raise ValueError(f"The configuration of this {kind} normalises by zeros or infinities.")
     return shift, scale

@@ -1,9 +1,9 @@
 """``load_decoder("hub:user/repo[@revision]")``: generators from the Hugging Face Hub, or from a folder of that form.
 
-What can be loaded: a generator of the zoo (weights as safetensors, and a config.json that names its architecture), an
-ONNX graph, or weights for a network that the user built and hands in. Nothing of a repository is ever run: a config
-only chooses from an allowlist, and pickles (.bin, .pt, .pth, .ckpt, .pkl), which can run code when they are opened,
-are neither opened nor downloaded.
+It loads a generator of the zoo (weights as safetensors, and a config.json with the name of its architecture), an ONNX
+graph, or weights into a network that the user passes. No code of a repository is run: a config only chooses from an
+allowlist, and pickles (.bin, .pt, .pth, .ckpt, .pkl), which can run code when they are opened, are neither opened nor
+downloaded.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from latent_vizae.storage.hub import fetch_folder, list_files, parse_reference
 __all__ = ["load_hub"]
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
-LOADABLE = f"""What would work:
+LOADABLE = f"""What can be loaded:
 - a generator of the zoo, saved with save_pretrained or push_to_hub: {MODEL_FILE} and {CONFIG_FILE};
 - one ONNX graph (.onnx) with its weights inside; file="name.onnx" chooses among several;
-- one .safetensors with the weights of a network of yours: load_decoder("hub:...", module=MyGenerator())."""
-CONVERT = """Pickled weights can run code when they are opened, and are not. Convert them where you trust them:
+- one .safetensors with the weights of your network: load_decoder("hub:...", module=MyGenerator())."""
+CONVERT = """Pickled weights can run code when they are opened, so they are not. If you trust them, convert them:
     weights = torch.load("weights.bin", weights_only=True)
     safetensors.torch.save_file(weights, "model.safetensors")"""
 
@@ -49,7 +49,7 @@ class _Repository:
             self._token, self._revision, self._most_bytes = token, self._wanted.revision, most_bytes
 
     def fetch(self, *patterns: str) -> None:
-        """Have what matches in the folder, if the repository has it."""
+        """Download the files that match, unless the folder is local."""
         if self.local:
             return
         repo, subfolder, _ = self._wanted
@@ -107,27 +107,26 @@ def load_hub(
 
     Args:
         reference: ``user/repo[/subfolder][@revision]``, or a folder.
-        module: a network to load the repository's weights into, strictly; one that fails is left as it was. Its mode
+        module: a network to load the repository's weights into, strictly. It is unchanged if that fails, and its mode
             stays.
-        latent_shape: shape of one code; by default what the generator says (``module.latent_shape``, the graph's
-            input).
+        latent_shape: shape of one code; by default the generator's own (``module.latent_shape``, the graph's input).
         image_shape: (C, H, W) of one image; needed where the output is flat.
-        output_range: what black and white are in the output of a module or graph, or "logits".
-        file: the .safetensors (for a module) or .onnx to take; needed where there are several.
-        device: where it is to live; by default the CPU, or where the module is. ONNX graphs stay on the CPU.
+        output_range: values of black and white in the output of a module or graph, or "logits".
+        file: the .safetensors (for a module) or .onnx file; needed where there are several.
+        device: of the decoder; by default the CPU, or the module's. ONNX graphs stay on the CPU.
         token: of a Hub user; by default the one that is logged in.
-        most_bytes: to download at a time, configuration and weights; by default any number.
+        most_bytes: most bytes of one download, configuration and weights; by default any number.
 
     Returns:
-        A decoder. Its ``source`` names the commit, so that ``load_decoder(source, **options)`` brings it back; it is
-        None for a module, which no name can bring back.
+        A decoder. Its ``source`` includes the commit, so that ``load_decoder(source, **options)`` loads the same one;
+        it is None for a module.
 
     Raises:
         FileNotFoundError: a file is missing.
         ImportError: an ONNX graph, and onnxruntime is not installed.
-        TypeError: ``module`` is none.
-        ValueError: the repository holds nothing that can be loaded safely, or what it holds is damaged, foreign, too
-            large, or does not fit.
+        TypeError: ``module`` is not an ``nn.Module``.
+        ValueError: the repository holds nothing that can be loaded safely, or its files are damaged, foreign, too
+            large, or do not fit.
         huggingface_hub.errors.HfHubHTTPError: the Hub refused.
 
     Example:
@@ -139,7 +138,7 @@ def load_hub(
         torch.Size([2, 1, 28, 28])
     """
     if module is not None and not isinstance(module, nn.Module):
-        raise TypeError(f"module is an nn.Module, built and ready for its weights, got {type(module).__name__}.")
+        raise TypeError(f"module is an nn.Module to load the weights into, got {type(module).__name__}.")
     if device is not None:
         as_device(device)
     if file is not None:
@@ -189,9 +188,9 @@ def _from_zoo(
     generator = ZooGenerator.from_folder(repository.folder)
     for name, said in (("latent_shape", latent_shape), ("image_shape", image_shape)):
         if said is not None and tuple(said) != tuple(getattr(generator, name)):
-            raise ValueError(f"{name}={tuple(said)} was said; this generator has {tuple(getattr(generator, name))}.")
+            raise ValueError(f"{name}={tuple(said)} was given; this generator has {tuple(getattr(generator, name))}.")
     if _tuple(output_range) != (0.0, 1.0):
-        raise ValueError(f"A generator of the zoo makes images in [0, 1]; output_range={output_range!r} was said.")
+        raise ValueError(f"A generator of the zoo makes images in [0, 1]; output_range={output_range!r} was given.")
     generator.source = repository.source
     return generator if device is None else generator.to(device)
 
@@ -208,11 +207,11 @@ def _into_module(
     latent_shape = getattr(module, "latent_shape", None) if latent_shape is None else latent_shape
     image_shape = getattr(module, "image_shape", None) if image_shape is None else image_shape
     if latent_shape is None:
-        raise ValueError(f"{type(module).__name__} does not say what shape its codes have: pass latent_shape=(n,).")
+        raise ValueError(f"{type(module).__name__} has no latent_shape: pass latent_shape=(n,).")
     decoder = ModuleDecoder(module, _tuple(latent_shape), _tuple(image_shape), _tuple(output_range))
     state = module.state_dict()
     if any(tensor.is_meta for tensor in state.values()):
-        raise ValueError("The module is on the device 'meta' and has no memory for weights: build it on the CPU.")
+        raise ValueError("The module is on the device 'meta', without memory for weights. Build it on the CPU.")
     weights = repository.one(".safetensors", MODEL_FILE) if file is None else repository.named(file)
     if weights is None:
         raise ValueError(_nothing(repository))
@@ -221,7 +220,7 @@ def _into_module(
 
 
 def _nothing(repository: _Repository) -> str:
-    """Why nothing of the repository can be loaded."""
+    """The error message for a repository in which nothing can be loaded."""
     names = repository.files()
     entries = _few(names) if names else "nothing that can be loaded"
     lines = [f"{repository.source} holds {entries}."]
@@ -230,7 +229,7 @@ def _nothing(repository: _Repository) -> str:
         asked = [described.get(key) for key in ("_class_name", "architectures", "architecture", "model_type")]
         if named := next((value for value in asked if value), None):
             lines.append(
-                f"Its {CONFIG_FILE} asks for {str(named)[:80]!r}; no class is imported by a name from a file."
+                f"Its {CONFIG_FILE} names {str(named)[:80]!r}; classes are not imported by a name from a file."
             )
     if any(name.lower().endswith(PICKLES) for name in names):
         lines.append(CONVERT)
@@ -247,7 +246,7 @@ def _tuple(value: Any) -> Any:
 
 
 def _check_path(path: str) -> None:
-    """Refuse a name that leads out of its folder or stands for several."""
+    """Raise ValueError for a path that leaves its folder or has wildcards."""
     if not isinstance(path, str):
         raise TypeError(f"A file of a repository is a name, got {type(path).__name__}.")
     parts = path.split("/") if path else []

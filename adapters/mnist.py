@@ -1,4 +1,4 @@
-"""``load_decoder("mnist")``: the paper's f, trained here on MNIST, with the codes of its 60,000 training images.
+"""``load_decoder("mnist")``: the paper's f, trained on MNIST, with the codes of the 60,000 training images.
 
 The bundled files (weights, codes, labels, a hundred test images) are made by ``demos/train_mnist.py`` from MNIST
 (Y. LeCun, C. Cortes, C. Burges; CC BY-SA 3.0).
@@ -81,14 +81,14 @@ class MnistDecoder(nn.Module):
 
         Args:
             label: only this digit, 0 to 9; None for all.
-            count: at most the number there are; None for all of them.
+            count: number of codes; None for all.
             seed: draw ``count`` at random; None takes the first ones, in MNIST's order.
 
         Returns:
             Codes (count, 10) float32 and labels (count,) int64.
 
         Raises:
-            ValueError: no such digit, or more codes asked for than there are.
+            ValueError: no such digit, or a count above the number of codes.
         """
         codes, labels = self._bundle["codes"], self._bundle["labels"]
         digit = None if label is None else as_whole(label, "label")
@@ -109,10 +109,10 @@ class MnistDecoder(nn.Module):
         return bundle["images"].float().to(self._device) / 255, bundle["image_labels"].long().to(self._device)
 
     def sample(self, count: int, seed: int = 0) -> Tensor:
-        """Codes (count, 10) from f's "prior": training codes, each mixed with one of the same digit's.
+        """Codes (count, 10) between training codes of one digit, in place of a prior.
 
-        A plain autoencoder has no prior. A point between two codes of one digit (a uniform share of each) is
-        the nearest honest thing: it lies where codes lie, and is not one of them.
+        A plain autoencoder has no prior. Each code is a random convex combination of two training codes of the same
+        digit.
         """
         count = as_whole(count, "count", 1)
         generator = torch.Generator().manual_seed(as_whole(seed, "seed"))
@@ -130,7 +130,7 @@ def load_mnist(reference: str = "", device: str | torch.device = "cpu") -> Mnist
     """The entry point of the scheme ``mnist``; it takes no reference.
 
     Raises:
-        ValueError: something stands behind ``mnist:``, or there is no such device.
+        ValueError: a reference after ``mnist:``, or no such device.
     """
     if reference:
         raise ValueError(f"The bundled decoder is called 'mnist', got 'mnist:{reference}'.")

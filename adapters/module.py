@@ -1,8 +1,8 @@
-"""Any ``nn.Module`` or function as a decoder: its latent shape, its output's range, its reshaping, said in one line.
+"""Any ``nn.Module`` or function as a decoder: latent shape, output range, image shape, encoder and prior as arguments.
 
     f_d = load_decoder("module", module=G, latent_shape=(64,), image_shape=(1, 28, 28), output_range=(-1, 1))
 
-There is no ``module:name``: a name would have to be imported, that is, run, and names come from the Hub too.
+There is no ``module:name``: importing a name runs code, and names may come from the Hub.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ OVERSHOOT = 0.5
 
 
 class ModuleDecoder(nn.Module):
-    """A generator with the decoder's contract around it: codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
+    """A generator as a decoder: codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
 
     Args:
-        module: the generator, an ``nn.Module`` or a function, codes (B, *latent_shape) -> images, also flat ones. A
-            module is used as it is; its weights and its mode stay.
+        module: the generator, an ``nn.Module`` or a function, codes (B, *latent_shape) -> images, which may be flat.
+            The weights and the mode of a module are not changed.
         latent_shape: shape of one code.
         image_shape: (C, H, W) of one image; needed where the output is flat.
-        output_range: what black and white are in the output, or "logits" (a sigmoid follows). What lies outside is
-            clamped, as every pipeline does.
+        output_range: the output's values of black and white, or "logits" (a sigmoid follows). Values up to half of
+            the range outside of it are clamped.
         encoder: images (B, C, H, W), in the range of the output ([0, 1] for logits), to codes, flat or not.
         sample: the prior: "normal", "uniform" in [-1, 1], or a function (count, seed) -> codes.
 
     Raises:
-        TypeError: a module that cannot be called, a range that is none.
-        ValueError: a shape or range that makes no sense; in ``forward``, an output of another shape, or far outside
-            of the range.
+        TypeError: a module that is not callable, a range that is not two numbers.
+        ValueError: an invalid shape or range; in ``forward``, an output of another shape, or farther outside of the
+            range.
 
     Example:
         >>> G = nn.Sequential(nn.Linear(8, 16), nn.Tanh())
@@ -82,19 +82,17 @@ class ModuleDecoder(nn.Module):
         output = self.module(codes)
         if not isinstance(output, Tensor):
             raise ValueError(
-                f"The module returned {type(output).__name__}, not a tensor: hand in a function that takes the images "
-                "out of it, lambda z: module(z)[0] or .sample."
+                f"The module returned {type(output).__name__}, not a tensor. Pass a function that returns the images, "
+                "such as lambda z: module(z)[0] or .sample."
             )
         shape = self.image_shape or tuple(output.shape[1:])
         if output.shape[1:] != shape:
             if not _may_be(output.shape[1:], shape):
                 hint = " Channels come first: permute(0, 3, 1, 2)." if output.shape[-1] == shape[0] else ""
-                raise ValueError(
-                    f"Images of shape {shape} were said, the module returned {tuple(output.shape[1:])}.{hint}"
-                )
+                raise ValueError(f"image_shape is {shape}, but the module returned {tuple(output.shape[1:])}.{hint}")
             output = output.reshape(-1, *shape)
         if output.dim() != 4:
-            raise ValueError(f"The module returned {tuple(output.shape[1:])} per code: say image_shape=(C, H, W).")
+            raise ValueError(f"The module returned {tuple(output.shape[1:])} per code: pass image_shape=(C, H, W).")
         if self.output_range == "logits":
             return output.sigmoid()
         black, white = self.output_range
@@ -102,14 +100,14 @@ class ModuleDecoder(nn.Module):
         low, high = (value.item() for value in images.detach().aminmax())
         if not -OVERSHOOT <= low <= high <= 1 + OVERSHOOT:  # false for NaN too
             raise ValueError(
-                f"output_range={self.output_range} was said, the module returned values in "
+                f"output_range is {self.output_range}, but the module returned values in "
                 f"[{low * (white - black) + black:.4g}, {high * (white - black) + black:.4g}]."
             )
         return images.clamp(0, 1)
 
     @property
     def encode(self) -> Callable[[Tensor], Tensor]:
-        """Images (B, C, H, W) in [0, 1] to codes (B, *latent_shape); there only with an encoder."""
+        """Images (B, C, H, W) in [0, 1] to codes (B, *latent_shape). The attribute exists only with an encoder."""
         if self._encoder is None:
             raise AttributeError("This decoder came without an encoder.")
         return self._encode
@@ -131,7 +129,7 @@ class ModuleDecoder(nn.Module):
 
     @property
     def sample(self) -> Callable[[int, int], Tensor]:
-        """``sample(count, seed)``: codes (count, *latent_shape) from the prior; there only where one was said."""
+        """``sample(count, seed)``: codes (count, *latent_shape) from the prior. It exists only with a prior."""
         if self._sample is None:
             raise AttributeError("This decoder came without a prior.")
         return self._draw
@@ -153,7 +151,7 @@ def _shape(shape: Any, what: str) -> tuple[int, ...]:
 
 
 def _may_be(given: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    """Whether values of one shape are another's in the same order: flat, as (C, H * W), or but for sizes of 1."""
+    """Whether one shape is a reshaping of another: flat, (C, H * W), or the same up to sizes of 1."""
     size = math.prod(wanted)
     return [d for d in given if d != 1] in (
         [d for d in other if d != 1] for other in (wanted, (size,), (wanted[0], size // wanted[0]))
@@ -175,18 +173,18 @@ def _range(output_range: Any) -> OutputRange:
 def load_module(
     reference: str = "", *, module: Any = None, device: str | torch.device | None = None, **options: Any
 ) -> ModuleDecoder:
-    """The entry point of the scheme ``module``; see `ModuleDecoder` for what it takes.
+    """The entry point of the scheme ``module``; see `ModuleDecoder` for the options.
 
     Raises:
-        ValueError: something stands behind ``module:``.
+        ValueError: a reference after ``module:``.
         TypeError: no module.
     """
     if reference:
         raise ValueError(
-            f"'module' takes no name, got 'module:{reference}': hand the generator in, "
+            f"'module' takes no name, got 'module:{reference}'. Pass the generator itself: "
             "load_decoder('module', module=G)."
         )
     if module is None:
-        raise TypeError("load_decoder('module', module=G, latent_shape=...) takes the generator itself; none came.")
+        raise TypeError("load_decoder('module', module=G, latent_shape=...) needs the generator itself, module=.")
     decoder = ModuleDecoder(module, **options)
     return decoder if device is None else decoder.to(as_device(device))

@@ -1,9 +1,9 @@
-"""An ONNX graph as a decoder: operators and weights, no code, so a stranger's can be loaded (extra ``onnx``).
+"""An ONNX graph as a decoder: operators and weights without code, so an untrusted one can be loaded (extra ``onnx``).
 
-Two things in such a file do reach outside of it, and are refused: weights that lie in other files (a path, which
-onnxruntime resolves against the working folder even when it is given bytes), and operators of a library of their own.
-The first is looked for here, in the file's bytes, before onnxruntime sees them; onnxruntime refuses the second. What
-cannot be refused is a graph that takes long or much memory.
+Two things in such a file reach outside of it and are refused: weights in other files (paths, which onnxruntime
+resolves against the working folder even if it gets bytes), and operators of custom libraries. Paths are searched for
+here, in the bytes of the file, before onnxruntime gets them; onnxruntime refuses custom operators. The time and memory
+that a graph takes are not bounded.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ EXTERNAL_DATA, DATA_LOCATION = 13, 14
 class OnnxDecoder:
     """A decoder from an ONNX file, run by onnxruntime on the CPU, in as many threads as torch has when it is loaded.
 
-    There are no gradients: images come back without, `fit` then learns from the codes alone (no image-space steps; of
-    fewer than 50 codes from large images too), and what needs the decoder's Jacobian says so.
+    Images have no gradients. `fit` then uses code distances, except for fewer than 50 codes with large images; methods
+    that need gradients raise ValueError.
 
         f_d = OnnxDecoder("generator.onnx", output_range=(-1, 1))
         v = fit(codes, decoder=f_d)
@@ -53,22 +53,22 @@ class OnnxDecoder:
     Args:
         path: the file, at most 2 GiB, with all weights inside; one float input, codes (B, *latent_shape), and one
             output, images. A graph with a fixed B is run batch by batch.
-        latent_shape: shape of one code; needed where the graph leaves it open.
-        image_shape: (C, H, W) of one image; needed where the output is flat.
-        output_range: what black and white are in the output, or "logits" (a sigmoid follows).
+        latent_shape: shape of one code; needed if the graph leaves it open.
+        image_shape: (C, H, W) of one image; needed if the output is flat.
+        output_range: the output's values of black and white, or "logits" (a sigmoid follows).
 
     Attributes:
         latent_shape: shape of one code.
         image_shape: (C, H, W) of one image.
-        source: the string that `latent_vizae.load_decoder` took, or None.
-        options: the keywords that went with it.
-        device: where codes are wanted, the CPU.
+        source: the string for `latent_vizae.load_decoder`, or None.
+        options: the keywords for it.
+        device: of the codes, the CPU.
 
     Raises:
         ImportError: onnxruntime is not installed.
         FileNotFoundError: no such file.
-        ValueError: the file is no ONNX graph, too large, keeps weights in other files, uses operators that onnxruntime
-            does not have, or has other inputs and outputs.
+        ValueError: the file is not an ONNX graph or too large, keeps weights in other files, uses operators that
+            onnxruntime does not have, or has other inputs and outputs.
     """
 
     device = torch.device("cpu")
@@ -87,10 +87,10 @@ class OnnxDecoder:
         self._decoder = ModuleDecoder(self._run, self.latent_shape, image_shape, output_range)
         made = tuple(self._run(torch.zeros(1, *self.latent_shape)).shape[1:])
         if image_shape is not None and len(made) == 3 and made != tuple(image_shape):
-            raise ValueError(f"{path} makes images of shape {made}, image_shape={tuple(image_shape)} was said.")
+            raise ValueError(f"{path} makes images of shape {made}, image_shape={tuple(image_shape)} was given.")
         self.image_shape: tuple[int, ...] = made if image_shape is None else tuple(image_shape)
         if len(self.image_shape) != 3:
-            raise ValueError(f"{path} makes {made} for one code; say image_shape=(channels, height, width).")
+            raise ValueError(f"{path} makes {made} for one code; pass image_shape=(channels, height, width).")
         self.source: str | None = None
         self.options: dict[str, Any] = {}
 
@@ -112,17 +112,17 @@ class OnnxDecoder:
         fixed = [size if isinstance(size, int) else None for size in sizes]
         if latent_shape is None:
             if not fixed or None in fixed:
-                raise ValueError(f"The graph leaves the shape of a code open, say latent_shape: {listed[:400]}.")
+                raise ValueError(f"The graph leaves the shape of a code open, pass latent_shape: {listed[:400]}.")
             latent_shape = tuple(size for size in fixed if size is not None)
         fits = len(latent_shape) == len(fixed) and all(
             b in (None, a) for a, b in zip(latent_shape, fixed, strict=True)
         )
         if inputs[0].shape and not fits:
-            raise ValueError(f"latent_shape={tuple(latent_shape)} was said; the graph takes {listed[:400]}.")
+            raise ValueError(f"latent_shape={tuple(latent_shape)} was given; the graph takes {listed[:400]}.")
         return inputs[0], batch if isinstance(batch, int) else None, tuple(latent_shape)
 
     def _run(self, codes: Tensor) -> Tensor:
-        """Codes (B, *latent_shape) to what the graph makes of them, float32."""
+        """Codes (B, *latent_shape) to the output of the graph, float32."""
         rows = codes.detach().to("cpu", self._dtype)
         size = self._batch or len(rows)
         made = [self._run_batch(batch, size) for batch in rows.split(size)]
@@ -146,7 +146,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _open(path: Path) -> Any:
-    """A session of our own: no file but this one is read, no setting outside of the session is changed."""
+    """A session that reads no other file and changes no setting outside of itself."""
     try:
         onnxruntime = import_module("onnxruntime")
     except ImportError as error:
@@ -198,7 +198,7 @@ def _refuse_external_data(data: bytes, path: Path) -> None:
         except ValueError as error:
             raise ValueError(f"{path} is not an ONNX graph, or it is damaged: {error}.") from error
     if not has_graph:
-        raise ValueError(f"{path} is not an ONNX graph: it holds none.")
+        raise ValueError(f"{path} is not an ONNX graph: it holds no graph.")
 
 
 def _fields(part: memoryview) -> Iterator[tuple[int, int | memoryview]]:

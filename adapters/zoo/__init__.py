@@ -1,8 +1,8 @@
-"""Generators that we define and train ourselves; importing the package puts them on the allowlist.
+"""The zoo: generators that are defined and trained in this repository; importing it puts them on the allowlist.
 
 Autoencoders, with ``encode``: linear and stacked (`autoencoder`), convolutional and recurrent (`structured`),
-denoising, sparse and variational (`regularised`), and the paper's f (`table1`). Generators that learn against a
-discriminator, with a prior to ``sample`` from, as the variational autoencoder has one: plain GAN and DCGAN (`gan`),
+denoising, sparse and variational (`regularised`), and the paper's f (`table1`). Generators that are trained against a
+discriminator, with a prior (``sample``), as the variational autoencoder has one: plain GAN and DCGAN (`gan`),
 `progressive`, `stylegan`. ``python -m latent_vizae.demos.train_zoo NAME`` trains any of them.
 """
 

@@ -1,7 +1,7 @@
-"""What the zoo's autoencoders share, and the two plainest of them: linear, and stacked.
+"""The base class of the zoo's autoencoders, and the two plainest ones: linear and stacked.
 
-An autoencoder learns to copy an image through a code that cannot hold all of it. Its training loss is a sum of named
-terms, which `Autoencoder.losses` returns: the reconstruction, and what an architecture adds to it.
+An autoencoder is trained to reconstruct an image from a smaller code. `Autoencoder.losses` returns its training loss
+as named terms: the reconstruction, and the terms of the architecture.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def dense(sizes: Sequence[int]) -> list[nn.Module]:
 
 
 def start_glorot(module: nn.Module) -> None:
-    """Weights from Glorot's uniform distribution, no bias: Keras' start, which leaves the mean image sooner."""
+    """Glorot's uniform weights and zero biases, as in Keras: training leaves the plateau of the mean image sooner."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.xavier_uniform_(layer.weight)
@@ -126,7 +126,7 @@ class Autoencoder(ZooGenerator):
         return {"reconstruction": self.reconstruction(self.encode(images), images)}
 
     def start_at_mean(self, mean: float) -> None:
-        """Let the untrained network decode about this grey, in (0, 1), everywhere: it need not learn that first."""
+        """Set the last bias so that the untrained network decodes to about this grey, in (0, 1), everywhere."""
         last = [layer for layer in self.decoder.modules() if isinstance(layer, nn.Linear | nn.ConvTranspose2d)][-1]
         if last.bias is not None:
             nn.init.constant_(last.bias, math.log(mean / (1 - mean)))
@@ -134,7 +134,7 @@ class Autoencoder(ZooGenerator):
 
 @architecture
 class LinearAutoencoder(Autoencoder):
-    """Undercomplete and linear: the best it can do is principal component analysis (PCA).
+    """Undercomplete and linear: its optimum is principal component analysis (PCA).
 
         f_e  C*H*W -> Linear n
         f_d  n -> Linear C*H*W, clamped to [0, 1]
@@ -165,21 +165,21 @@ class LinearAutoencoder(Autoencoder):
         return mse_loss(self.logits(codes), images, reduction="sum") / len(images)
 
     def start_at_mean(self, mean: float) -> None:
-        """Let the untrained network decode about the mean grey."""
+        """Set the last bias to the mean grey."""
         nn.init.constant_(self.decoder.get_parameter("0.bias"), mean)
 
 
 @architecture
 class StackedAutoencoder(Autoencoder):
-    """Deep and dense: several layers on each side, the second side a mirror of the first.
+    """Deep and dense: several layers in the encoder, the same ones in reverse in the decoder.
 
         f_e  C*H*W -> Linear + ReLU for each hidden size -> Linear n
         f_d  the same sizes backwards, sigmoid
 
-    Tied: layer k of the decoder uses the transposed weights of its mirror in the encoder, with a bias of its own, so
-    there are half as many weights. Pretrained: during the first share of the training each pair of layers learns
-    alone, from the image inwards, to copy what the layer before it gives (Hinton & Salakhutdinov 2006, with plain
-    autoencoders in place of their restricted Boltzmann machines: Bengio et al. 2007); then all together.
+    Tied: layer k of the decoder uses the transposed weights of its counterpart in the encoder, with a bias of its own,
+    so there are half as many weights. Pretrained: in the first share of the training each pair of layers is trained
+    alone, from the image inwards, to reconstruct the output of the layer before it (Hinton & Salakhutdinov 2006, with
+    plain autoencoders in place of their restricted Boltzmann machines: Bengio et al. 2007); then all together.
 
     Args:
         hidden: sizes of the layers between image and code.

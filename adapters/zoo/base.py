@@ -1,8 +1,8 @@
-"""What every generator of the zoo is: a module with JSON arguments that saves, pushes and loads itself.
+"""The base class of the zoo's generators: a module with JSON arguments that saves, pushes and loads itself.
 
-A folder holds ``model.safetensors``, ``config.json`` and a card. ``config.json`` names an architecture, which is
-looked up in `ARCHITECTURES` and nowhere else: no name from a file is ever imported. The network is built without
-memory, compared with the header of the weights, and only then are the weights read.
+A folder holds ``model.safetensors``, ``config.json`` and a card. The architecture in ``config.json`` is looked up in
+`ARCHITECTURES` only: no name from a file is imported. The network is built without memory and compared with the header
+of the weights before the weights are read.
 
 A new generator is a class and one decorator:
 
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 __all__ = ["ARCHITECTURES", "ZooGenerator", "architecture"]
 
 ARCHITECTURES: dict[str, type[ZooGenerator]] = {}
-"""The allowlist: what ``config.json`` may name."""
+"""The allowlist of architectures in ``config.json``."""
 
 Generator = TypeVar("Generator", bound="ZooGenerator")
 
@@ -75,17 +75,17 @@ def architecture(generator: type[Generator]) -> type[Generator]:
 class ZooGenerator(nn.Module):
     """A generator with the decoder's contract: codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
 
-    Subclasses set ``latent_shape`` and ``image_shape``, take JSON-native arguments, hand them to ``super().__init__``
-    by keyword, keep every tensor in the state dict, define ``decode``, and may define ``encode`` (images to codes)
-    and ``sample(count, seed)``.
+    Subclasses set ``latent_shape`` and ``image_shape``, take JSON-native arguments and pass them to
+    ``super().__init__`` by keyword, keep every tensor in the state dict, define ``decode``, and may define ``encode``
+    (images to codes) and ``sample(count, seed)``.
 
     Args:
-        config: the arguments that the subclass was built with.
+        config: the arguments of the subclass.
 
     Attributes:
         config: the same, as they are saved.
-        source: where it was loaded from, as `latent_vizae.load_decoder` takes it, or None.
-        options: the keywords that go with ``source``.
+        source: the string for `latent_vizae.load_decoder`, or None.
+        options: the keywords for it.
 
     Example:
         >>> from latent_vizae.adapters.zoo import Table1Autoencoder, ZooGenerator
@@ -115,24 +115,24 @@ class ZooGenerator(nn.Module):
     def save_pretrained(self, folder: str | Path, *, half: bool = False) -> None:
         """Write ``model.safetensors``, ``config.json`` and a card into a folder.
 
-        The weights carry the configuration too and are replaced in one step, first: a save killed at any moment leaves
-        the generator that was there or the new one, whole. Weights in other precisions are saved as float32.
+        The file of the weights has the configuration too and is replaced first, in one step: a save that is killed
+        leaves the old generator or the new one, whole. Weights in other precisions are saved as float32.
 
         Args:
             folder: a new or empty folder, or one that holds a generator of the zoo.
-            half: round what was learned (parameters, not buffers) to float16, for half the size; it loads as float32
-                with those values, and saving that again in half loses nothing more.
+            half: round parameters (not buffers) to float16, for half the size. They load as float32; saving them
+                in half precision again changes nothing.
 
         Raises:
-            ValueError: the class is not on the allowlist, its ``config`` does not make it again, a weight is too large
-                for half precision, or the folder holds something else or cannot be written.
+            ValueError: the class is not on the allowlist, its ``config`` does not build this network, a weight is too
+                large for half precision, or the folder holds something else or cannot be written.
         """
         self._save(Path(folder), "hub:this-folder", half)
 
     def _save(self, folder: Path, source: str, half: bool = False) -> None:
         name = type(self).__name__
         if ARCHITECTURES.get(name) is not type(self):
-            raise ValueError(f"{name} is not on the zoo's allowlist, so nobody could load it: @architecture adds it.")
+            raise ValueError(f"{name} is not on the zoo's allowlist, so it could not be loaded: add @architecture.")
         full = {"architecture": name, "config": self.config, "format": FORMAT, "latent_vizae": version("latent-vizae")}
         full |= {"precision": HALF} if half else {}
         try:
@@ -142,7 +142,7 @@ class ZooGenerator(nn.Module):
         wanted = _stored(_blank(type(self), config, f"{name}'s config"), half)
         mine = {key: tensor.detach() for key, tensor in self.state_dict().items()}
         if wrong := differences(signature(mine, exact=False), signature(wanted, exact=False)):
-            raise ValueError(f"{name}(**{config}) is not this network, so it cannot be saved: {wrong}.")
+            raise ValueError(f"{name}(**{config}) does not build this network, so it cannot be saved: {wrong}.")
         tensors = {key: mine[key].to("cpu", wanted[key].dtype).clone().contiguous() for key in wanted}
         if half and not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
             raise ValueError(f"{name} has weights that half precision cannot hold (65,504 at most): half=False.")
@@ -201,16 +201,16 @@ class ZooGenerator(nn.Module):
         token: str | bool | None = None,
         device: str | torch.device = "cpu",
     ) -> Self:
-        """Load what `save_pretrained` or `push_to_hub` wrote, bit for bit; nothing in it is ever run.
+        """Load what `save_pretrained` or `push_to_hub` wrote, bit for bit. No code is run.
 
         Args:
             reference: a folder, or ``user/repo[/subfolder][@revision]`` on the Hub.
             revision: branch, tag or commit on the Hub; by default the main branch.
             token: of a Hub user; by default the one that is logged in.
-            device: where it is to live.
+            device: of the generator.
 
         Returns:
-            The generator, in eval mode and frozen.
+            The generator, in evaluation mode, its weights without gradients.
 
         Raises:
             FileNotFoundError: a file is missing.
@@ -236,7 +236,7 @@ class ZooGenerator(nn.Module):
 
     @classmethod
     def from_folder(cls, folder: Path) -> Self:
-        """`from_pretrained` for what is on disk already: nothing is fetched, ``source`` stays None."""
+        """`from_pretrained` for a folder on disk: nothing is downloaded, and ``source`` stays None."""
         described, weights = folder / CONFIG_FILE, folder / MODEL_FILE
         if not described.is_file():
             raise FileNotFoundError(f"{folder} is not a saved generator: {CONFIG_FILE} is missing.")
@@ -258,13 +258,13 @@ class ZooGenerator(nn.Module):
         whole = {key: tensors[key].to(tensor.dtype) for key, tensor in generator.state_dict().items()}
         generator.load_state_dict(whole, strict=True, assign=True)
         if any(tensor.is_meta for tensor in (*generator.parameters(), *generator.buffers())):
-            raise ValueError(f"{name} keeps tensors outside of its state dict: an architecture of the zoo must not.")
+            raise ValueError(f"{name} has tensors outside of its state dict; an architecture of the zoo must not.")
         in_the_order_of_pixels(generator)
         return generator.eval().requires_grad_(False)
 
 
 def in_the_order_of_pixels(module: nn.Module) -> None:
-    """Lay the weights of convolutions out channels last: on a CPU they then take two thirds of the time."""
+    """Set weights of convolutions to channels last, which takes two thirds of the time on a CPU."""
     for weight in module.parameters():
         if weight.dim() == 4:
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
@@ -275,13 +275,13 @@ def _check_known(name: str, where: Path) -> None:
         known = ", ".join(sorted(ARCHITECTURES))
         raise ValueError(
             f"{where} names the architecture {name[:60]!r}, which is not in the zoo: {known}. "
-            "No class is imported by a name from a file; hand the network in: "
+            "Classes are not imported by a name from a file. Pass the network: "
             "load_decoder('hub:...', module=MyGenerator())."
         )
 
 
 def _blank(generator: type[Generator], config: Mapping[str, Any], where: str) -> Generator:
-    """The network without its values, and without the memory for them."""
+    """The network without values or memory."""
     try:
         with torch.device("meta"):
             return generator(**config).float()  # whatever torch's default is
@@ -290,13 +290,13 @@ def _blank(generator: type[Generator], config: Mapping[str, Any], where: str) ->
 
 
 def _stored(generator: ZooGenerator, half: bool) -> dict[str, Tensor]:
-    """The state dict as a file holds it: in half precision, the parameters are float16 and the buffers as they are."""
+    """The state dict as it is stored: in half precision parameters are float16, buffers unchanged."""
     learned = dict(generator.named_parameters()) if half else {}
     return {name: x.half() if name in learned else x for name, x in generator.state_dict().items()}
 
 
 def _check_folder(folder: Path) -> None:
-    """Make the folder; refuse one that holds something else than a generator of the zoo."""
+    """Make the folder; raise ValueError if it holds something else than a generator of the zoo."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"A generator is saved as a folder; {folder} is a file.")
     holds = [] if not folder.is_dir() else [path for path in folder.iterdir() if not PARTIAL.fullmatch(path.name)]
@@ -307,7 +307,9 @@ def _check_folder(folder: Path) -> None:
         except ValueError as error:
             ours, reason = False, str(error)
         if not ours:
-            raise ValueError(f"{folder} holds something else than a generator of the zoo, and is left: {reason}.")
+            raise ValueError(
+                f"{folder} holds something else than a generator of the zoo and was not changed: {reason}."
+            )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

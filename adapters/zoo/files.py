@@ -1,7 +1,7 @@
-"""Files that strangers wrote, read with suspicion: configurations and weights of generators.
+"""Read configurations and weights of generators from untrusted files.
 
-Nothing here runs, imports or allocates what a file asks for: sizes are compared first, names are looked up by the
-caller in an allowlist.
+No code or class of a file is run or imported, and sizes are compared before memory is allocated. Callers look names up
+in an allowlist.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ __all__ = [
 
 FORMAT = 1
 HALF = "float16"
-"""What "precision" says in the configuration of a generator whose parameters are stored so."""
+"""The entry "precision" in the configuration of a generator whose parameters are stored in half precision."""
 MAX_CONFIG_BYTES = 2**20
 MAX_WEIGHT_BYTES = 2**34
 LARGEST_SIZE = 2**14
-"""Of a number in a configuration, and so of its channels or layers."""
+"""Largest number in a configuration, and so of channels or layers."""
 FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 DTYPES = FLOATS | {"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"}
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file of at most 2**20 bytes holds.
+    """The contents of a JSON file of at most 2**20 bytes.
 
     Raises:
         ValueError: it is larger, or not JSON.
@@ -63,7 +63,7 @@ def checked_config(config: Any, where: str) -> dict[str, Any]:
     """The entries "architecture" (a name, not looked up yet), "config" (its arguments, of sane sizes) and "half".
 
     Raises:
-        ValueError: it is not the configuration of a generator, is of a newer format, or asks for absurd sizes.
+        ValueError: it is not the configuration of a generator, is of a newer format, or has sizes out of bounds.
     """
     if not isinstance(config, dict) or type(config.get("format")) is not int or "latent_vizae" not in config:
         raise ValueError(f"{where} is not the configuration of a generator of the zoo.")
@@ -83,7 +83,7 @@ def checked_config(config: Any, where: str) -> dict[str, Any]:
             )
     if (precision := config.get("precision", HALF)) != HALF:
         raise ValueError(
-            f"{where} has the precision {str(precision)[:60]!r}; there is {HALF!r}, or none said: float32."
+            f"{where} has the precision {str(precision)[:60]!r}; known are {HALF!r}, and float32 without an entry."
         )
     return {"architecture": name, "config": arguments, "half": "precision" in config}
 
@@ -106,7 +106,7 @@ def _open(path: Path) -> Any:
 
 
 def carried_config(path: Path) -> dict[str, Any] | None:
-    """The configuration in the header of weights that the zoo wrote, checked; None where there is none.
+    """The checked configuration in the header of a file of weights; None if it has none.
 
     Raises:
         ValueError: the file is damaged or not safetensors, or the configuration is not one.
@@ -118,7 +118,7 @@ def carried_config(path: Path) -> dict[str, Any] | None:
 
 
 def signature(tensors: Mapping[str, Tensor], exact: bool = True) -> dict[str, str]:
-    """Shape and dtype of each tensor; where not exact, "float" stands for all of their precisions."""
+    """Shape and dtype of each tensor; if not exact, "float" for all floating-point dtypes."""
     dtypes = {
         name: "float" if tensor.is_floating_point() and not exact else str(tensor.dtype).removeprefix("torch.")
         for name, tensor in tensors.items()
@@ -127,7 +127,7 @@ def signature(tensors: Mapping[str, Tensor], exact: bool = True) -> dict[str, st
 
 
 def differences(found: dict[str, str], wanted: dict[str, str]) -> str:
-    """Where two signatures differ, in words; "" where they do not."""
+    """Differences of two signatures, as text; "" if there are none."""
     wrong = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
     shown = [f"{name[:80]} should be {wanted.get(name, 'absent')}, is {found.get(name, 'absent')}" for name in wrong]
     return "; ".join(shown[:4]) + (f"; and {len(wrong) - 4} more" if len(wrong) > 4 else "")
@@ -136,7 +136,7 @@ def differences(found: dict[str, str], wanted: dict[str, str]) -> str:
 def read_weights(path: Path, wanted: Mapping[str, Tensor], exact: bool = True) -> dict[str, Tensor]:
     """Read a safetensors file that has exactly the wanted names, shapes and dtypes.
 
-    The header is compared before anything is allocated, so a file costs no more memory than ``wanted`` would.
+    The header is compared before anything is allocated, so reading takes no more memory than ``wanted``.
 
     Args:
         path: a safetensors file.
@@ -144,8 +144,8 @@ def read_weights(path: Path, wanted: Mapping[str, Tensor], exact: bool = True) -
         exact: whether floats have to be of the same precision.
 
     Raises:
-        ValueError: the file is damaged or not safetensors, its tensors are other ones, hold NaN or infinity, do not
-            have the checksum that the file carries, or are more than 16 GiB.
+        ValueError: the file is damaged or not safetensors; its tensors have other names, shapes or dtypes, hold NaN
+            or infinity, do not have the file's checksum, or are more than 16 GiB.
     """
     size = sum(tensor.numel() * tensor.element_size() for tensor in wanted.values())
     if size > MAX_WEIGHT_BYTES:

@@ -1,7 +1,7 @@
-"""Generators that learn against a discriminator: what they share, the plain GAN, and DCGAN.
+"""Generators that are trained against a discriminator: their base class, the plain GAN, and DCGAN.
 
-A GAN has a prior, N(0, I), and no encoder. A generator makes its discriminator (`AdversarialGenerator.opponent`),
-which is needed for training only and not saved with it. Inside a game images are in [-1, 1], as tanh makes them.
+A GAN has a prior, N(0, I), and no encoder. `AdversarialGenerator.opponent` makes the discriminator, which only
+training needs and which is not saved. In training images are in [-1, 1], the range of tanh.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["DCGAN", "AdversarialGenerator", "PlainGAN"]
 
 
 class AdversarialGenerator(ZooGenerator):
-    """What an adversarial training asks of a generator; ``growth`` concerns those that grow (`ProgressiveGAN`)."""
+    """The methods of a generator that adversarial training calls; `grow` is for `ProgressiveGAN`."""
 
     def opponent(self) -> nn.Module:
         """A new discriminator: images (B, C, H, W) in [-1, 1] -> logits (B,), large for real ones."""
@@ -45,16 +45,16 @@ class AdversarialGenerator(ZooGenerator):
         return torch.randn(count, *self.latent_shape, generator=random).to(next(self.parameters()).device)
 
     def grow(self, progress: float) -> None:
-        """Be what this share of the training, in [0, 1], asks for."""
+        """Grow to the resolution of this share of the training, in [0, 1]; by default nothing."""
 
     def real(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W) in [0, 1] as the discriminator is to see them now, in [-1, 1]."""
+        """Images (B, C, H, W) in [0, 1] as the input of the discriminator, in [-1, 1]."""
         return 2 * images - 1
 
 
 @architecture
 class PlainGAN(AdversarialGenerator):
-    """The first kind: two dense networks play a game (Goodfellow et al. 2014).
+    """The first kind: two dense networks (Goodfellow et al. 2014).
 
         generator       n -> Linear + LeakyReLU for each hidden size -> Linear C*H*W, tanh
         discriminator   C*H*W -> the same sizes backwards, LeakyReLU 0.2 -> Linear 1
@@ -95,7 +95,7 @@ class PlainGAN(AdversarialGenerator):
 
 @architecture
 class DCGAN(AdversarialGenerator):
-    """The deep convolutional GAN, by the five rules that made such games stable (Radford, Metz & Chintala 2016).
+    """The deep convolutional GAN, by five rules for stable training (Radford, Metz & Chintala 2016).
 
     1. Strides, not pooling: convolutions in the discriminator, transposed ones in the generator.
     2. Batch normalisation in both, except for the generator's output and the discriminator's input.

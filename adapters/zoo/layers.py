@@ -1,4 +1,4 @@
-"""The layers that torch lacks: what progressive GANs and StyleGAN are made of."""
+"""Layers of progressive GANs and StyleGAN that torch does not have."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ class PixelNorm(nn.Module):
 class MinibatchDeviation(nn.Module):
     """One more channel: how different the images of a batch are from each other (Karras et al. 2018, section 3).
 
-    The standard deviation over the batch of every feature at every place, averaged to one number. A discriminator
-    that sees it tells a generator that makes one image from the variety of real ones.
+    The standard deviation over the batch of every feature at every place, averaged to one number. With it a
+    discriminator recognises a generator whose images vary too little.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,8 +94,7 @@ class MinibatchDeviation(nn.Module):
 class Noise(nn.Module):
     """White noise added to every channel, by a learned amount each, 0 at first (Karras et al. 2019).
 
-    In training the noise is new each time; otherwise it is ``fixed``, a part of the weights, so that a code has one
-    image.
+    In training the noise is drawn anew each time; otherwise it is ``fixed``, a buffer, so that a code has one image.
     """
 
     fixed: Tensor

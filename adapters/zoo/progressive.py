@@ -48,7 +48,7 @@ def level_and_alpha(growth: float) -> tuple[int, float]:
 
 @architecture
 class ProgressiveGAN(AdversarialGenerator):
-    """Learns coarse images first and grows: easy steps instead of one hard one.
+    """Trained on coarse images first and then on finer ones, so that each step is easy.
 
         generator, n = 64   n, pixel norm -> Linear 64x4x4 -> Conv k3 | twice -> Conv k3 -> Conv k3 | ... to 32x32
                             and at every resolution a Conv k1 to an image, of which the newest fades in; tanh
@@ -56,7 +56,7 @@ class ProgressiveGAN(AdversarialGenerator):
 
     Leaky ReLU and pixel norm after every convolution of the generator, equalised learning rates everywhere. Unlike
     the paper's, images end in a tanh, which keeps them in [-1, 1]. ``growth`` is saved with the weights; a generator
-    that has not grown up decodes small images, enlarged.
+    that has not reached the last resolution decodes small images, enlarged.
 
     Args:
         channels: at 4x4, 8x8, ... pixels; as many as there are resolutions.
@@ -95,7 +95,7 @@ class ProgressiveGAN(AdversarialGenerator):
         in_the_order_of_pixels(self)
 
     def grow(self, progress: float) -> None:
-        """Have the resolution, faded in as far as this share of the training asks for."""
+        """Set the resolution, and how far it has faded in, of this share of the training."""
         self.growth.fill_(growth_at(progress, len(self.channels)))
 
     def at(self, codes: Tensor, growth: float) -> Tensor:
@@ -125,7 +125,7 @@ class ProgressiveGAN(AdversarialGenerator):
         return images if alpha == 1 else blend(twice(halve(images)), images, alpha)
 
     def opponent(self) -> nn.Module:
-        """The generator's mirror; it looks at the generator to see how far it has grown."""
+        """The generator's mirror; it shares the generator's buffer ``growth``."""
         return GrowingDiscriminator(self.channels, self.image_shape[0], self.growth)
 
 

@@ -1,4 +1,4 @@
-"""Autoencoders that are kept from copying by other means than a small code: noise, sparseness, a prior."""
+"""Autoencoders that are regularised by other means than a small code: noise, sparsity, a prior."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 @architecture
 class DenoisingAutoencoder(Autoencoder):
-    """Overcomplete: the code is larger than the image, and what it must learn is to undo damage.
+    """Overcomplete: the code is larger than the image, and the network is trained to remove noise.
 
         f_e  C*H*W -> Linear hidden + ReLU -> Linear n, n > C*H*W
         f_d  n -> Linear hidden + ReLU -> Linear C*H*W, sigmoid
 
-    In training images go in damaged and are compared with the clean ones (Vincent et al. 2008); `encode` and `decode`
-    add no noise.
+    In training, noise is added to the images and the reconstruction is compared with the clean ones (Vincent et al.
+    2008); `encode` and `decode` add no noise.
 
     Args:
         latent_size: n, codes are (B, n).
@@ -104,7 +104,7 @@ class DenoisingAutoencoder(Autoencoder):
 
 @architecture
 class SparseAutoencoder(Autoencoder):
-    """Many code units, few of them active at a time: each comes to stand for a feature.
+    """Many code units, few of them active at a time, so that each represents a feature.
 
         f_e  C*H*W -> Linear hidden + ReLU -> Linear n, sigmoid: codes in [0, 1]
         f_d  n -> Linear hidden + ReLU -> Linear C*H*W, sigmoid
@@ -157,7 +157,7 @@ class SparseAutoencoder(Autoencoder):
 
 @architecture
 class VariationalAutoencoder(Autoencoder):
-    """Codes are drawn from a normal distribution for each image, all of them together kept near N(0, I).
+    """Each image has a normal distribution of codes, and all of them together are kept near N(0, I).
 
         f_e  C*H*W -> Linear + ReLU for each hidden size -> Linear 2n: mean and log variance
         f_d  n -> the same sizes backwards, sigmoid

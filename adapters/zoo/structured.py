@@ -1,4 +1,4 @@
-"""Autoencoders that know what an image is: a plane (convolutional), or a sequence of rows (recurrent)."""
+"""Autoencoders with the structure of images: planes (convolutional), or sequences of rows (recurrent)."""
 
 from __future__ import annotations
 

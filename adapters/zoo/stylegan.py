@@ -1,4 +1,4 @@
-"""StyleGAN at 32 pixels: a code becomes a style, and styles unfold a learned constant (Karras et al. 2019)."""
+"""StyleGAN at 32 pixels: a code is mapped to a style, which modulates a learned constant (Karras et al. 2019)."""
 
 from __future__ import annotations
 

@@ -449,7 +449,7 @@ BAD = {
         "numbers that no autoencoder has",
     ),
     "wide layers": (lambda f: rewrite(f, block_out_channels=[2**20, 2**20]), "not the weights"),
-    "wrong statistics": (lambda f: rewrite(f, latents_mean=[1, 2], latents_std=[1, 2]), "normalises in no way"),
+    "wrong statistics": (lambda f: rewrite(f, latents_mean=[1, 2], latents_std=[1, 2]), "is not known"),
     "no spread": (lambda f: rewrite(f, latents_mean=[0] * 4, latents_std=[0] * 4), "normalises by zeros"),
     "a pickle": (lambda f: (f / WEIGHTS).rename(f / "diffusion_pytorch_model.bin"), "pickles .* are not read"),
     "a missing weight": (lambda f: reweigh(f, lambda state: state.pop("decoder.conv_in.bias")), "1 missing"),

@@ -112,14 +112,14 @@ def test_what_makes_no_decoder_is_refused(arguments, error, message):
 @pytest.mark.parametrize(
     ("decoder", "message"),
     [
-        (ModuleDecoder(linear(), (5,)), r"say image_shape=\(C, H, W\)"),
-        (ModuleDecoder(linear(), (5,), (3, 3, 3)), r"Images of shape \(3, 3, 3\) were said"),
+        (ModuleDecoder(linear(), (5,)), r"pass image_shape=\(C, H, W\)"),
+        (ModuleDecoder(linear(), (5,), (3, 3, 3)), r"image_shape is \(3, 3, 3\), but"),
         (ModuleDecoder(lambda z: linear()(z).reshape(-1, 2, 2, 3), (5,), (3, 2, 2)), "Channels come first"),
         (ModuleDecoder(lambda z: linear()(z).reshape(-1, 4, 3), (5,), (3, 2, 2)), r"the module returned \(4, 3\)"),
         (ModuleDecoder(lambda z: linear()(z).reshape(-1, 4, 3), (5,), (1, 3, 4)), r"the module returned \(4, 3\)"),
-        (ModuleDecoder(lambda z: linear()(z) * 100, (5,), (3, 2, 2), (-1, 1)), "was said, the module returned values"),
+        (ModuleDecoder(lambda z: linear()(z) * 100, (5,), (3, 2, 2), (-1, 1)), "but the module returned values"),
         (ModuleDecoder(lambda z: (linear()(z),), (5,), (3, 2, 2)), "returned tuple, not a tensor"),
-        (ModuleDecoder(lambda z: linear()(z) * float("nan"), (5,), (3, 2, 2)), "was said"),
+        (ModuleDecoder(lambda z: linear()(z) * float("nan"), (5,), (3, 2, 2)), "but the module returned"),
     ],
 )
 def test_an_output_that_is_no_image_is_explained(decoder, message):
