@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from latent_vizae.decoders.contract import decode_images, decoder_dtype_and_device, differentiable_images, evaluating
-from latent_vizae.inputs.arrays import as_codes
+from latent_vizae.inputs.sources import as_codes
 
 __all__ = ["check_decoder"]
 

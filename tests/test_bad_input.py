@@ -98,6 +98,7 @@ ROUNDED_AWAY = [
     ("whole numbers", torch.arange(120).reshape(20, 6) + 10**9, ValueError, "of the variance of codes are lost"),
     ("beyond float32", CODES.double().numpy() * 1e100, ValueError, r"up to 3\.4e38; codes reaches .*e\+100"),
     ("a list of large numbers", (CODES.double() + 1e9).tolist(), ValueError, "of the variance of codes are lost"),
+    ("tensors of large numbers", list(CODES.double() + 1e9), ValueError, "of the variance of codes are lost"),
     ("a stream of complex numbers", lambda: iter([CODES.numpy() + 0j] * 2), TypeError, "complex64"),
     ("a stream of objects", lambda: iter([np.full((20, 6), "a", object)]), TypeError, "dtype object"),
     ("a stream on meta", lambda: iter([CODES.double().to("meta")]), TypeError, "on meta"),

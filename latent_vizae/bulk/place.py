@@ -13,7 +13,7 @@ from latent_vizae.decoders.contract import evaluating
 from latent_vizae.decoders.load import decoder_name
 from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_whole
-from latent_vizae.inputs.sources import as_rows
+from latent_vizae.inputs.sources import open_codes
 from latent_vizae.model.vizae import VizAE
 from latent_vizae.storage.folder import checksum
 from latent_vizae.storage.shards import Unit, digest, run_units
@@ -64,19 +64,19 @@ def place_codes(
         ...     sorted(path.name for path in points.iterdir())
         ['manifest.json', 'points-00000-of-00002.safetensors', 'points-00001-of-00002.safetensors']
     """
-    rows = as_rows(codes)
-    if tuple(rows.latent_shape) != v.latent_shape:
-        raise ValueError(f"This map takes codes of shape {v.latent_shape}, got {tuple(rows.latent_shape)}.")
-    count, size = len(rows), max(1, VALUES_PER_BATCH // v.mean.numel())
+    reader = open_codes(codes)
+    if reader.latent_shape != v.latent_shape:
+        raise ValueError(f"This map takes codes of shape {v.latent_shape}, got {reader.latent_shape}.")
+    count, size = len(reader), max(1, VALUES_PER_BATCH // v.mean.numel())
 
     def points(unit: Unit) -> Tensor:
         starts = range(unit.start, unit.stop, size)
-        return torch.cat([v.encode(rows[start : min(unit.stop, start + size)]).cpu() for start in starts])
+        return torch.cat([v.encode(reader[start : min(unit.stop, start + size)]).cpu() for start in starts])
 
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in v.state_dict().items()}
     work = {
         "task": "place_codes", "v": checksum(json.dumps(v.config, sort_keys=True), weights),
-        "codes": digest(rows.parts()),
+        "codes": digest(reader.parts()),
     }  # fmt: skip
     return run_units(
         out, work, points, tensor="points", count=count, unit_size=unit_size, processes=processes, progress=progress

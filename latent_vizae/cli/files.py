@@ -16,7 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from latent_vizae.inputs.arrays import as_codes, as_labels
+from latent_vizae.inputs.arrays import as_labels
+from latent_vizae.inputs.sources import as_codes
 from latent_vizae.model.vizae import VizAE
 from latent_vizae.storage.folder import MODEL_FILE
 

@@ -17,8 +17,9 @@ from latent_vizae.decoders.contract import (
     images_at_a_time,
     require_decoder,
 )
-from latent_vizae.inputs.arrays import ArrayLike, as_codes, as_labels
+from latent_vizae.inputs.arrays import ArrayLike, as_labels
 from latent_vizae.inputs.checks import as_whole
+from latent_vizae.inputs.sources import as_codes
 from latent_vizae.training.optimisers import Adam
 
 __all__ = ["Classifier", "classify", "learn_classifier", "require_classifier", "shrunk"]

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from latent_vizae.decoders.load import as_source_options
-from latent_vizae.inputs.arrays import ArrayLike, as_codes
+from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_whole
+from latent_vizae.inputs.sources import as_codes
 from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE, read_folder, write_folder
 from latent_vizae.storage.hub import folder_of
 

@@ -19,7 +19,7 @@ from latent_vizae.decoders.contract import (
     require_decoder,
 )
 from latent_vizae.decoders.repeats import notice_noise
-from latent_vizae.inputs.arrays import as_codes
+from latent_vizae.inputs.sources import as_codes
 from latent_vizae.training.progress import Progress
 
 from .classifier import Classifier, classify, shrunk

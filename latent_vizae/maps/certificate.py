@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from latent_vizae.decoders.contract import decode_images, require_decoder
 from latent_vizae.decoders.repeats import Repeats, notice_noise, repeats_of
-from latent_vizae.inputs.arrays import ArrayLike, as_codes
+from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_whole
+from latent_vizae.inputs.sources import as_codes
 from latent_vizae.measures.geometry import stretch
 from latent_vizae.model.vizae import VizAE
 

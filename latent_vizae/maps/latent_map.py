@@ -14,8 +14,9 @@ from latent_vizae.decoders.encoded import encoded
 from latent_vizae.decoders.load import load_decoder
 from latent_vizae.decoders.repeats import notice_noise
 from latent_vizae.directions.directions import REACH, Direction, Directions
-from latent_vizae.inputs.arrays import MOST_DECODED, ArrayLike, as_codes, as_points, as_tensor
+from latent_vizae.inputs.arrays import MOST_DECODED, ArrayLike, as_points, as_tensor
 from latent_vizae.inputs.checks import as_whole
+from latent_vizae.inputs.sources import as_codes
 from latent_vizae.measures.geometry import resample, stretch
 from latent_vizae.model.vizae import VizAE
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from latent_vizae.decoders.load import as_source_options
-from latent_vizae.inputs.arrays import ArrayLike, as_codes, as_points
+from latent_vizae.inputs.arrays import ArrayLike, as_points
 from latent_vizae.inputs.checks import as_device, as_whole
+from latent_vizae.inputs.sources import as_codes
 from latent_vizae.network.nearest_point import nearest_point
 from latent_vizae.network.perceptron import is_perceptron, perceptron, through
 from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE, read_folder, write_folder

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader, TensorDataset
 
-import latent_vizae.inputs.sources
+import latent_vizae.inputs.streams
 from latent_vizae import fit
-from latent_vizae.inputs.sources import as_rows, drawn
+from latent_vizae.inputs.sources import drawn, open_codes
 
 Z = torch.randn(1000, 2, 5, generator=torch.Generator().manual_seed(0))
 
@@ -28,7 +28,7 @@ def source(request, tmp_path, monkeypatch):
     save_file({"z": Z}, tmp_path / "all.safetensors")
     np.save(tmp_path / "all.npy", Z.numpy())
     if request.param == "long stream":
-        monkeypatch.setattr(latent_vizae.inputs.sources, "IN_MEMORY", 2000)
+        monkeypatch.setattr(latent_vizae.inputs.streams, "IN_MEMORY", 2000)
     return {
         "tensor": lambda: Z,
         "array": lambda: Z.numpy(),
@@ -42,13 +42,13 @@ def source(request, tmp_path, monkeypatch):
 
 
 def test_the_rows_are_the_same_wherever_they_lie(source):
-    rows = as_rows(source())
-    assert (len(rows), rows.latent_shape, rows.n) == (1000, (2, 5), 10)
-    assert torch.equal(rows[0:1000], Z)
-    assert torch.equal(rows[350:850], Z[350:850])
-    assert torch.equal(torch.cat(list(rows.parts())), Z.flatten(1))
+    reader = open_codes(source())
+    assert (len(reader), reader.latent_shape, reader.n) == (1000, (2, 5), 10)
+    assert torch.equal(reader[0:1000], Z)
+    assert torch.equal(reader[350:850], Z[350:850])
+    assert torch.equal(torch.cat(list(reader.parts())), Z.flatten(1))
     chosen = torch.randperm(1000, generator=torch.Generator().manual_seed(1))[:321]
-    assert torch.equal(rows.take(chosen), Z[chosen].flatten(1))
+    assert torch.equal(reader.take(chosen), Z[chosen].flatten(1))
 
 
 def test_the_map_is_the_same_wherever_they_lie(source):
@@ -57,46 +57,51 @@ def test_the_map_is_the_same_wherever_they_lie(source):
     assert all(torch.equal(a, b) for a, b in zip(here.state_dict().values(), there.state_dict().values(), strict=True))
 
 
+def test_encode_takes_them_wherever_they_lie(source):
+    v = fit(Z[:40])
+    assert torch.equal(v.encode(source()), v.encode(Z))
+
+
 @pytest.mark.parametrize(
     "dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int32, torch.uint8, torch.uint16]
 )
 def test_shards_of_any_real_type(tmp_path, dtype):
     codes = (20 * Z).abs().to(dtype)
     save_file({"codes": codes}, tmp_path / "a.safetensors")
-    rows = as_rows(tmp_path / "a.safetensors")
-    assert torch.equal(rows[0:1000], codes.float())
-    assert torch.equal(rows.take(torch.tensor([999, 3])), codes[[999, 3]].flatten(1).float())
+    reader = open_codes(tmp_path / "a.safetensors")
+    assert torch.equal(reader[0:1000], codes.float())
+    assert torch.equal(reader.take(torch.tensor([999, 3])), codes[[999, 3]].flatten(1).float())
 
 
 @pytest.mark.parametrize("long", [False, True])
 @pytest.mark.parametrize("kind", ["tensor", "array"])
 def test_a_stream_may_fill_the_same_memory_again(monkeypatch, kind, long):
-    monkeypatch.setattr(latent_vizae.inputs.sources, "IN_MEMORY", 100 if long else 10**6)
+    monkeypatch.setattr(latent_vizae.inputs.streams, "IN_MEMORY", 100 if long else 10**6)
 
     def stream():
         buffer = torch.empty(100, 2, 5)
         for part in Z.split(100):
             yield buffer.copy_(part) if kind == "tensor" else buffer.copy_(part).numpy()
 
-    assert torch.equal(as_rows(stream())[0:1000], Z)
+    assert torch.equal(open_codes(stream())[0:1000], Z)
 
 
 def test_a_loader_of_torch_is_a_stream():
     loader = DataLoader(TensorDataset(Z), batch_size=300)
-    assert torch.equal(as_rows(loader)[0:1000], Z)
+    assert torch.equal(open_codes(loader)[0:1000], Z)
     labelled = DataLoader(TensorDataset(Z, torch.arange(1000)), batch_size=300)
     with pytest.raises(ValueError, match=r"shapes \(300, 2, 5\), \(300,\).*batch\[0\] for batch in loader"):
-        as_rows(labelled)
-    assert torch.equal(as_rows(batch[0] for batch in labelled)[0:1000], Z)
+        open_codes(labelled)
+    assert torch.equal(open_codes(batch[0] for batch in labelled)[0:1000], Z)
     with pytest.raises(ValueError, match=r"one tensor of shape \(300, 2, 5\); is it a code or a batch\?"):
-        as_rows(iter(loader))
+        open_codes(iter(loader))
 
 
 @pytest.mark.parametrize("size", [250, 333, 999])
 def test_lists_of_codes_are_batches_too(size):
-    assert torch.equal(as_rows(list(part) for part in Z.split(size))[0:1000], Z)  # the last may be of one
+    assert torch.equal(open_codes(list(part) for part in Z.split(size))[0:1000], Z)  # the last may be of one
     with pytest.raises(ValueError, match=r"one tensor of shape \(2, 5\); is it a code or a batch\?"):
-        as_rows([code] for code in Z)
+        open_codes([code] for code in Z)
 
 
 def test_the_same_code_many_times_is_no_loss_of_precision():
@@ -104,7 +109,7 @@ def test_the_same_code_many_times_is_no_loss_of_precision():
         assert fit(codes).report.fvu == 0
         assert fit(iter([codes] * 6)).report.fvu == 0
     pairs = np.random.default_rng(0).normal(size=(50, 1, 6)) + 1e-9 * np.random.default_rng(1).normal(size=(50, 2, 6))
-    assert len(as_rows(iter(pairs))) == 100
+    assert len(open_codes(iter(pairs))) == 100
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits there")
@@ -116,18 +121,18 @@ def test_shards_may_be_more_than_files_may_be_open(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/dev/fd").iterdir())) + 30, limits[1]))
     try:
-        rows = as_rows(tmp_path)
-        assert torch.equal(rows[0:1000], Z)
-        assert torch.equal(rows.take(torch.arange(999, -1, -1)), Z.flip(0).flatten(1))
+        reader = open_codes(tmp_path)
+        assert torch.equal(reader[0:1000], Z)
+        assert torch.equal(reader.take(torch.arange(999, -1, -1)), Z.flip(0).flatten(1))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_a_temporary_file_is_gone_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(latent_vizae.inputs.sources, "IN_MEMORY", 100)
+    monkeypatch.setattr(latent_vizae.inputs.streams, "IN_MEMORY", 100)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    rows = as_rows(iter(Z.split(10)))
-    assert torch.equal(rows[5:6], Z[5:6])
+    reader = open_codes(iter(Z.split(10)))
+    assert torch.equal(reader[5:6], Z[5:6])
     assert not list(tmp_path.iterdir())
 
     def broken():
@@ -135,7 +140,7 @@ def test_a_temporary_file_is_gone_at_once(tmp_path, monkeypatch):
         raise OSError("the source is gone")
 
     with pytest.raises(OSError, match="the source is gone"):
-        as_rows(broken())
+        open_codes(broken())
     assert not list(tmp_path.iterdir())
 
 
@@ -165,7 +170,7 @@ def test_shards_that_cannot_be_read_are_refused(tmp_path):
         fit(tmp_path)
     (tmp_path / "manifest.json").write_text("[1]")  # somebody else's
     save_file({"codes": Z}, tmp_path / "b.safetensors")
-    assert len(as_rows(tmp_path)) == 2000
+    assert len(open_codes(tmp_path)) == 2000
 
 
 @pytest.mark.parametrize(("k", "count"), [(10, 10), (2**21, 1000), (2**21, 2**20)])
@@ -189,7 +194,7 @@ def test_of_very_many_codes_some_travel_with_v_and_all_lie_on_the_map(monkeypatc
 @pytest.mark.parametrize("seed", range(4))
 def test_a_part_of_the_codes_may_have_none_that_travel(monkeypatch, seed):
     monkeypatch.setattr("latent_vizae.fitting.fit.MOST_POINTS", 20)
-    monkeypatch.setattr("latent_vizae.inputs.sources.AT_A_TIME", 20)
+    monkeypatch.setattr("latent_vizae.inputs.sources.VALUES_PER_PART", 20)
     assert fit(Z[:101], steps=5, seed=seed).points.shape == (20, 2)
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from latent_vizae import encode_images, place_codes, sample_codes
-from latent_vizae.inputs.sources import as_rows
+from latent_vizae.inputs.sources import open_codes
 
 COUNT, SIZE = 50, 8
 AGAIN = 8 + 2
@@ -83,8 +83,8 @@ def test_shards_in_order_are_the_codes(made):
     assert [path.name for path in shards(made)] == [f"codes-{n:05}-of-00007.safetensors" for n in range(7)]
     codes = torch.cat([load_file(path)["codes"] for path in shards(made)])
     assert torch.equal(codes, encode_images(Means(), pixels()))
-    rows = as_rows(made)
-    assert torch.equal(rows[0 : len(rows)], codes)
+    reader = open_codes(made)
+    assert torch.equal(reader[0 : len(reader)], codes)
 
 
 def test_the_manifest_is_true(made):
@@ -489,4 +489,4 @@ def test_a_unit_that_fails_once_is_redone_in_the_same_run(tmp_path):
 
     made = encode_images(Tired(), pixels(), 3, out=tmp_path / "codes", unit_size=SIZE)
     assert failures == [1]
-    assert torch.equal(as_rows(made)[0:COUNT], encode_images(Means(), pixels()))
+    assert torch.equal(open_codes(made)[0:COUNT], encode_images(Means(), pixels()))
