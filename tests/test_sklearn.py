@@ -401,7 +401,7 @@ def test_a_generator_leaves_the_map_alone(m):
 def test_what_a_generator_refuses(m):
     with pytest.raises(TypeError, match="takes a LatentMap, got VizAE"):
         MapGenerator(m.v)
-    with pytest.raises(ValueError, match="carries no points"):
+    with pytest.raises(ValueError, match="has no points"):
         MapGenerator(LatentMap(VizAE((10,)), m.decoder))
     for count in (0, -1):
         with pytest.raises(ValueError, match="count"):

@@ -1,4 +1,4 @@
-"""Arrows: where a direction of the latent space leads on a map, from a grid of its points."""
+"""Arrows: the moves of directions of the latent space on a map, at a grid of its points."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Arrows:
     Attributes:
         points: (P, d).
         moves: (D, P, d): ``v_e(z + s d) - v_e(z)`` for the code ``z = v_d(point)`` and a move s d along a direction.
-        trust: (D, P) in [0, 1], how far they may be trusted: `LatentMap.support`, and for a class's directions on a
-            map with labels the share of the class among the 7 nearest fitted codes.
+        trust: (D, P) in [0, 1]: `LatentMap.support`, times, for the directions of a class on a map with labels, the
+            share of the class among the 7 nearest fitted codes.
         names: of the D directions.
-        step: how many steps of a direction s is.
+        step: s, in steps of a direction.
     """
 
     points: Tensor
@@ -41,10 +41,10 @@ class Arrows:
 def chosen_directions(
     directions: Directions | Direction | Sequence[Direction], label: int | None, latent_shape: tuple[int, ...]
 ) -> list[Direction]:
-    """The directions that are meant: the global set, a class's, or those given.
+    """A list of directions: the global set, a class's set, or the given ones.
 
     Raises:
-        TypeError: something else.
+        TypeError: not directions.
         ValueError: none, or of another latent space.
     """
     if isinstance(directions, Directions):
@@ -52,9 +52,9 @@ def chosen_directions(
     else:
         chosen = [directions] if isinstance(directions, Direction) else list(directions)
         if not all(isinstance(direction, Direction) for direction in chosen):
-            raise TypeError("directions are Directions (discover_directions finds them), or some of them (pick, of).")
+            raise TypeError("directions are Directions (of discover_directions), or single ones (pick, of).")
         if label is not None or not chosen:
-            raise ValueError(f"label={label!r} picks a set out of Directions; got {len(chosen)} single directions.")
+            raise ValueError(f"label={label!r} selects a set of Directions; got {len(chosen)} single directions.")
     odd = [direction.latent_shape for direction in chosen if direction.latent_shape != latent_shape]
     if odd:
         raise ValueError(f"These directions are of codes of shape {odd[0]}; this map's have {latent_shape}.")
@@ -63,7 +63,7 @@ def chosen_directions(
 
 @torch.no_grad()
 def find_arrows(v: VizAE, points: Tensor, chosen: list[Direction], step: float, support: Tensor) -> Arrows:
-    """Arrows of so many steps at points (P, d) of a map; ``support`` (P,) says how far it may be trusted there."""
+    """Arrows of ``step`` steps at points (P, d) of a map with support (P,)."""
     if isinstance(step, bool) or not isinstance(step, int | float) or not math.isfinite(step) or step == 0:
         raise ValueError(f"step is a number of steps other than 0, got {step!r}.")
     codes = v.decode(points)

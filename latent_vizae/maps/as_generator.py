@@ -1,7 +1,7 @@
-"""MapGenerator: a map as a small generator of its own, points in and images out, as metrics of generators take one.
+"""MapGenerator: a map as a generator, points in and images out, for metrics of generators.
 
 ``f_d(v_d(point))`` (eq. 8) is a generator whose latent space is the map. torchmetrics' ``PerceptualPathLength`` and
-others ask for a module with ``sample(count)`` and ``forward(z)``, with images in [0, 255].
+others take a module with ``sample(count)`` and ``forward(z)``, with images in [0, 255].
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ __all__ = ["MapGenerator"]
 
 
 class MapGenerator(nn.Module):
-    """v_d then f_d as one module, with points drawn where the map has codes.
+    """v_d then f_d as one module, with a prior of points near the fitted codes.
 
-    It only looks at the map: v and the decoder are no submodules of it, so that ``to`` and ``train`` leave them
-    alone. There are no gradients.
+    v and the decoder are not submodules, so ``to`` and ``train`` do not change them. There are no gradients.
 
     Args:
         m: the map.
@@ -28,7 +27,7 @@ class MapGenerator(nn.Module):
 
     Raises:
         TypeError: m is not a LatentMap.
-        ValueError: its v carries no points.
+        ValueError: its v has no points.
 
     Example:
         >>> from latent_vizae import fit
@@ -42,18 +41,18 @@ class MapGenerator(nn.Module):
         if not isinstance(m, LatentMap):
             raise TypeError(f"MapGenerator takes a LatentMap, got {type(m).__name__}.")
         if len(m.v.points) == 0:
-            raise ValueError("This v carries no points, so nothing says where on its map to sample.")
+            raise ValueError("This v has no points, so there is no prior on its map.")
         self.map = m
         self._generator = torch.Generator().manual_seed(as_whole(seed, "seed"))
 
     def sample(self, count: int) -> Tensor:
-        """Points where the map has codes: a fitted code's, moved by up to half the codes' spacing.
+        """Random points near the fitted codes' points.
 
-        Each is drawn at random (with replacement) and moved evenly at random along each axis, by at most half of
-        the spacing of `LatentMap.support`, and stays in [-1, 1]^d. Calls go on where the last one ended.
+        Each is a fitted code's point, drawn with replacement, plus uniform noise of at most half of the spacing of
+        `LatentMap.support` along each axis, clamped to [-1, 1]^d. Each call continues the random sequence.
 
         Args:
-            count: how many, at least 1.
+            count: number of points, at least 1.
 
         Returns:
             (count, d) float32, on the CPU.

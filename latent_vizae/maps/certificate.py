@@ -1,8 +1,8 @@
-"""The certificate: one-to-one and locally smooth, measured, with what cannot hold said too.
+"""The certificate: measures of whether a map is one-to-one and locally smooth.
 
 The paper argues that a network of full-rank linear maps and injective activations is one-to-one (its Table 1), and
-that a small step in the code is a small change of the image (eq. 1, Table 2). Full rank is necessary, but where a
-layer narrows it is not enough, so what the layers cannot prove is measured on the map itself.
+that a small step in the code is a small change of the image (eq. 1, Table 2). Full rank is necessary, but not
+sufficient where a layer narrows. So the map itself is measured as well.
 """
 
 from __future__ import annotations
@@ -59,25 +59,25 @@ class NoiseTest:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What `certify` found. ``print`` shows it as a table, ``to_json`` gives all numbers.
+    """The result of `certify`. ``print`` shows it as a table, ``to_json`` has all numbers.
 
     Attributes:
         linear_maps: rank of every linear map of v ("v_e", "v_d") and of the decoder where it is a module.
         activations: of the same.
         round_trip_rms: root mean square of ``|v_e(v_d(p)) - p|`` over a grid of the whole map, map units (the map is
             2 wide).
-        round_trip_max: the worst of them.
-        round_trip_at_codes: the worst of them at the fitted codes.
-        collisions: pairs of far points that decode to nearly the same image: (point, other point, image distance);
-            the nearest first, at most 10. Without a decoder, of codes.
-        collision_count: how many pairs there are.
-        pairs: how many far pairs were compared.
+        round_trip_max: the largest one.
+        round_trip_at_codes: the largest one at the fitted codes.
+        collisions: pairs of points at least 0.5 apart that decode to nearly the same image: (point, other point,
+            image distance); the nearest images first, at most 10. Without a decoder, of codes.
+        collision_count: number of such pairs.
+        pairs: number of pairs at least 0.5 apart.
         stretch_min: smallest stretch over the grid: root mean square image change per map unit in the direction that
             changes least. Above 0 everywhere, points -> images is locally one-to-one. None without a decoder.
         stretch_max: the largest stretch over the grid: how fast images can change. None without a decoder.
         stretch_median: (2,) medians of both over the grid. None without a decoder.
         noise: Table 2's test at its three scales, or none without a decoder.
-        repeats: how far images of one code lie apart, decoded twice and in a batch. None without a decoder.
+        repeats: distance of images of one code, decoded twice and in a batch. None without a decoder.
         dim: dimension of the map.
         n: values in a code.
         grid: (P, d) points at which the map was measured.
@@ -115,7 +115,7 @@ class Certificate:
         return json.dumps(self.to_dict())
 
     def statements(self) -> list[tuple[str, str]]:
-        """What was found in plain words: ("holds" | "does not hold" | "cannot hold" | "not known", sentence)."""
+        """Verdicts in words: ("holds" | "does not hold" | "cannot hold" | "not known", sentence)."""
         found: list[tuple[str, str]] = []
 
         def say(verdict: str, *text: str) -> None:
@@ -148,21 +148,21 @@ class Certificate:
             if folding:
                 say("does not hold", f"{part}: {', '.join(folding)} maps different inputs to one output.")
             elif unknown:
-                say("not known", f"{part}: whether {', '.join(unknown)} is one-to-one is not known.")
+                say("not known", f"{part}: whether {', '.join(unknown)} is injective is not known.")
             elif acts:
                 say("holds", f"{part}: all {len(acts)} activations are injective.")
             narrow = [m for m in maps if m.narrows]
             if narrow and part != "v_e":
                 say(
                     "cannot hold",
-                    f"{part}: {len(narrow)} linear maps have fewer outputs than inputs ({_names(narrow)}),",
-                    "so their rank proves nothing; what follows was measured.",
+                    f"{part}: {len(narrow)} of {len(maps)} linear maps have fewer outputs than inputs",
+                    f"({_names(narrow)}), so their rank proves nothing; what follows was measured.",
                 )
         if self.n > self.dim:
             say(
                 "cannot hold",
-                f"v_e: a continuous map R^{self.n} -> R^{self.dim} cannot be one-to-one; it can be on the codes that",
-                "v_d makes, and the round trip measures that.",
+                f"v_e: a continuous map R^{self.n} -> R^{self.dim} cannot be one-to-one; on the codes of v_d it can,",
+                "and the round trip measures that.",
             )
         say(
             "holds" if self.round_trip_max < 0.1 else "does not hold",
@@ -192,7 +192,7 @@ class Certificate:
         return found
 
     def __str__(self) -> str:
-        """A table a person reads."""
+        """The tables and the verdicts, for printing."""
         lines = ["Linear maps (Table 1)", f"  {'name':<28}{'shape':>14}{'rank':>6}{'full':>6}{'sigma_min':>12}"]
         for m in self.linear_maps:
             shape = f"{m.inputs} x {m.outputs}"
@@ -257,8 +257,9 @@ def certify(
 
     Args:
         v: a `VizAE`.
-        decoder: f_d; with it images are measured, and the layers of f_d where it is a module.
-        codes: (k, *latent_shape); the noise test starts at the first one. By default at the code of v's first point.
+        decoder: f_d; with it images are measured, and the layers of f_d if it is a module.
+        codes: (k, *latent_shape), the first of which is the code of the noise test; by default that of v's first
+            point.
         seed: of the noise.
         resolution: points of the grid along each axis of the map, at least 3. By default 201, 25 or 9 for a map of
             1, 2 or 3 dimensions, fewer (but at least 5) where images have more than 50,000 values. With a decoder,
@@ -339,9 +340,9 @@ def certify(
 def _collisions(
     grid: Tensor, results: Tensor, far: float = 0.5
 ) -> tuple[tuple[tuple[list[float], list[float], float], ...], int, int]:
-    """Pairs at least ``far`` apart on the map whose results are nearer than half of what a grid step changes.
+    """Pairs at least ``far`` apart on the map whose results differ by less than half of the median of a grid step.
 
-    The measure is the median change between neighbours on the grid; distances are root mean squares.
+    Differences are root mean squares.
     """
     dim, side = grid.shape[1], round(len(grid) ** (1 / grid.shape[1]))
     results = (results - results.mean(0)) / results.shape[1] ** 0.5  # a common part would drown differences

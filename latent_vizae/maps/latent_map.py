@@ -1,4 +1,4 @@
-"""LatentMap: v and its decoder together; regions and paths of the map, as points, codes and images."""
+"""LatentMap: a map v with its decoder; regions and paths of the map as points, codes and images."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ SUPPORT_POINTS = 4096
 
 
 class LatentMap:
-    """A map that one can touch: every point, region and path gives images, ``f_d(v_d(point))`` (eq. 8).
+    """A map with its decoder: points, regions and paths decode to images, ``f_d(v_d(point))`` (eq. 8).
 
     Args:
         v: a `VizAE`.
-        decoder: f_d, any callable codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1]. It may have a method
-            ``encode(images)``, for `place`.
+        decoder: f_d, any callable codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1]. `place` needs its method
+            ``encode(images)``.
 
     Raises:
         TypeError: v is not a VizAE, or the decoder is not callable.
@@ -75,13 +75,13 @@ class LatentMap:
 
         Args:
             name: path of a folder, or a repository of the Hub, ``user/name``. See `VizAE.from_pretrained`.
-            decoder: by default the one that v names (``v.source``), loaded as `load_decoder` does.
+            decoder: by default the one in ``v.source``, loaded by `load_decoder`.
             revision: branch, tag or commit of the repository.
-            device: where v and a decoder that is loaded are to live; by default the CPU.
+            device: of v and of a loaded decoder; by default the CPU.
             token: of a Hub user; by default the one that is logged in.
 
         Raises:
-            ValueError: v names no decoder, or one that nobody here registered.
+            ValueError: v was saved without the name of a decoder, or no installed package registers it.
             FileNotFoundError: no such folder. Others: see `VizAE.from_pretrained` and `load_decoder`.
         """
         v = VizAE.from_pretrained(name, revision=revision, device="cpu" if device is None else device, token=token)
@@ -98,7 +98,7 @@ class LatentMap:
 
         Args:
             points: (P, d).
-            residual_of: 1 code or P codes; what the map does not show of them stays in the images. See `VizAE.decode`.
+            residual_of: 1 code or P codes, whose residuals are added to the decoded codes. See `VizAE.decode`.
 
         Returns:
             (P, C, H, W) float32 in [0, 1], on the decoder's device.
@@ -158,7 +158,7 @@ class LatentMap:
         seed: int = 0,
         residual_of: ArrayLike | None = None,
     ) -> Samples:
-        """Samples of interest: so many points of a disc, a box or a polygon.
+        """Samples of interest: ``count`` points of a disc, a box or a polygon, decoded.
 
         Args:
             center: (d,) middle of a disc (d = 1: an interval, d = 3: a ball); with ``radius``.
@@ -209,10 +209,10 @@ class LatentMap:
                 Where both shapes fit (codes of d numbers), they are points.
             frames: number of frames, at least 2; the first and the last are the ends.
             pace: "constant" for equal image changes from frame to frame, "linear" for equal steps on the map.
-            curve: "straight" lines between the corners, or "shortest", the paths between them along which the
-                images change least in all (geodesics of the pull-back metric).
-            residual: with codes as ends, start and end exactly at them: what the map does not show of the one
-                turns into that of the other along the way, on the spot where both have the same point.
+            curve: "straight" lines between the corners, or "shortest", the paths of least image change between them
+                (geodesics of the pull-back metric).
+            residual: add the codes' residuals, interpolated along the path, so that it starts and ends exactly at the
+                codes. Only for ends that are codes.
 
         Raises:
             ValueError: fewer than two ends, ends of another shape, too few frames or too many, another pace or curve.
@@ -282,16 +282,16 @@ class LatentMap:
 
     @torch.no_grad()
     def traverse(self, code: ArrayLike, direction: Direction, steps: int = 13, reach: float = REACH) -> Samples:
-        """Move one code along a direction: from negative to positive, the middle one unchanged.
+        """Move one code along a direction, from negative to positive steps; the sample in the middle is the code.
 
         Args:
             code: (*latent_shape).
-            direction: one of `Directions`, ``directions.pick(0)``; a step of each changes images by as much.
-            steps: how many samples, an odd number of at least 3.
-            reach: how far to both sides, in steps of the direction.
+            direction: one of `Directions`, such as ``directions.pick(0)``.
+            steps: number of samples, odd and at least 3.
+            reach: distance to both sides, in steps of the direction.
 
         Returns:
-            Samples in a row: the moved codes, their images, and where they go on the map, v_e(code).
+            Samples in a row: the moved codes, their images, and their points v_e(code).
 
         Raises:
             TypeError: not one direction.
@@ -317,19 +317,19 @@ class LatentMap:
         box: tuple[ArrayLike, ArrayLike] | None = None,
         step: float = 1.0,
     ) -> Arrows:
-        """Where directions lead on the map: ``v_e(z + s d) - v_e(z)`` at the codes z of a grid of points.
+        """Arrows of directions on the map: ``v_e(z + s d) - v_e(z)`` at the codes z of a grid of points.
 
         Args:
-            directions: `Directions`, of which the global set or that of ``label`` is meant; or some, as ``pick`` and
-                ``of`` give them.
+            directions: `Directions`, for its global set or the set of class ``label``; or one or more directions, of
+                ``pick`` and ``of``.
             shape: number of rows, of columns (and of layers) of points, or one number for all; by default 10 each.
-            label: of a class.
+            label: class id.
             box: two corners (d,), the lower one first; by default the whole map.
             step: s, in steps of each direction.
 
         Returns:
-            Points (P, d), moves (D, P, d), and how far each arrow may be trusted. `direction_pictures.arrow_picture`
-            draws them.
+            Points (P, d), moves (D, P, d) and the trust of each arrow. `latent_vizae.pictures.arrow_picture` draws
+            them.
 
         Raises:
             TypeError: no directions.
@@ -345,7 +345,7 @@ class LatentMap:
 
     @torch.no_grad()
     def place(self, images: ArrayLike) -> Tensor:
-        """One's own images to points: ``v_e(f_e(image))``.
+        """Images to points: ``v_e(f_e(image))``.
 
         Args:
             images: (B, C, H, W) in [0, 1], as the decoder makes them.
@@ -354,11 +354,11 @@ class LatentMap:
             Points (B, d).
 
         Raises:
-            ValueError: the decoder has no ``encode``, or the images are not what it takes.
+            ValueError: the decoder has no ``encode``, or the images have another shape or range.
         """
         if not callable(getattr(self.decoder, "encode", None)):
             raise ValueError(
-                "This decoder has no encode(images): images cannot be placed, codes can: v.encode(codes)."
+                "This decoder has no encode(images), so images cannot be placed. Codes can be: v.encode(codes)."
             )
         tensor = as_tensor(images, "images")
         if tensor.dim() != 4 or len(tensor) == 0:
@@ -371,12 +371,11 @@ class LatentMap:
 
     @torch.no_grad()
     def support(self, points: ArrayLike) -> Tensor:
-        """How far points may be trusted: 1 among the fitted codes, towards 0 where the map extrapolates.
+        """Trust in points: 1 among the fitted codes, towards 0 where the map extrapolates.
 
-        ``exp(-(u / h)^2 / 2)`` with u the larger of the distance to the nearest fitted code on the map and the
-        cycle error ``|v_e(v_d(point)) - point|``, and h the spacing of the codes: the radius of a ball of which
-        there are enough, one per code, to fill the map. A map of at most d codes is a surface spanned around them on
-        purpose; its spacing is that of d + 1.
+        ``exp(-(u / h)^2 / 2)``. u is the larger one of the distance to the nearest fitted code's point and the cycle
+        error ``|v_e(v_d(point)) - point|``. h is the spacing ``2 / max(k, d + 1)^(1/d)`` of k codes that fill
+        [-1, 1]^d; with fewer than d + 1 codes it is that of d + 1.
 
         Args:
             points: (P, d).
@@ -387,7 +386,7 @@ class LatentMap:
         rows = as_points(points, self.v.dim).to(self.v.device)
         known = self.v.points
         if len(known) == 0:
-            raise ValueError("This v carries no points, so it has no support.")
+            raise ValueError("This v has no points, so its map has no support.")
         if len(known) > SUPPORT_POINTS:
             order = torch.randperm(len(known), generator=torch.Generator().manual_seed(0))
             known = known[order[:SUPPORT_POINTS].to(known.device)]

@@ -1,4 +1,4 @@
-"""The layers of a network: ranks of linear maps, and whether activations are injective."""
+"""The layers of a network: ranks of linear maps, and injectivity of activations."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class LinearMap:
 
     @property
     def narrows(self) -> bool:
-        """Whether it has fewer outputs than inputs: then no rank makes it one-to-one."""
+        """Whether it has fewer outputs than inputs, and so is not one-to-one for any rank."""
         return self.outputs < self.inputs
 
 
 @dataclass(frozen=True)
 class Activation:
-    """Whether one activation is injective; None where we cannot tell."""
+    """Whether one activation is injective; None if it is of an unknown kind."""
 
     name: str
     kind: str
@@ -58,7 +58,7 @@ class Activation:
 
 
 def _measure_map(name: str, matrix: Tensor, shape: tuple[int, int] | None = None) -> LinearMap:
-    """Rank of a matrix; ``shape`` is that of the map where the matrix is a smaller one of the same singular values."""
+    """Rank of a matrix; ``shape`` is that of the map if the matrix is a smaller one with the same singular values."""
     inputs, outputs = shape or (matrix.shape[0], matrix.shape[1])
     values = torch.linalg.svdvals(matrix.detach().double())
     tolerance = max(inputs, outputs) * torch.finfo(torch.float32).eps * values[0].item()
@@ -87,7 +87,7 @@ def linear_maps(module: nn.Module, prefix: str) -> tuple[LinearMap, ...]:
 
 
 def activations(module: nn.Module, prefix: str) -> tuple[Activation, ...]:
-    """Whether each activation of a module is injective; activations called as functions cannot be seen.
+    """Whether each activation of a module is injective; activations called as functions are not found.
 
     Args:
         module: any module.

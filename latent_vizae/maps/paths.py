@@ -1,4 +1,4 @@
-"""Curves on a map: at constant pace of the image, and of least image change (geodesics)."""
+"""Curves on a map: with a constant pace of image change, and of least image change (geodesics)."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ def _steps(images_of: Images, rows: Tensor) -> Tensor:
 def constant_pace(images_of: Images, curve: Tensor, lengths: Tensor, frames: int, rounds: int = 6) -> Tensor:
     """Points along a polyline with equal image changes between them.
 
-    The curve is sampled 8 times as finely as asked for and its length measured in images; then the frames
-    themselves are moved until their steps are even.
+    The length of the curve in images is measured at 8 times as many points; then the frames are moved until the
+    changes between them are equal.
 
     Args:
         images_of: (P, m) rows of the curve -> images.
         curve: (M, m) corners.
-        lengths: (M,) a parameter that grows along them, from 0.
+        lengths: (M,) a parameter that increases along them, from 0.
         frames: number of points to return.
-        rounds: most corrections of the frames.
+        rounds: largest number of corrections.
 
     Returns:
         (frames, m), the ends included.
@@ -82,13 +82,13 @@ def constant_pace(images_of: Images, curve: Tensor, lengths: Tensor, frames: int
 def lengths_along(line: Tensor, where: list[int], residuals: Tensor | None) -> Tensor:
     """Length of a polyline from its start to each row, (M,).
 
-    Where two corners share a point and their residuals differ, it still grows, by the mean from corner to corner: the
-    path stands still on the map while the one residual turns into the other.
+    Between two corners with the same point but other residuals it increases by the mean length between corners: there
+    only the residual changes.
 
     Args:
         line: (M, d).
         where: rows of its corners.
-        residuals: (c, ...) of the corners.
+        residuals: (c, ...), those of the corners.
     """
     steps = (line[1:] - line[:-1]).norm(dim=1)
     if residuals is not None:
@@ -104,9 +104,9 @@ def lengths_along(line: Tensor, where: list[int], residuals: Tensor | None) -> T
 def shortest_curve(images_of: Images, corners: Tensor, smoothing: int = 100) -> tuple[Tensor, list[int]]:
     """The path through the corners along which the images change least: a geodesic of the pull-back metric.
 
-    The metric G = J^T J is measured on a grid over the map and interpolated between (24 x 24 cells in 2-D, 9^3 in
-    3-D). Dijkstra's algorithm on that grid finds the way around hills; then the curve's energy, the sum of
-    dx^T G dx, is minimised. Of the curves found and the straight line, the one shortest in images is taken.
+    The metric G = J^T J is measured on a grid over the map and interpolated linearly (24 x 24 cells in 2-D, 9^3 in
+    3-D). Dijkstra's algorithm on that grid finds a rough path; then the curve's energy, the sum of dx^T G dx, is
+    minimised. The result is the shortest in images of these curves and the straight line.
 
     Args:
         images_of: (P, d) -> images.
@@ -114,8 +114,7 @@ def shortest_curve(images_of: Images, corners: Tensor, smoothing: int = 100) -> 
         smoothing: steps of the minimisation.
 
     Returns:
-        (M, d), a fine polyline through the corners, and which of its rows they are. On a 1-D map there is only one
-        way: the corners themselves.
+        (M, d), a fine polyline through the corners, and the numbers of their rows; on a 1-D map the corners alone.
     """
     dim = corners.shape[1]
     if dim == 1:

@@ -102,7 +102,7 @@ def polygon_region(corners: ArrayLike, dim: int) -> Region:
 
 
 def grid_points(region: Region, shape: int | tuple[int, ...] | None, dim: int) -> tuple[Tensor, int]:
-    """A regular grid over a box, corners included; rows from the top. Returns points and the rows of their sheet.
+    """Points of a regular grid over a box with its corners, rows from the top, and the number of rows of their sheet.
 
     Args:
         region: a box.
@@ -145,7 +145,7 @@ def cover(region: Region, count: int, seed: int) -> Tensor:
         found += len(inside[-1])
         if found >= count:
             return torch.cat(inside)[:count]
-    raise ValueError("This region is too thin to be filled: less than 1 % of its bounding box lies inside.")
+    raise ValueError("This region is too thin to fill: less than 1 % of its bounding box lies inside.")
 
 
 def lattice(region: Region, count: int) -> Tensor:
@@ -158,7 +158,7 @@ def lattice(region: Region, count: int) -> Tensor:
             number = max(1, int(size / spacing))
             axes.append(low + (torch.arange(number) + 0.5) * (size / number))
         if math.prod(map(len, axes)) > 128 * count + 2**16:
-            raise ValueError("This region is too thin to be filled: less than 1 % of its bounding box lies inside.")
+            raise ValueError("This region is too thin to fill: less than 1 % of its bounding box lies inside.")
         candidates = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, dim)
         return candidates[region.contains(candidates)]
 
@@ -169,4 +169,4 @@ def lattice(region: Region, count: int) -> Tensor:
             keep = torch.linspace(0, len(points) - 1, count).round().long()
             return points[keep]
         spacing *= 0.98 if len(points) else 0.8
-    raise ValueError("This region is too thin to be filled with a lattice.")
+    raise ValueError("This region is too thin to fill with a lattice.")

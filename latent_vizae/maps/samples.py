@@ -1,4 +1,4 @@
-"""Samples: what a map gives back, points, codes and images together, and how it goes to disk."""
+"""Samples: points of a map with their codes and images, and their files."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Samples:
         points: (k, d).
         codes: (k, *latent_shape).
         images: (k, C, H, W) in [0, 1].
-        rows: number of rows that a sheet of them has; None for a nearly square one. Where the samples are a grid
-            of a 2-D map, the first row is the top of the map.
-        seconds_per_frame: how long each shows in an animation.
+        rows: number of rows of a sheet of them; None for a nearly square one. Of a grid of a 2-D map, the first row is
+            the top of the map.
+        seconds_per_frame: duration of each image in an animation.
 
     Example:
         >>> import torch
@@ -78,7 +78,7 @@ class Samples:
         return Image.fromarray(sheet)
 
     def save(self, path: str | Path) -> Path:
-        """Write the samples, in the format that the name's ending names; whole or not at all.
+        """Write the samples, whole or not at all, in the format of the path's ending.
 
         Args:
             path: ``.png`` (a sheet), ``.gif`` or ``.mp4`` (an animation; mp4 needs the extra ``plot``), or
@@ -106,7 +106,7 @@ class Samples:
         return path
 
     def _frames(self) -> list[Image.Image]:
-        """Frames of at least 224 pixels, enlarged by whole numbers; but strips to no more than 4,096 in length."""
+        """Frames enlarged by a whole number, to at most 224 pixels on the shorter and 4,096 on the longer side."""
         images = to_uint8(self.images)
         height, width = images.shape[1:3]
         factor = max(1, min(224 // min(height, width), 4096 // max(height, width)))
@@ -130,7 +130,7 @@ class Samples:
         imageio.mimsave(path, frames, fps=1 / self.seconds_per_frame, macro_block_size=2)
         if path.stat().st_size == 0:  # what ffmpeg refuses, imageio passes over
             height, width = frames[0].shape[:2]
-            raise ValueError(f"ffmpeg makes no film of {width} x {height} pixels. Save as .gif or .png.")
+            raise ValueError(f"ffmpeg cannot encode {width} x {height} pixels. Save as .gif or .png.")
 
     def _save_tensors(self, path: Path) -> None:
         tensors = {name: getattr(self, name).detach().cpu().contiguous() for name in ("points", "codes", "images")}

@@ -197,7 +197,7 @@ def test_intervals_and_balls_are_discs_of_their_dimension(any_map):
 
 def test_a_polygon_without_area_is_refused_at_once(m):
     for layout in ("grid", "cover"):
-        with pytest.raises(ValueError, match="too thin to be filled"):
+        with pytest.raises(ValueError, match="too thin to fill"):
             m.region(polygon=[(0, 0), (1, 0), (0, 0), (0, 1)], count=10, layout=layout)
 
 
@@ -526,7 +526,7 @@ def test_strips_become_films_that_can_be_seen(tmp_path, shape):
 
 def test_what_no_format_can_hold_leaves_what_was_there(tmp_path):
     huge = Samples(torch.zeros(2, 2), torch.zeros(2, 3), torch.rand(2, 1, 1, 70_000), rows=1)
-    for ending, message in ((".gif", "at most 65535 pixels a side, got 70000 x 1"), (".mp4", "ffmpeg makes no film")):
+    for ending, message in ((".gif", "at most 65535 pixels a side, got 70000 x 1"), (".mp4", "ffmpeg cannot encode")):
         (tmp_path / f"a{ending}").write_text("mine")
         with pytest.raises(ValueError, match=message):
             huge.save(tmp_path / f"a{ending}")
