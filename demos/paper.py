@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from latent_vizae.decoders.contract import decode_images
 from latent_vizae.decoders.load import load_decoder
@@ -26,6 +25,7 @@ from latent_vizae.maps.samples import Samples
 from latent_vizae.measures.metrics import fvu, path_evenness
 from latent_vizae.pictures.style import need_plot
 from latent_vizae.storage.folder import atomic_file
+from latent_vizae.training.progress import Progress, Reporting
 
 __all__ = ["write_paper"]
 
@@ -335,12 +335,12 @@ PARTS: tuple[Callable[[Any, Path], Section], ...] = (
 )  # fmt: skip
 
 
-def write_paper(out: str | Path, progress: bool = False) -> dict[str, Any]:
+def write_paper(out: str | Path, progress: Reporting = False) -> dict[str, Any]:
     """Make the paper's figures and tables: pictures, ``report.md`` and ``report.json``.
 
     Args:
         out: a folder; made if need be. Files of an earlier run are replaced, each in one step.
-        progress: show a bar on stderr.
+        progress: True for a bar on stderr, or a function ``(step, steps, title)``.
 
     Returns:
         What ``report.json`` holds: for every figure and table its numbers, ours and the paper's.
@@ -359,8 +359,10 @@ def write_paper(out: str | Path, progress: bool = False) -> dict[str, Any]:
     need_plot()
     decoder = load_decoder("mnist")
     sections = {}
-    for part in tqdm(PARTS, desc="paper", disable=not progress):
-        sections[part.__name__] = part(decoder, out)
+    with Progress(progress, "paper", unit="part") as shown:
+        for number, part in enumerate(PARTS, 1):
+            sections[part.__name__] = part(decoder, out)
+            shown(number, len(PARTS))
     lines = ["# The paper, reproduced", "", "Ko et al. 2023; made by `latent-vizae paper`.", ""]
     for section in sections.values():
         lines += [f"## {section['title']}", ""]

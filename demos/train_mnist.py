@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from pathlib import Path
 
 import torch
@@ -23,11 +24,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits
-from tqdm import tqdm
 
 from latent_vizae.adapters.zoo.table1 import Table1Autoencoder
 from latent_vizae.demos.zoo.data import as_input, read_mnist
 from latent_vizae.demos.zoo.training import load_optimiser, one_cycle, optimiser_tensors
+from latent_vizae.training.progress import Progress
 
 
 def save_atomically(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
@@ -146,19 +147,20 @@ def train(images: Tensor, test: Tensor, arguments: argparse.Namespace) -> Table1
     for epoch in range(done, arguments.epochs):
         order = torch.Generator().manual_seed(arguments.seed * 1_000_003 + epoch)
         batches = torch.randperm(len(images), generator=order).split(arguments.batch_size)
-        bar = tqdm(batches, desc=f"epoch {epoch + 1}/{arguments.epochs}", mininterval=5, disable=None)
         running = 0.0
-        for step, batch in enumerate(bar):
-            x = as_input(images[batch], arguments.device)
-            logits = model.decoder[:-1](model.encoder(x))  # without the sigmoid: stable far from 0.5
-            loss = binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
-            loss.backward()
-            optimisers.step(one_cycle((epoch * steps + step) / (arguments.epochs * steps)))
-            running += loss.item() * len(x)
-            if step % 20 == 0:
-                bar.set_postfix(loss=f"{loss.item():.2f}")
+        with Progress(sys.stderr.isatty(), f"epoch {epoch + 1}/{arguments.epochs}") as shown:
+            for step, batch in enumerate(batches):
+                x = as_input(images[batch], arguments.device)
+                logits = model.decoder[:-1](model.encoder(x))  # without the sigmoid: stable far from 0.5
+                loss = binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
+                loss.backward()
+                optimisers.step(one_cycle((epoch * steps + step) / (arguments.epochs * steps)))
+                running += loss.item() * len(x)
+                shown(step + 1, len(batches))
+                if step % 20 == 0:
+                    shown.note(f"loss {loss.item():.2f}")
         history.append({"train_running": running / len(images), "test": mean_loss(model, test, arguments.device)})
-        tqdm.write(f"epoch {epoch + 1}: training {history[-1]['train_running']:.2f}, test {history[-1]['test']:.2f}")
+        print(f"epoch {epoch + 1}: training {history[-1]['train_running']:.2f}, test {history[-1]['test']:.2f}")
         tensors = {f"model.{k}": v for k, v in model.state_dict().items()} | optimisers.tensors()
         meta = {"settings": settings, "epochs_done": epoch + 1, "history": history}
         save_atomically(tensors, state_file, {"training": json.dumps(meta)})

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -19,7 +20,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from latent_vizae.adapters.zoo import Autoencoder, ZooGenerator
 from latent_vizae.demos.zoo.data import as_input, some
@@ -27,6 +27,7 @@ from latent_vizae.demos.zoo.training import Plan, Training, load_optimiser, opti
 from latent_vizae.maps.samples import Samples
 from latent_vizae.storage.folder import atomic_file
 from latent_vizae.training.checkpoint import Checkpoint, fingerprint
+from latent_vizae.training.progress import Progress
 
 ROWS = 100
 """About how many rows of losses a training reports."""
@@ -73,7 +74,7 @@ def train(
     *,
     seed: int = 0,
     stop: Callable[[], bool] = lambda: False,
-    say: Callable[[str], object] = tqdm.write,
+    say: Callable[[str], object] | None = None,
 ) -> tuple[ZooGenerator, list[dict[str, float]]]:
     """Train, or go on training, and write what there is: at the end, and when told to stop.
 
@@ -88,7 +89,7 @@ def train(
         out: a folder that is there.
         seed: of the order of the images and all noise.
         stop: asked after every step.
-        say: what takes a line of news.
+        say: what takes a line of news; by default it is printed.
 
     Returns:
         The generator, in eval mode (a GAN's is the average), and the rows of losses.
@@ -117,32 +118,32 @@ def train(
     per_epoch = len(images) // plan.batch_size
     epoch, order = -1, torch.empty(0)
     began = time.monotonic() - seconds
-    bar = tqdm(total=plan.steps, initial=done, disable=None, mininterval=1, leave=False)
-    while done < plan.steps and not stop():
-        if done // per_epoch != epoch:
-            epoch = done // per_epoch
-            order = torch.randperm(len(images), generator=stream(seed, "order", epoch))
-        start = done % per_epoch * plan.batch_size
-        batch = as_input(images[order[start : start + plan.batch_size]], device)
-        losses = training.step(batch, stream(seed, "noise", done), done)
-        for key, value in losses.items():
-            total, count = sums.get(key, (0.0, 0))
-            sums[key] = (total + value.item(), count + 1)
-        done += 1
-        bar.update()
-        if not all(math.isfinite(total) for total, _ in sums.values()):
-            raise RuntimeError(f"The losses of step {done} are not finite; the last good state is {state.path}.")
-        if done % every == 0 or done == plan.steps:
-            means = {key: round(total / count, 5) for key, (total, count) in sums.items()}
-            spent = {"seconds": round(time.monotonic() - began, 1), "threads": torch.get_num_threads()}
-            rows.append({"step": done} | spent | means)
-            rows[-1] |= {key: round(value, 5) for key, value in training.test(test_input).items()}
-            sums = {}
-            if len(rows) == 1 or len(rows) % 10 == 0:
-                say(json.dumps(rows[-1]))
-        if state.due() and done < plan.steps:
-            _keep(state, training, done, rows, sums, time.monotonic() - began)
-    bar.close()
+    with Progress(sys.stderr.isatty(), type(model).__name__, start=done) as shown:
+        say = say or shown.line
+        while done < plan.steps and not stop():
+            if done // per_epoch != epoch:
+                epoch = done // per_epoch
+                order = torch.randperm(len(images), generator=stream(seed, "order", epoch))
+            start = done % per_epoch * plan.batch_size
+            batch = as_input(images[order[start : start + plan.batch_size]], device)
+            losses = training.step(batch, stream(seed, "noise", done), done)
+            for key, value in losses.items():
+                total, count = sums.get(key, (0.0, 0))
+                sums[key] = (total + value.item(), count + 1)
+            done += 1
+            shown(done, plan.steps)
+            if not all(math.isfinite(total) for total, _ in sums.values()):
+                raise RuntimeError(f"The losses of step {done} are not finite; the last good state is {state.path}.")
+            if done % every == 0 or done == plan.steps:
+                means = {key: round(total / count, 5) for key, (total, count) in sums.items()}
+                spent = {"seconds": round(time.monotonic() - began, 1), "threads": torch.get_num_threads()}
+                rows.append({"step": done} | spent | means)
+                rows[-1] |= {key: round(value, 5) for key, value in training.test(test_input).items()}
+                sums = {}
+                if len(rows) == 1 or len(rows) % 10 == 0:
+                    say(json.dumps(rows[-1]))
+            if state.due() and done < plan.steps:
+                _keep(state, training, done, rows, sums, time.monotonic() - began)
     _keep(state, training, done, rows, sums, time.monotonic() - began)
     result = training.result.eval()
     result.save_pretrained(out / "generator")

@@ -10,12 +10,14 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from latent_vizae.decoders.encoded import encoded
 from latent_vizae.inputs.checks import as_whole
 from latent_vizae.inputs.images import batches_of, pictures_of
 from latent_vizae.storage.folder import atomic_file
+from latent_vizae.training.progress import Progress, Reporting
+
+from .encode_shards import encode_shards
 
 __all__ = ["encode_images"]
 
@@ -37,7 +39,7 @@ def encode_images(
     out: str | Path | None = None,
     unit_size: int | None = None,
     processes: int | None = None,
-    progress: bool = False,
+    progress: Reporting = False,
 ) -> Any:
     """Codes of one's own pictures, by the decoder's ``encode``.
 
@@ -60,7 +62,8 @@ def encode_images(
             name, its weights, and a few codes of the first and of the last finished shard, made again.
         unit_size: pictures a shard, 1000 by default; so many codes are in memory.
         processes: how many should work on a folder; refused where there are others.
-        progress: show a bar on stderr.
+        progress: True for a bar on stderr, or a function ``(step, steps, title)`` that is called as the work goes on;
+            ``steps`` is 0 where the number of pictures is not known.
 
     Returns:
         Codes (B, *latent_shape) float32 on the CPU; with ``out``, its path.
@@ -87,29 +90,33 @@ def encode_images(
         if path.suffix.lower() in FILES:
             raise ValueError(f"out is a folder or a .safetensors file, got {path.name}.")
         settings = {"unit_size": UNIT_SIZE if unit_size is None else unit_size, "processes": processes}
-        from .encode_shards import encode_shards  # which knows this module
-
-        return encode_shards(decoder, images, path, size, column, progress=progress, **settings)
+        with Progress(progress, "encode", unit="image") as shown:
+            return encode_shards(decoder, images, path, size, column, report=shown, **settings)
     if unit_size is not None or processes is not None:
         raise ValueError("unit_size and processes are for an out that is a folder.")
     pictures, count = pictures_of(images, column)
     batches = encoded(decoder, batches_of(pictures, image_shape, size))
-    bar = tqdm(total=count, desc="encode", unit="image", disable=not progress, leave=False)
-    with bar:
+    with Progress(progress, "encode", unit="image") as shown:
+        batches = _reported(batches, shown, count or 0)
         if path is None:
-            found = []
-            for codes in batches:
-                found.append(codes.cpu())
-                bar.update(len(codes))
-            if not found:
+            parts = [codes.cpu() for codes in batches]
+            if not parts:
                 raise ValueError("encode_images: there are no pictures; at least one is needed.")
-            return torch.cat(found)
+            return torch.cat(parts)
         with atomic_file(path) as partial, partial.open("wb") as file:
-            _write_codes(file, batches, bar)
+            _write_codes(file, batches)
         return path
 
 
-def _write_codes(file: BinaryIO, batches: Iterator[Tensor], bar: Any) -> None:
+def _reported(batches: Iterator[Tensor], shown: Progress, count: int) -> Iterator[Tensor]:
+    done = 0
+    for codes in batches:
+        done += len(codes)
+        yield codes
+        shown(done, count)
+
+
+def _write_codes(file: BinaryIO, batches: Iterator[Tensor]) -> None:
     """A safetensors file of one tensor, ``codes``, whose length is known only at the end: its header comes last."""
     file.write(bytes(8 + HEADER_BYTES))
     total, shape = 0, torch.Size()
@@ -117,7 +124,6 @@ def _write_codes(file: BinaryIO, batches: Iterator[Tensor], bar: Any) -> None:
         values: np.ndarray[Any, Any] = codes.cpu().numpy()
         file.write(np.ascontiguousarray(values, "<f4").tobytes())
         total, shape = total + len(codes), codes.shape[1:]
-        bar.update(len(codes))
     if total == 0:
         raise ValueError("encode_images: there are no pictures; at least one is needed.")
     described = {"codes": {"dtype": "F32", "shape": [total, *shape], "data_offsets": [0, 4 * total * shape.numel()]}}

@@ -17,6 +17,7 @@ from latent_vizae.inputs.sources import open_codes
 from latent_vizae.model.vizae import VizAE
 from latent_vizae.storage.folder import checksum
 from latent_vizae.storage.shards import Unit, digest, run_units
+from latent_vizae.training.progress import Progress, Reporting
 
 __all__ = ["place_codes", "sample_codes"]
 
@@ -31,7 +32,7 @@ def place_codes(
     unit_size: int = 100_000,
     *,
     processes: int | None = None,
-    progress: bool = False,
+    progress: Reporting = False,
 ) -> Path:
     """Points of any number of codes, in a folder of shards; a part of the codes is in memory at a time.
 
@@ -46,7 +47,7 @@ def place_codes(
             ``manifest.json``.
         unit_size: codes a shard.
         processes: how many should work; refused where there are others.
-        progress: show a bar on stderr.
+        progress: True for a bar on stderr, or a function ``(step, steps, title)`` that is called as the work goes on.
 
     Returns:
         The folder.
@@ -78,9 +79,9 @@ def place_codes(
         "task": "place_codes", "v": checksum(json.dumps(v.config, sort_keys=True), weights),
         "codes": digest(reader.parts()),
     }  # fmt: skip
-    return run_units(
-        out, work, points, tensor="points", count=count, unit_size=unit_size, processes=processes, progress=progress
-    )
+    settings: dict[str, Any] = {"count": count, "unit_size": unit_size, "processes": processes}
+    with Progress(progress, "place", unit="code") as shown:
+        return run_units(out, work, points, tensor="points", report=shown, **settings)
 
 
 @torch.no_grad()
@@ -92,7 +93,7 @@ def sample_codes(
     out: str | Path,
     unit_size: int = 10_000,
     processes: int | None = None,
-    progress: bool = False,
+    progress: Reporting = False,
 ) -> Path:
     """Codes of the generator's prior, by the decoder's ``sample``, in a folder of shards as `place_codes` makes it.
 
@@ -107,7 +108,7 @@ def sample_codes(
         out: a new folder, or one with some of this work. Its shards have a tensor ``codes``.
         unit_size: codes a shard; so many are in memory.
         processes: how many should work; refused where there are others.
-        progress: show a bar on stderr.
+        progress: True for a bar on stderr, or a function ``(step, steps, title)`` that is called as the work goes on.
 
     Returns:
         The folder.
@@ -127,5 +128,6 @@ def sample_codes(
         return drawn
 
     work = {"task": "sample_codes", "decoder": decoder_name(decoder)}
-    settings: dict[str, Any] = {"count": as_whole(count, "count", 1), "unit_size": unit_size, "seed": seed}
-    return run_units(out, work, codes, again=codes, tensor="codes", processes=processes, progress=progress, **settings)
+    settings: dict[str, Any] = {"count": as_whole(count, "count", 1), "unit_size": unit_size, "processes": processes}
+    with Progress(progress, "sample", unit="code") as shown:
+        return run_units(out, work, codes, again=codes, tensor="codes", seed=seed, report=shown, **settings)

@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
-from tqdm import tqdm
 
 from latent_vizae.inputs.checks import as_whole
 
@@ -64,7 +63,7 @@ def run_units(
     unit_size: int,
     seed: int | None = None,
     processes: int | None = None,
-    progress: bool = False,
+    report: Callable[[int, int], object] = lambda done, total: None,
 ) -> Path:
     """Do what is missing of a work, unit by unit, and return its folder.
 
@@ -79,7 +78,7 @@ def run_units(
         unit_size: rows a unit.
         seed: each unit gets one of its own, made of this and its number.
         processes: how many should work; refused where there are others. None takes as many as were started.
-        progress: a bar on stderr, of the rows that the first process does.
+        report: called by the first process with how many of its rows are done, and how many it does.
 
     Raises:
         ValueError: a folder that is none, cannot be written or holds something else; the wrong number of processes; a
@@ -100,7 +99,12 @@ def run_units(
         if world.size > 1 and not (folder / MANIFEST_FILE).is_file():
             raise ValueError(f"{folder} is not the same folder in all processes. Choose one that all machines share.")
         _known_checksums(folder, work, units)  # and the same work
-        _do(folder, work, units[world.rank :: world.size], make, known, progress and world.rank == 0)
+        done = 0
+        mine = units[world.rank :: world.size]
+        for unit in _made(folder, work, mine, make, known):
+            done += unit.stop - unit.start
+            if world.rank == 0:
+                report(done, sum(unit.stop - unit.start for unit in mine))
         world.wait()
         if world.rank == 0:
             _finish(folder, work, units)
@@ -108,28 +112,21 @@ def run_units(
     return folder
 
 
-def _do(
-    folder: Path,
-    work: dict[str, Any],
-    units: list[Unit],
-    make: Callable[[Unit], Tensor],
-    known: dict[str, str],
-    progress: bool,
-) -> None:
-    """Make the units that are not there, or not whole."""
-    total = sum(unit.stop - unit.start for unit in units)
-    with tqdm(total=total, desc=work["tensor"], unit="row", disable=not progress, leave=False) as bar:
-        failed: list[Unit] = []
-        for unit in itertools.chain(units, failed):  # a failed unit comes again after the others, once
-            try:
-                if not _is_whole(folder / unit.file, unit, work, known.get(unit.file)):
-                    _write(folder / unit.file, unit, work, make(unit))
-            except (RuntimeError, OSError):
-                if unit in failed:
-                    raise
-                failed.append(unit)
-                continue
-            bar.update(unit.stop - unit.start)
+def _made(
+    folder: Path, work: dict[str, Any], units: list[Unit], make: Callable[[Unit], Tensor], known: dict[str, str]
+) -> Iterator[Unit]:
+    """Make the units that are not there, or not whole; yield each once it is there."""
+    failed: list[Unit] = []
+    for unit in itertools.chain(units, failed):  # a failed unit comes again after the others, once
+        try:
+            if not _is_whole(folder / unit.file, unit, work, known.get(unit.file)):
+                _write(folder / unit.file, unit, work, make(unit))
+        except (RuntimeError, OSError):
+            if unit in failed:
+                raise
+            failed.append(unit)
+        else:
+            yield unit
 
 
 def digest(values: Iterable[Tensor]) -> str:
