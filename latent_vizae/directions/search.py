@@ -10,14 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, l1_loss
-from tqdm import tqdm
 
 from latent_vizae.training.checkpoint import Checkpoint
+from latent_vizae.training.loop import Loop
 from latent_vizae.training.optimisers import Adam
 
 from .pool import Pool
@@ -33,7 +32,6 @@ LEAST_SHIFT = 0.1
 
 RATE, DEFORMATOR_RATE, SHIFT_WEIGHT = 2e-3, 1.5e-3, 2.0
 
-CHECK_EVERY = 50
 
 JUDGED = 96
 
@@ -108,7 +106,7 @@ class Search:
         self, pool: Pool, deformators: Deformators, shift: float, steps: int, seed: int, learn: bool = True
     ) -> None:
         self.pool, self.deformators, self.shift, self.steps, self.learn = pool, deformators, shift, steps, learn
-        self.step, self.best, self.interrupted = 0, math.inf, False
+        self.step, self.interrupted = 0, False
         self.generator = torch.Generator().manual_seed(seed)
         count, size = len(pool.labels), deformators.shared.shape[1]
         image: tuple[int, int, int] = tuple(pool.images.shape[1:])  # type: ignore[assignment]
@@ -121,7 +119,6 @@ class Search:
         moving = [matrix.requires_grad_() for matrix in deformators.parameters] if learn else []
         self.parameters: list[Tensor] = [*judges, *moving]
         self.optimisers = [Adam(judges, RATE, 0.99)] + ([Adam(moving, DEFORMATOR_RATE, 0.99)] if learn else [])
-        self.kept = [tensor.detach().clone() for tensor in self.parameters]
         each = max(FEWEST_EACH, -(-CLASS_BATCH // count)) if count else 0
         self.each = each
         self.rows = [pool.rows(kind) for kind in (None, *range(count))]
@@ -170,10 +167,10 @@ class Search:
             total = total + loss
         return total, told
 
-    def advance(self) -> None:
-        """One step of Adam, under a rate that warms up and falls like a cosine."""
-        warm = min(1.0, (self.step + 1) / max(1.0, 0.05 * self.steps))
-        factor = warm * 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
+    def advance(self, step: int) -> None:
+        """One step of Adam, under a rate that warms up and falls like a cosine; ``step`` counts those before it."""
+        warm = min(1.0, (step + 1) / max(1.0, 0.05 * self.steps))
+        factor = warm * 0.5 * (1 + math.cos(math.pi * step / self.steps))
         batch = self._batch(self.rows, GLOBAL_BATCH, self.each, self.generator)
         with torch.enable_grad():
             loss, _ = self._tell(batch, GLOBAL_BATCH, self.each, differentiable=self.learn)
@@ -183,7 +180,6 @@ class Search:
             tensor.grad.copy_(slope)
         for optimiser in self.optimisers:
             optimiser.step(factor)
-        self.step += 1
 
     @torch.no_grad()
     def judge(self, shared: int, each: int, seed: int) -> list[Told]:
@@ -195,60 +191,21 @@ class Search:
     # All steps.
 
     def run(self, progress: bool | Callable[[int, int, str], object], checkpoint: Checkpoint | None = None) -> None:
-        """Train to the last step, or until Ctrl-C, and keep the directions that are best on held-out codes."""
-        if checkpoint is not None and checkpoint.facts is not None:
-            self._restore(checkpoint.facts, checkpoint.tensors)
-        whole = self._whole()
-        bar = tqdm(total=self.steps, initial=self.step, desc="directions", disable=progress is not True, leave=False)
-        try:
-            while self.step < self.steps:
-                self.advance()
-                if self.step % CHECK_EVERY == 0 or self.step == self.steps:
-                    told = self.judge(JUDGED, max(FEWEST_EACH, JUDGED // max(1, len(self.pool.labels))), seed=1)
-                    score = sum(each.loss for each in told)
-                    bar.set_postfix(accuracy=f"{told[0].accuracy.mean():.3f}")
-                    if score < self.best:
-                        self.best, self.kept = score, [tensor.detach().clone() for tensor in self.parameters]
-                bar.update()
-                if checkpoint is not None:
-                    whole = self._whole()
-                    if checkpoint.due() or self.step == self.steps:
-                        checkpoint.write(*whole)
-                if callable(progress):
-                    progress(self.step, self.steps, "directions")
-        except KeyboardInterrupt:
-            self.interrupted = True
-            if checkpoint is not None:
-                checkpoint.write(*whole)
-        finally:
-            bar.close()
-        if self.best < math.inf:
-            with torch.no_grad():
-                for tensor, kept in zip(self.parameters, self.kept, strict=True):
-                    tensor.copy_(kept)
-        for optimiser in self.optimisers:
-            optimiser.release()
+        """Go on to the last step; Ctrl-C stops, and the best of held-out codes so far stays."""
+        loop = Loop(
+            self.parameters,
+            self.optimisers,
+            self.generator,
+            title="directions",
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+        each = max(FEWEST_EACH, JUDGED // max(1, len(self.pool.labels)))
+        loop.run(
+            lambda: self.advance(loop.step),
+            lambda: sum(told.loss for told in self.judge(JUDGED, each, seed=1)),
+            self.steps,
+        )
+        self.step, self.interrupted = loop.step, loop.interrupted
         for tensor in self.parameters:
             tensor.requires_grad_(False)
-
-    def _whole(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """The state after a whole step, from which training can go on."""
-        tensors = {"generator": self.generator.get_state()}
-        for at, (tensor, kept) in enumerate(zip(self.parameters, self.kept, strict=True)):
-            tensors |= {f"now.{at}": tensor.detach().clone(), f"kept.{at}": kept}
-        for at, optimiser in enumerate(self.optimisers):
-            first, second = optimiser.moments
-            tensors |= {f"first.{at}": first.clone(), f"second.{at}": second.clone()}
-        return {"step": self.step, "best": None if self.best == math.inf else self.best}, tensors
-
-    @torch.no_grad()
-    def _restore(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        self.generator.set_state(tensors["generator"])
-        self.step, self.best = facts["step"], math.inf if facts["best"] is None else facts["best"]
-        for at, tensor in enumerate(self.parameters):
-            tensor.copy_(tensors[f"now.{at}"])
-            self.kept[at].copy_(tensors[f"kept.{at}"])
-        for at, optimiser in enumerate(self.optimisers):
-            optimiser.steps = self.step
-            for mine, saved in zip(optimiser.moments, (f"first.{at}", f"second.{at}"), strict=True):
-                mine.copy_(tensors[saved])

@@ -8,11 +8,20 @@ from torch import Tensor
 from latent_vizae.model.vizae import VizAE
 from latent_vizae.network.perceptron import linear_layer
 
-__all__ = ["lay_flat", "stretch", "turn"]
+__all__ = ["rescale", "set_identity", "set_plane", "to_principal_axes"]
 
 
 @torch.no_grad()
-def lay_flat(v: VizAE, x: Tensor) -> None:
+def set_identity(v: VizAE) -> None:
+    """Make an affine v of as many coordinates as dimensions the identity."""
+    for network in (v.encoder, v.decoder):
+        layer = linear_layer(network, 0)
+        layer.weight.copy_(torch.eye(v.dim))
+        layer.bias.zero_()
+
+
+@torch.no_grad()
+def set_plane(v: VizAE, x: Tensor) -> None:
     """Set an affine v to the plane of least squares through x (K, rank): the principal components in the frame."""
     middle = x.mean(0, dtype=torch.float64)
     square = torch.zeros(len(middle), len(middle)).to(middle)
@@ -25,11 +34,12 @@ def lay_flat(v: VizAE, x: Tensor) -> None:
     v_e.bias.copy_(-(middle @ axes))
     v_d.weight.copy_(axes)
     v_d.bias.copy_(middle)
+    to_principal_axes(v, x)
 
 
 @torch.no_grad()
-def turn(v: VizAE, x: Tensor) -> None:
-    """Turn the map to the principal axes of what x (K, rank) is on it, and stretch it to that, inside v's layers."""
+def to_principal_axes(v: VizAE, x: Tensor) -> None:
+    """Rotate the map to the principal axes of the points of x (K, rank), and scale it to these, in v's layers."""
     points = v.encoder(x).double()
     centred = points - points.mean(0)
     axes = torch.linalg.eigh(centred.T @ centred)[1].flip(1)
@@ -39,12 +49,12 @@ def turn(v: VizAE, x: Tensor) -> None:
     last.bias.copy_(axes.T @ last.bias.double())
     first.weight.copy_(first.weight.double() @ axes)
     points = points @ axes
-    stretch(v, points.amin(0), points.amax(0))
+    rescale(v, points.amin(0), points.amax(0))
 
 
 @torch.no_grad()
-def stretch(v: VizAE, low: Tensor, high: Tensor) -> None:
-    """Scale the map so that [low, high] becomes [-1, 1]^d, inside v's layers."""
+def rescale(v: VizAE, low: Tensor, high: Tensor) -> None:
+    """Scale the map so that [low, high] becomes [-1, 1]^d, in v's layers."""
     middle, half = (low + high) / 2, ((high - low) / 2 * (1 + 1e-4)).clamp(min=1e-9)
     last, first = linear_layer(v.encoder, -1), linear_layer(v.decoder, 0)
     last.weight.copy_(last.weight.double() / half.unsqueeze(1))

@@ -1,67 +1,51 @@
-"""What a training step sees: codes mixed with their neighbours, with noise."""
+"""What a training step sees: codes mixed with near ones, with noise."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from latent_vizae.measures.metrics import trustworthiness
-
 from .frame import Frame
-from .neighbours import nearest, neighbour_layout
+from .neighbours import nearest
+from .settings import Settings
 
 __all__ = ["Batches"]
 
-
-PLACED = 2000
-"""So many codes get a place from their neighbours first; further ones follow those."""
-
-BATCH, SMALL_BATCH, IMAGE_BATCH = 384, 256, 64
-"""Codes a step; the small one below 900 codes, for which it is as good and saves up to half."""
-
-SETTLED, COMPARED, FEWEST_COMPARED = 4096, 500, 15
-"""Codes to settle on; and most and fewest whose neighbours on the layout are compared with what they are."""
-
-MIXED, NOISE = 8, 0.3
-"""Neighbours to mix with; noise, where the frame's numbers have variance 1."""
-
-
-def _neighbours_kept(codes: Tensor, points: Tensor) -> float:
-    """How well points keep the neighbours of codes: 1 if all stay, 0 if no more than any codes would."""
-    return max(0.0, 2 * trustworthiness(codes, points) - 1) if len(codes) >= FEWEST_COMPARED else 0.0
+BATCH = 384
+"""Codes a step. The neighbours' divergence of 256 keeps fewer (clothes, photographs); 512 cost a third more."""
+MIXED = 8
+"""A code is mixed with one of so many nearest: 12 or 15 change nothing, of one class or of photographs."""
+AMONG = 2000
+"""Codes are mixed with those of so many, so that finding the nearest costs the same for any number of codes."""
 
 
 class Batches:
-    """Random codes, mixed and blurred, and where their neighbours would have them on the map.
+    """Random codes, mixed and with noise.
 
-    A decoder knows the image of any code, so what lies between and around the given ones is free training data. Each
-    code is moved towards one of its neighbours, a random part of the way, and given some noise.
+    A decoder has an image of any code, so what lies between and around the given ones is free training data. Each code
+    is moved towards one of its nearest, a random part of the way, and given noise.
 
-    ``lead`` says how much neighbours are to lead, by the layout at the start and by the pull in the end:
-    ``t^3 (1 - t)``, with t what the layout keeps of them, 0 to 1. Most where a map can keep three quarters, less where
-    v_e keeps them by itself, next to nothing where nothing can.
+    Args:
+        x: (K, rank), codes in the frame.
+        frame: whose distances for neighbours say which are near.
+        generator: source of the randomness, on the CPU.
+        settings: of the fit.
     """
 
-    def __init__(self, x: Tensor, frame: Frame, dim: int, generator: torch.Generator) -> None:
-        self.x, self.generator, self.for_neighbours = x, generator, frame.for_neighbours
-        self.size = BATCH if len(x) >= 900 else SMALL_BATCH
+    def __init__(self, x: Tensor, frame: Frame, generator: torch.Generator, settings: Settings) -> None:
+        self._x, self._generator, self._settings = x, generator, settings
         codes = frame.for_neighbours(x)
-        points, others = neighbour_layout(codes[:PLACED], dim, generator)
-        others = others[:, :MIXED]
-        if len(x) > PLACED:
-            _, near = nearest(codes[PLACED:], codes[:PLACED], others.shape[1])
-            points, others = torch.cat([points, points[near[:, :3]].mean(1)]), torch.cat([others, near])
-        self.points, self.others = points, others
-        kept = _neighbours_kept(codes[:COMPARED], points[:COMPARED])
-        self.lead = kept**3 * (1 - kept)
+        among = codes[:AMONG]
+        self._near = nearest(codes, among, min(MIXED + 1, len(among)))[1][:, 1:]  # the first is the code itself
 
-    def draw(self, size: int) -> tuple[Tensor, Tensor]:
-        """Codes in the frame (size, rank) and places on the map (size, dim)."""
-        count, neighbours = self.others.shape
-        chosen = torch.randint(count, (size,), generator=self.generator).to(self.x.device)
-        which = torch.randint(neighbours, (size,), generator=self.generator).to(self.x.device)
-        share = torch.rand(size, 1, generator=self.generator).to(self.x)
-        noise = torch.randn(size, self.x.shape[1], generator=self.generator).to(self.x)
-        other = self.others[chosen, which]
-        rows = torch.lerp(self.x[chosen], self.x[other], share)
-        return rows.add_(noise, alpha=NOISE), torch.lerp(self.points[chosen], self.points[other], share)
+    def draw(self, size: int = BATCH) -> Tensor:
+        """Codes in the frame (size, rank)."""
+        count, near = self._near.shape
+        chosen = torch.randint(count, (size,), generator=self._generator).to(self._x.device)
+        x = self._x[chosen]
+        if self._settings.mixing and near:
+            which = torch.randint(near, (size,), generator=self._generator).to(x.device)
+            share = torch.rand(size, 1, generator=self._generator, dtype=torch.float32).to(x)
+            x = torch.lerp(x, self._x[self._near[chosen, which]], share)
+        noise = torch.randn(x.shape, generator=self._generator, dtype=torch.float32).to(x)
+        return x.add_(noise, alpha=self._settings.noise)

@@ -19,9 +19,11 @@ from torch import Tensor
 from latent_vizae.decoders.contract import decode_images, differentiable_images
 from latent_vizae.inputs.sources import Rows
 from latent_vizae.measures.geometry import metric_samples
+from latent_vizae.model.coordinates import Coordinates, columns_of
 
 from .few import FEW
-from .subspace import Subspace, _columns
+from .settings import Settings
+from .subspace import Subspace
 
 __all__ = ["Frame", "code_frame"]
 
@@ -36,44 +38,45 @@ direction, as a share of their greatest, below which their images do not tell wh
 GROWTH, MOST_SHARE = 1.75, 0.5
 """How many times the directions that count for images alone may count in the frame; the most that codes say in it."""
 
-CODES_SHARE = 0.95
+NEIGHBOUR_CODE_SHARE = 0.95
 """Of the squared distances that make neighbours: what codes say; the rest is what images say."""
 
 
 @dataclass
 class Frame:
-    """``x = (z - mean) @ basis @ frame`` and back ``z = mean + x @ unframe @ basis.T``; float64, basis float32.
+    """Coordinates of the codes in which distances mean image change, and what is known of the codes there.
 
-    ``images`` are those of all codes, in their order, where the frame was made from them.
+    Attributes:
+        coordinates: float32.
+        variances: (rank,) of the codes in the basis, the largest first.
+        lost_variance: share of the codes' variance outside of the basis.
+        images: of all codes, in their order, where the frame was made from them.
     """
 
-    mean: Tensor
-    basis: Tensor
-    frame: Tensor
-    unframe: Tensor
-    lost_variance: float
+    coordinates: Coordinates
     variances: Tensor
+    lost_variance: float
     images: Tensor | None = None
 
-    def __call__(self, codes: Tensor) -> Tensor:
-        """Codes (B, n) to x (B, rank), float32."""
-        inside = torch.zeros(len(codes), self.basis.shape[1], dtype=torch.float32, device=codes.device)
-        for part in _columns(codes):
-            inside += (codes[:, part] - self.mean[part].float()) @ self.basis[part]
-        return (inside.double() @ self.frame).float()
+    @property
+    def rank(self) -> int:
+        """Number of coordinates."""
+        return self.coordinates.basis.shape[1]
 
     def for_neighbours(self, x: Tensor) -> Tensor:
-        """Rows (B, rank), turned so that they lie apart as their codes do and a little as their images do.
+        """Coordinates (B, rank), turned so that they lie apart as their codes do and a little as their images do.
 
-        Codes alone (`CODES_SHARE` 1) say too little where they are spread evenly in many directions, as a GAN's are.
+        Codes alone (`NEIGHBOUR_CODE_SHARE` 1) say too little where they are spread evenly in many directions, as a
+        GAN's are.
         """
-        turned: Tensor = x @ self._neighbour_axes.to(x)
+        turned: Tensor = x @ self._neighbour_axes
         return turned
 
     @cached_property
     def _neighbour_axes(self) -> Tensor:
-        as_codes = (self.unframe @ self.unframe.T) * (len(self.variances) / self.variances.sum())
-        square = CODES_SHARE * as_codes + (1 - CODES_SHARE) * torch.eye(len(as_codes)).to(as_codes)
+        unframe = self.coordinates.unframe.double()
+        as_codes = (unframe @ unframe.T) * (len(self.variances) / self.variances.sum())
+        square = NEIGHBOUR_CODE_SHARE * as_codes + (1 - NEIGHBOUR_CODE_SHARE) * torch.eye(len(as_codes)).to(as_codes)
         axes: Tensor = torch.linalg.cholesky(square).float()
         return axes
 
@@ -83,7 +86,7 @@ class Frame:
         return 1 - self.variances[:dim].sum().item() / total if total > 0 else 0.0
 
 
-def _gradients(
+def sampled_gradients(
     decoder: Callable[[Tensor], Tensor],
     codes: Rows,
     pixels: int,
@@ -125,31 +128,39 @@ def _gradients(
 
 
 def code_frame(
-    rows: Rows, inside: Subspace, decoder: Callable[[Tensor], Tensor] | None, pixels: int, generator: torch.Generator
+    rows: Rows,
+    inside: Subspace,
+    decoder: Callable[[Tensor], Tensor] | None,
+    pixels: int,
+    generator: torch.Generator,
+    settings: Settings,
 ) -> Frame:
     """The frame of codes that vary in more directions than the map has; ``pixels`` are the numbers of an image."""
     mean, basis, variances, lost = inside.mean, inside.basis, inside.variances, inside.lost
     rank = basis.shape[1]
     root = torch.eye(rank, dtype=torch.float64, device=mean.device)
     metric, images = None, None
-    if decoder is not None and rank:
+    if decoder is not None and settings.metric:
         if len(rows) < FEW and pixels > LARGE_IMAGE:
             images = decode_images(decoder, rows[:])
             metric = _secant_metric(rows[:].flatten(1) - mean.float(), basis, images)
         else:
-            gradients = _gradients(decoder, rows, pixels, rank, generator)
+            gradients = sampled_gradients(decoder, rows, pixels, rank, generator)
             if gradients is not None:
                 slopes = gradients.double() @ basis.double()
                 metric = slopes.T @ slopes / len(slopes)
     average = 0.0 if metric is None else metric.diagonal().mean().item()
     if metric is not None and average > 0:
         metric = metric / average
-        share = _codes_share(metric, variances)
+        share = _code_share(metric, variances) if settings.code_share else 0.0
         values, vectors = torch.linalg.eigh((1 - share) * metric + share * root)
         root = (vectors * values.clamp(min=max(share / 2, LEAST)).sqrt()) @ vectors.T
     covariance = root @ torch.diag(variances) @ root
-    scale = (rank / covariance.trace().clamp(min=1e-300)).sqrt() if rank else torch.ones(())
-    return Frame(mean, basis, root * scale, torch.linalg.inv(root) / scale, lost, variances, images)
+    scale = (rank / covariance.trace().clamp(min=1e-300)).sqrt()
+    coordinates = Coordinates(
+        *(part.float().contiguous() for part in (mean, basis, root * scale, torch.linalg.inv(root) / scale))
+    )
+    return Frame(coordinates, variances, lost, images)
 
 
 def _secant_metric(centred: Tensor, basis: Tensor, images: Tensor) -> Tensor:
@@ -162,14 +173,14 @@ def _secant_metric(centred: Tensor, basis: Tensor, images: Tensor) -> Tensor:
     inside = torch.linalg.pinv((centred @ basis).double(), rtol=CLOSE)
     metric = torch.zeros(len(inside), len(inside)).to(inside)
     flat = images.flatten(1)
-    for columns in _columns(flat):
+    for columns in columns_of(flat):
         part = flat[:, columns].to(inside)
         slopes = inside @ (part - part.mean(0))
         metric += slopes @ slopes.T
     return metric
 
 
-def _codes_share(metric: Tensor, variances: Tensor) -> float:
+def _code_share(metric: Tensor, variances: Tensor) -> float:
     """How much code distances count in the frame beside image changes, 0 to 1: s in (1 - s) metric + s I.
 
     An average metric tells little of images that are far apart; there codes tell more. But codes that are spread

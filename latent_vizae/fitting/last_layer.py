@@ -43,29 +43,30 @@ def solve_last_layer(
     last.bias.copy_(solution[-1])
 
 
-TURNS, RIDGE = 4, 1e-4
+MOST_ROUNDS, RIDGE = 4, 1e-4
+"""Most fits often end after two. Without a ridge the layer follows the few codes at the map's edges."""
 
 
 @torch.no_grad()
 def settle(v: VizAE, draw: Callable[[], Tensor], score_of: Callable[[], float]) -> None:
-    """Set v_d's last layer by least squares, so that codes come back from their nearest points, in a few turns.
+    """Set v_d's last layer by least squares, so that codes come back from their nearest points, a few times.
 
     Args:
         v: on a map of [-1, 1]^d.
         draw: codes in the frame (B, rank), others every time.
-        score_of: what v is worth, less is better. A turn that does not lower it is undone, and is the last.
+        score_of: what v is worth, less is better. A round that does not lower it is undone, and is the last.
     """
     last, best = linear_layer(v.decoder, -1), score_of()
     kept = last.weight.clone(), last.bias.clone()
     try:
-        for _ in range(TURNS):
-            rows = draw()
-            points = nearest_point(v.decoder, rows, through(v.encoder, rows), v.pull)
-            solve_last_layer(v.decoder, points, rows, ridge=RIDGE)
+        for _ in range(MOST_ROUNDS):
+            x = draw()
+            points = nearest_point(v.decoder, x, through(v.encoder, x), v.pull)
+            solve_last_layer(v.decoder, points, x, ridge=RIDGE)
             score = score_of()
             if not score < best:
                 break
             best, kept = score, (last.weight.clone(), last.bias.clone())
-    finally:  # an interrupted turn is undone too
+    finally:  # an interrupted round is undone too
         last.weight.copy_(kept[0])
         last.bias.copy_(kept[1])

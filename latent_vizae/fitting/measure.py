@@ -14,7 +14,8 @@ from latent_vizae.model.report import FitReport
 from latent_vizae.model.vizae import VizAE
 
 from .frame import Frame
-from .many import Run
+
+__all__ = ["measure"]
 
 MEASURED_CODES, MEASURED_VALUES = 2000, 2**25
 """Codes that are measured, and the most numbers in them."""
@@ -27,16 +28,18 @@ def _square_sum(rows: Tensor) -> float:
     return float(torch.linalg.vector_norm(rows, dtype=torch.float64).square())
 
 
-def _measure(
+def measure(
     v: VizAE,
-    rows: Rows,
+    reader: Rows,
     trained: Tensor,
     held_out: Tensor,
     decoder: Callable[[Tensor], Tensor] | None,
     pixels: int,
     frame: Frame,
-    run: Run,
+    *,
+    steps: int,
     seconds: float,
+    interrupted: bool,
 ) -> FitReport:
     """The report: errors on at most 2,000 of the codes trained on and held out, image errors on at most 100 of each.
 
@@ -48,9 +51,9 @@ def _measure(
         if len(chosen) == 0:
             return None, None
         error = variance = size = 0.0
-        most = max(MOST_IMAGES, min(MEASURED_CODES, MEASURED_VALUES // rows.n))
-        for part in chosen[:most].split(max(1, AT_A_TIME // rows.n)):
-            codes = rows.take(part)
+        most = max(MOST_IMAGES, min(MEASURED_CODES, MEASURED_VALUES // reader.n))
+        for part in chosen[:most].split(max(1, AT_A_TIME // reader.n)):
+            codes = reader.take(part)
             size += _square_sum(codes)
             error += _square_sum(v(codes.unflatten(1, v.latent_shape)).flatten(1).sub_(codes))
             variance += _square_sum(codes.sub_(v.mean))
@@ -61,17 +64,17 @@ def _measure(
         count = max(FEWEST_IMAGES, min(MOST_IMAGES, IMAGE_VALUES // pixels))
         if frame.images is not None:  # few codes, which come back: some tell of all
             count = FEWEST_IMAGES
-        codes = rows.take(chosen[:count]).unflatten(1, v.latent_shape)
+        codes = reader.take(chosen[:count]).unflatten(1, v.latent_shape)
         images = decode_images(decoder, codes) if frame.images is None else frame.images[chosen[:count]]
         return unexplained, image_error(images, decode_images(decoder, v(codes)))
 
     trained_fvu, trained_error = errors(trained)
     held_fvu, held_error = errors(held_out)
     return FitReport(
-        k=len(rows),
-        n=rows.n,
+        k=len(reader),
+        n=reader.n,
         dim=v.dim,
-        rank=v.basis.shape[1],
+        rank=frame.rank,
         lost_variance=frame.lost_variance,
         held_out=len(held_out),
         fvu=trained_fvu if trained_fvu is not None else 0.0,
@@ -79,7 +82,7 @@ def _measure(
         fvu_pca=frame.pca_fvu(v.dim),
         image_error=trained_error,
         image_error_held_out=held_error,
-        steps=run.steps,
+        steps=steps,
         seconds=round(seconds, 3),
-        interrupted=run.interrupted,
+        interrupted=interrupted,
     )

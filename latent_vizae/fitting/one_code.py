@@ -11,8 +11,9 @@ from torch import Tensor
 from latent_vizae.decoders.contract import decode_images
 from latent_vizae.inputs.sources import Rows
 from latent_vizae.measures.geometry import jacobian
+from latent_vizae.model.coordinates import Coordinates
 
-from .frame import LARGE_IMAGE, Frame, _gradients
+from .frame import LARGE_IMAGE, Frame, sampled_gradients
 from .subspace import Subspace
 
 __all__ = ["completed_frame"]
@@ -47,8 +48,8 @@ def completed_frame(
     more = _leading_directions(rows, basis, dim - rank, decoder, pixels, typical.item(), generator)
     reach = [_reach(decoder, mean, direction, typical, rows.latent_shape) for direction in more.T]
     half = torch.cat([spread, *(r.reshape(1) for r in reach)]) * (1 + 1e-6)
-    basis = torch.cat([basis, more], 1).float()
-    return Frame(mean, basis, torch.diag(1 / half), torch.diag(half), inside.lost, inside.variances)
+    parts = (mean, torch.cat([basis, more], 1), torch.diag(1 / half), torch.diag(half))
+    return Frame(Coordinates(*(part.float().contiguous() for part in parts)), inside.variances, inside.lost)
 
 
 def _leading_directions(
@@ -73,7 +74,7 @@ def _leading_directions(
         candidates = torch.eye(n, dtype=torch.float64, device=basis.device)
     else:
         most = MAX_DIRECTIONS
-        found = None if decoder is None else _gradients(decoder, rows, pixels, count, generator)
+        found = None if decoder is None else sampled_gradients(decoder, rows, pixels, count, generator)
         if found is None or not found.any():
             found = torch.randn(most, n, generator=generator).to(basis)
         else:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from latent_vizae.inputs.sources import Rows, drawn
+from latent_vizae.model.coordinates import columns_of
 
 __all__ = ["Subspace", "subspace"]
 
@@ -36,12 +37,6 @@ WELL = 1e-7
 """Directions with at least so much of the greatest variance come out of a Gram matrix orthonormal to float32."""
 
 
-def _columns(codes: Tensor) -> list[slice]:
-    """Columns to work on at a time: few enough for a processor's cache."""
-    size = 2**18 // len(codes) + 1
-    return [slice(start, start + size) for start in range(0, codes.shape[1], size)]
-
-
 def subspace(rows: Rows, generator: torch.Generator) -> Subspace:
     """Where the codes lie: exact if there are at most 2,048 of them, or of their numbers; else from 2,048 of them.
 
@@ -52,7 +47,7 @@ def subspace(rows: Rows, generator: torch.Generator) -> Subspace:
     sample = None
     if min(k, n) <= MAX_EXACT and n > k:
         sample = rows[0:k].flatten(1)
-        for columns in _columns(sample):
+        for columns in columns_of(sample):
             mean[columns] = sample[:, columns].double().mean(0)
     else:
         for part in rows.parts():
@@ -67,7 +62,7 @@ def subspace(rows: Rows, generator: torch.Generator) -> Subspace:
             second += centred.T @ centred
     else:  # Gram matrix: cost follows k, not n
         second = torch.zeros(len(sample), len(sample), dtype=torch.float64, device=mean.device)
-        for columns in _columns(sample):
+        for columns in columns_of(sample):
             centred = sample[:, columns].double() - mean[columns]
             second += centred @ centred.T
     count = k if sample is None else len(sample)
@@ -90,12 +85,12 @@ def subspace(rows: Rows, generator: torch.Generator) -> Subspace:
 
         if rank and values[-1] < WELL * values[0]:  # rounding shows: make them orthonormal once more
             square = torch.zeros(rank, rank, dtype=torch.float64, device=mean.device)
-            for columns in _columns(sample):
+            for columns in columns_of(sample):
                 part = across(columns)
                 square += part.T @ part
             lengths, axes = torch.linalg.eigh(square)
             turn = turn @ (axes / lengths.sqrt()) @ axes.T
-        for columns in _columns(sample):
+        for columns in columns_of(sample):
             basis[columns] = across(columns).float()
     lost = 1 - (values.sum() / total).item() if total > 0 else 0.0
     return Subspace(mean, basis.float(), values / count, max(0.0, lost))

@@ -8,14 +8,12 @@ from torch import Tensor
 
 __all__ = [
     "continuity",
-    "cycle_loss",
     "fvu",
     "image_error",
-    "image_loss",
     "map_width",
+    "mean_square",
     "path_evenness",
     "pca_fvu",
-    "reconstruction_loss",
     "round_trip_error",
     "trustworthiness",
 ]
@@ -74,6 +72,11 @@ def pca_fvu(codes: Tensor, dim: int) -> float:
     return values[dim:].sum().item() / total if total > 0 else 0.0
 
 
+def mean_square(one: Tensor, other: Tensor) -> Tensor:
+    """Mean over all numbers of the squared difference, with gradients."""
+    return (one - other).square().mean()
+
+
 def image_error(images: Tensor, others: Tensor) -> float:
     """Mean over images and pixels of the squared difference; in [0, 1], 0 is best.
 
@@ -85,7 +88,7 @@ def image_error(images: Tensor, others: Tensor) -> float:
         ValueError: images of different number or size.
     """
     _require_alike(images, others, "images", "others")
-    return (images.float() - others.float()).square().mean().item()
+    return mean_square(images.float(), others.float()).item()
 
 
 def trustworthiness(codes: Tensor, points: Tensor, neighbours: int = 7) -> float:
@@ -194,33 +197,3 @@ def path_evenness(images: Tensor) -> float:
     steps = (images[1:] - images[:-1]).flatten(1).double().square().mean(1).sqrt()
     mean = steps.mean().item()
     return steps.std(unbiased=False).item() / mean if mean > 0 else 0.0
-
-
-def reconstruction_loss(x: Tensor, decoded: Tensor) -> Tensor:
-    """Mean over codes of ``|x - x'|^2 / rank``, in the frame of v: 1 is what a constant map gives.
-
-    Args:
-        x: (B, rank).
-        decoded: (B, rank).
-    """
-    return (x - decoded).square().mean()
-
-
-def image_loss(images: Tensor, decoded: Tensor) -> Tensor:
-    """Mean over images and pixels of the squared difference.
-
-    Args:
-        images: (B, C, H, W) in [0, 1].
-        decoded: (B, C, H, W) in [0, 1].
-    """
-    return (images - decoded).square().mean()
-
-
-def cycle_loss(points: Tensor, back: Tensor) -> Tensor:
-    """Mean over points of ``|p - p'|^2``, in map units squared (the map is 2 wide).
-
-    Args:
-        points: (B, dim).
-        back: (B, dim), where they came back to.
-    """
-    return (points - back).square().sum(1).mean()

@@ -15,12 +15,13 @@ from latent_vizae.decoders.load import as_source_options
 from latent_vizae.inputs.arrays import ArrayLike, as_points
 from latent_vizae.inputs.checks import as_device, as_whole
 from latent_vizae.inputs.sources import as_codes
-from latent_vizae.network.nearest_point import nearest_point
+from latent_vizae.network.nearest_point import Surface, nearest_point
 from latent_vizae.network.perceptron import is_perceptron, perceptron, through
 from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE, read_folder, write_folder
 from latent_vizae.storage.hub import folder_of
 
 from .card import write_card
+from .coordinates import Coordinates
 from .report import FitReport
 
 __all__ = ["VizAE"]
@@ -50,12 +51,13 @@ class VizAE(nn.Module):
         count: number of points that travel with v.
         labelled: whether labels travel with v.
         pull: how much ``encode`` holds a code at what v_e's network guesses, at least 0.
+        keep_neighbours: what `fit` was asked for, from 0 to 1; None where it was not asked.
 
     Attributes:
         points: (count, dim) the fitted codes on the map, in [-1, 1]^dim.
         labels: (count,) int64, or None.
         pull: with 0, ``encode`` takes a code to the nearest point that it finds, and the code comes back closest.
-            With more (`fit` takes up to 120), a point that is hardly nearer but far from the guess of v_e's network is
+            With more, a point that is hardly nearer but far from the guess of v_e's network is
             left aside, and fewer neighbours are torn apart. It may be set at any time; ``points`` stay as they are.
         report: what `fit` measured, or None.
         source: name of the decoder that v was fitted with, as `load_decoder` takes it, or None.
@@ -88,6 +90,7 @@ class VizAE(nn.Module):
         count: int = 0,
         labelled: bool = False,
         pull: float = 0.0,
+        keep_neighbours: float | None = None,
     ) -> None:
         super().__init__()
         self.latent_shape = tuple(latent_shape)
@@ -108,10 +111,11 @@ class VizAE(nn.Module):
         self.register_buffer("unframe", torch.zeros(rank, rank))
         self.register_buffer("points", torch.zeros(count, dim))
         self.register_buffer("labels", torch.zeros(count, dtype=torch.int64) if labelled else None)
+        self._prepared: tuple[Any, Surface] | None = None
         self.report: FitReport | None = None
         self.source: str | None = None
         self.source_options: dict[str, Any] = {}
-        self.pull = pull
+        self.pull, self.keep_neighbours = pull, keep_neighbours
         self.float()  # whatever torch's default is
 
     @property
@@ -188,27 +192,38 @@ class VizAE(nn.Module):
         shaped: Tensor = decoded.unflatten(1, self.latent_shape)
         return shaped
 
-    def _in_frame(self, rows: Tensor) -> Tensor:
-        return (rows - self.mean) @ self.basis @ self.frame
+    @property
+    def coordinates(self) -> Coordinates:
+        """The frame that the networks work in."""
+        return Coordinates(self.mean, self.basis, self.frame, self.unframe)
 
     def _encode(self, rows: Tensor) -> Tensor:
-        x = self._in_frame(rows)
+        x = self.coordinates.into(rows)
         if x.device.type != "mps":  # which has no float64
             x = x.double()  # steps magnify rounding, and a code's point must not depend on the codes beside it
         guess = through(self.encoder, x)
         if is_perceptron(self.decoder):
-            guess = nearest_point(self.decoder, x, guess, self.pull)
+            guess = nearest_point(self.decoder, x, guess, self.pull, self._surface(guess))
         if not torch.isfinite(guess).all():
             raise ValueError(f"These codes are too far from the fitted ones for float32: {rows.abs().max():.3g}.")
         return guess.to(self.mean)
 
-    def _guess(self, rows: Tensor) -> Tensor:
+    def _surface(self, like: Tensor) -> Surface:
+        """v_d prepared for a search, kept until its weights change: one point costs as little as it can."""
+        weights = list(self.decoder.parameters())
+        if any(weight.is_inference() for weight in weights):  # they do not count their changes
+            return Surface(self.decoder, like)
+        mark = (like.dtype, like.device, *((weight.data_ptr(), weight._version) for weight in weights))
+        if self._prepared is None or self._prepared[0] != mark:
+            self._prepared = mark, Surface(self.decoder, like)
+        return self._prepared[1]
+
+    def guess(self, rows: Tensor) -> Tensor:
         """What v_e's network alone makes of codes (k, n), before the nearest point is looked for: (k, dim)."""
-        return self._in_batches(lambda part: through(self.encoder, self._in_frame(part)), rows)
+        return self._in_batches(lambda part: through(self.encoder, self.coordinates.into(part)), rows)
 
     def _decode(self, points: Tensor) -> Tensor:
-        rows: Tensor = (through(self.decoder, points) @ self.unframe @ self.basis.T).add_(self.mean)
-        return rows
+        return self.coordinates.back(through(self.decoder, points))
 
     def forward(self, codes: Tensor) -> Tensor:
         """Codes to their reconstructions, v_d(v_e(code)), of the same shape."""
@@ -225,6 +240,7 @@ class VizAE(nn.Module):
             "count": len(self.points),
             "labelled": self.labels is not None,
             "pull": self.pull,
+            "keep_neighbours": self.keep_neighbours,
             "source": self.source,
             "source_options": self.source_options,
             "report": None if self.report is None else self.report.to_dict(),
@@ -309,9 +325,11 @@ class VizAE(nn.Module):
         place = as_device(device)
         folder = folder_of(name, [MODEL_FILE, CONFIG_FILE], "v", revision, token)
         config, open_tensors = read_folder(folder)
-        config = {"pull": 0.0} | config  # which no v had at first
+        config = {"pull": 0.0, "keep_neighbours": None} | config  # which no v had at first
         try:
-            sizes: dict[str, Any] = {key: config[key] for key in ("dim", "rank", "count", "labelled", "pull")}
+            sizes: dict[str, Any] = {
+                key: config[key] for key in ("dim", "rank", "count", "labelled", "pull", "keep_neighbours")
+            }
             with torch.device("meta"):  # sizes are compared before anything is allocated
                 v = cls(tuple(config["latent_shape"]), hidden=tuple(config["hidden"]), **sizes)
             v.source, v.source_options = config["source"], as_source_options(config["source_options"])

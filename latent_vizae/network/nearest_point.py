@@ -15,19 +15,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .perceptron import through, with_slopes
+from .perceptron import linear_layer, through, with_slopes
 
-__all__ = ["nearest_point", "project", "starts_from"]
+__all__ = ["Nodes", "Surface", "nearest_point", "project", "starts_from"]
 
 
 DAMPING = (0.5, 0.15, 0.02), (0.5, 0.15, 0.02), (0.5, 0.15, 0.02, 0.02, 0.02)
 """By the dimension of the map, of each step: careful at first, nearly Newton's at the end."""
 
-ALONG = 1024, 40, 15
-"""Places along an axis that are looked at for a start."""
+NODES = 1024, 40, 15
+"""Nodes of the grid along an axis, by the dimension of the map: 1,600 of a 2-D map, 3,375 of a 3-D one."""
 
-AT_A_TIME = 1024
-"""Codes to look around for: few enough for a processor's cache."""
+BLOCK = 1024
+"""Codes whose distances to all nodes are held at a time: few enough for a processor's cache."""
 
 FAR, APART = 0.03, 0.3
 """Distances on the map: from which on another start may lead to another fold; and between two starts on a 3-D map."""
@@ -41,50 +41,81 @@ def _distance(network: nn.Sequential, x: Tensor, points: Tensor) -> Tensor:
     return _squared(x - through(network, points))
 
 
-def _narrowed(network: nn.Sequential, x: Tensor) -> tuple[nn.Sequential, Tensor]:
-    """The same distances in fewer numbers, where a network has more outputs than units before them.
+class Surface:
+    """v_d prepared for a search: fewer outputs where it has more than units before them, and a grid of nodes.
 
-    Its outputs lie in the span of the last layer's columns. There, in an orthonormal basis, its last layer is
-    triangular; how far x lies outside is one more number.
+    Outputs of a network lie in the span of its last layer's columns. There, in an orthonormal basis, the last layer is
+    triangular; how far x lies outside is one more number, and distances stay what they are.
+
+    Args:
+        network: v_d in the frame: linear layers with an abTanh between them, (B, d) -> (B, r).
+        like: a tensor of the dtype and device to work in.
     """
-    last = network[-1]
-    if not isinstance(last, nn.Linear) or last.out_features <= last.in_features + 1:
-        return network, x
-    basis, triangle = torch.linalg.qr(last.weight.to(x))
-    x = x - last.bias.to(x)
-    inside = x @ basis
-    outside = (_squared(x) - _squared(inside)).clamp(min=0).sqrt()
-    narrow = nn.Linear(last.in_features, last.in_features + 1, device="meta")
-    narrow.weight = nn.Parameter(torch.cat([triangle, torch.zeros_like(triangle[:1])]), requires_grad=False)
-    narrow.bias = nn.Parameter(torch.zeros_like(narrow.weight[:, 0]), requires_grad=False)
-    return nn.Sequential(*list(network)[:-1], narrow), torch.cat([inside, outside], 1)
+
+    def __init__(self, network: nn.Sequential, like: Tensor) -> None:
+        first, last = linear_layer(network, 0), linear_layer(network, -1)
+        self.network = network
+        self._basis = self._bias = None
+        if last.out_features > last.in_features + 1:
+            self._basis, triangle = torch.linalg.qr(last.weight.to(like))
+            self._bias = last.bias.to(like)
+            narrow = nn.Linear(last.in_features, last.in_features + 1, device="meta")
+            narrow.weight = nn.Parameter(torch.cat([triangle, torch.zeros_like(triangle[:1])]), requires_grad=False)
+            narrow.bias = nn.Parameter(torch.zeros_like(narrow.weight[:, 0]), requires_grad=False)
+            self.network = nn.Sequential(*list(network)[:-1], narrow)
+        dim = first.in_features
+        axis = torch.linspace(-1, 1, NODES[dim - 1], dtype=like.dtype, device=like.device)
+        points = torch.cartesian_prod(*[axis] * dim).reshape(-1, dim)
+        outputs, slopes = with_slopes(self.network, points)
+        self.nodes = Nodes(points, outputs, slopes, slopes @ slopes.mT)
+
+    def narrowed(self, x: Tensor) -> Tensor:
+        """Coordinates x (B, r) as `network` gives them."""
+        if self._basis is None or self._bias is None:
+            return x
+        x = x - self._bias
+        inside = x @ self._basis
+        outside = (_squared(x) - _squared(inside)).clamp(min=0).sqrt()
+        return torch.cat([inside, outside], 1)
+
+
+class Nodes(NamedTuple):
+    """A grid of points all over a map (P, d), their outputs (P, r), slopes (P, d, r) and J^T J (P, d, d)."""
+
+    points: Tensor
+    outputs: Tensor
+    slopes: Tensor
+    curvature: Tensor
 
 
 @torch.no_grad()
-def nearest_point(network: nn.Sequential, x: Tensor, guess: Tensor, pull: float) -> Tensor:
+def nearest_point(
+    network: nn.Sequential, x: Tensor, guess: Tensor, pull: float, surface: Surface | None = None
+) -> Tensor:
     """The point p where the network comes nearest to x, unless that is far from the guess and hardly nearer.
 
-    Of the points that are found, downhill from the guess or from one of one to three thousand places all over the map,
+    Of the points that are found, downhill from the guess or from one of one to three thousand nodes all over the map,
     it has the least ``|x - network(p)|^2 + pull g (1 - g) |x - network(guess)|^2 |p - guess|^2``, where g is the share
-    of the squared distance at the guess that is gone at the best of these places, or near it. So nothing is pulled
+    of the squared distance at the guess that is gone at the best node, or near it. So nothing is pulled
     where the guess is perfect (g = 0) or where something else is (g = 1).
 
     Args:
         network: v_d in the frame: linear layers with an abTanh between them, (B, d) -> (B, r).
         x: (B, r), codes in the frame.
-        guess: (B, d), what v_e's network says. Guesses keep neighbours together.
+        guess: (B, d), the output of v_e's network. Guesses keep neighbours together.
         pull: at least 0. With 0 codes come back closest; with more, fewer neighbours are torn apart.
+        surface: of the network, where it was prepared before.
 
     Returns:
         (B, d), in [-1, 1]^d or as near to it as the guess is.
     """
-    network, x = _narrowed(network, x)
-    places, found = Places.of(network, guess), []
-    for some, guesses in zip(x.split(AT_A_TIME), guess.split(AT_A_TIME), strict=True):
-        (first, *others), weight = starts_from(network, places, some, guesses, pull)
-        known = places.made[first], places.slopes[first]
-        points, cost = project(network, some, places.points[first], guesses, weight, known)
-        for start in (*(places.points[other] for other in others), guesses):
+    surface = Surface(network, guess) if surface is None else surface
+    network, nodes, found = surface.network, surface.nodes, []
+    for some, guesses in zip(surface.narrowed(x).split(BLOCK), guess.split(BLOCK), strict=True):
+        (first, *others), weight = starts_from(network, nodes, some, guesses, pull)
+        known = nodes.outputs[first], nodes.slopes[first]
+        points, cost = project(network, some, nodes.points[first], guesses, weight, known)
+        for start in (*(nodes.points[other] for other in others), guesses):
             far = (start - points).abs().amax(1) > FAR
             there, less = project(network, some[far], start[far], guesses[far], weight[far])
             better = less < cost[far]
@@ -93,37 +124,20 @@ def nearest_point(network: nn.Sequential, x: Tensor, guess: Tensor, pull: float)
     return torch.cat(found)
 
 
-class Places(NamedTuple):
-    """Points all over a map (P, d), what the network makes of them (P, r), its slopes there (P, d, r) and J^T J."""
-
-    points: Tensor
-    made: Tensor
-    slopes: Tensor
-    curvature: Tensor
-
-    @classmethod
-    def of(cls, network: nn.Sequential, like: Tensor) -> Places:
-        """Of a map on which ``like`` (B, d) are points."""
-        dim = like.shape[1]
-        points = torch.cartesian_prod(*[torch.linspace(-1, 1, ALONG[dim - 1]).to(like)] * dim).reshape(-1, dim)
-        made, slopes = with_slopes(network, points)
-        return cls(points, made, slopes, slopes @ slopes.mT)
-
-
 @torch.no_grad()
 def starts_from(
-    network: nn.Sequential, places: Places, x: Tensor, guess: Tensor, pull: float
+    network: nn.Sequential, nodes: Nodes, x: Tensor, guess: Tensor, pull: float
 ) -> tuple[list[Tensor], Tensor]:
-    """Where to start beside the guess, the numbers of places (each (B,)), and what pulls to the guess (B, 1).
+    """Where to start beside the guess, the numbers of nodes (each (B,)), and what pulls to the guess (B, 1).
 
-    It is the place with the least of `nearest_point`'s cost. On a 3-D map, where places lie too far apart to say which
+    It is the node with the least of `nearest_point`'s cost. On a 3-D map, where nodes lie too far apart to say which
     fold is the right one, the second best as well.
     """
-    points, made, slopes, curvature = places
-    cost = torch.addmm(made.square().sum(1), x, made.T, alpha=-2)  # squares multiplied out, but for |x|^2
+    points, outputs, slopes, curvature = nodes
+    cost = torch.addmm(outputs.square().sum(1), x, outputs.T, alpha=-2)  # squares multiplied out, but for |x|^2
     least, best = cost.min(1)
     here, bends, none = points[best], curvature[best], torch.zeros_like(x[:, :1])
-    downhill = (slopes[best] @ (x - made[best]).unsqueeze(2)).squeeze(2)
+    downhill = (slopes[best] @ (x - outputs[best]).unsqueeze(2)).squeeze(2)
     between, damping = (points[-1, -1] - points[-2, -1]).abs(), DAMPING[guess.shape[1] - 1][0]
     step = _step(bends, downhill, damping, none, (-1 - here).clamp(min=-between), (1 - here).clamp(max=between))
     gained = (step * (2 * downhill - (bends @ step.unsqueeze(2)).squeeze(2))).sum(1, keepdim=True).clamp(min=0)
@@ -157,8 +171,8 @@ def project(
     low, high, points = start.clamp(max=-1), start.clamp(min=1), start
     made, slopes = with_slopes(network, start) if known is None else known
     before = _squared(x - made) + weight * _squared(start - guess)
-    for turn, damping in enumerate(DAMPING[start.shape[1] - 1]):
-        if turn > 0:
+    for number, damping in enumerate(DAMPING[start.shape[1] - 1]):
+        if number > 0:
             made, slopes = with_slopes(network, points)
         downhill = (slopes @ (x - made).unsqueeze(2)).squeeze(2) - weight * (points - guess)
         points = points + _step(slopes @ slopes.mT, downhill, damping, weight, low - points, high - points)

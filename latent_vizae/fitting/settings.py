@@ -1,0 +1,38 @@
+"""The parts of `fit` that can be switched off or turned from outside: `make ablate` does, users need not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `fit` is made of; the defaults are what it does.
+
+    Attributes:
+        metric: distances in the frame mean image change (frame.py); else they are distances of codes.
+        code_share: a share of code distances beside it.
+        mixing: training codes are mixed with near ones.
+        noise: standard deviation of the noise of training codes, where the frame's numbers have variance 1.
+        spread_units: the first layers begin with units spread over their inputs (initial.py); else all of Glorot's.
+        muon: matrices between hidden layers learn by orthogonalised steps; else all by Adam.
+        last_layer: v_d's last layer is solved at the end.
+        neighbours: weight of the neighbours' divergence where ``keep_neighbours`` is 1.
+        pull: weight of the guess in `encode` where ``keep_neighbours`` is one half (model/vizae.py).
+        hidden: units of the hidden layers, or None.
+        steps: of training, or None.
+    """
+
+    metric: bool = True
+    code_share: bool = True
+    mixing: bool = True
+    noise: float = 0.3
+    spread_units: bool = True
+    muon: bool = True
+    last_layer: bool = True
+    neighbours: float = 3.0
+    pull: float = 60.0
+    hidden: tuple[int, ...] | None = None
+    steps: int | None = None
