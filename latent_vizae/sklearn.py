@@ -57,8 +57,7 @@ class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         dim: dimension of the map, 1, 2 or 3, at most n.
         hidden: units of v_e's hidden layers; by default `fit` chooses.
         steps: most steps of training in the frame (k >= 50); by default `fit` chooses.
-        image_steps: further steps on the image error, through the decoder (k >= 50).
-        pull: how much codes are held at what v_e's network guesses; by default `fit` chooses.
+        keep_neighbours: from 0 (unseen rows come back closest) to 1 (neighbours stay together), see `fit`.
         latent_shape: the shape of one code, with product n, in which the decoder gets codes. None: (n,).
         random_state: a whole number is the ``seed`` of `fit` itself: the same map. A ``RandomState`` draws a seed at
             each fit, None draws it from numpy's global generator: another map each time.
@@ -86,8 +85,7 @@ class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         *,
         hidden: tuple[int, ...] | None = None,
         steps: int | None = None,
-        image_steps: int = 0,
-        pull: float | None = None,
+        keep_neighbours: float = 0.5,
         latent_shape: tuple[int, ...] | None = None,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
@@ -95,8 +93,7 @@ class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self.dim = dim
         self.hidden = hidden
         self.steps = steps
-        self.image_steps = image_steps
-        self.pull = pull
+        self.keep_neighbours = keep_neighbours
         self.latent_shape = latent_shape
         self.random_state = random_state
 
@@ -132,8 +129,7 @@ class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             labels=labels,
             hidden=self.hidden,
             steps=self.steps,
-            image_steps=self.image_steps,
-            pull=self.pull,
+            keep_neighbours=self.keep_neighbours,
             seed=seed,
         )
         return self

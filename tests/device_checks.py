@@ -68,7 +68,7 @@ def test_the_pretended_device_refuses_what_a_gpu_refuses():
 
 
 @pytest.mark.parametrize(
-    ("count", "more"), [(1, {}), (2, {"dim": 1}), (20, {}), (90, {"image_steps": 4, "dim": 3}), (5000, {"steps": 20})]
+    ("count", "more"), [(1, {}), (2, {"dim": 1}), (20, {}), (90, {"dim": 3}), (5000, {"steps": 20})]
 )
 def test_fit_stays_where_the_codes_are(place, count, more):
     device, copies = place

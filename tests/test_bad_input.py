@@ -176,7 +176,6 @@ FIT = [
     ("hidden word", {"hidden": ("a",)}, TypeError, "hidden .*got 'a'"),
     ("no steps", {"steps": 0}, ValueError, "steps .*at least 1, got 0"),
     ("half steps", {"steps": 1.5}, TypeError, r"steps .*got 1\.5"),
-    ("negative steps", {"image_steps": -1}, ValueError, "image_steps .*got -1"),
     ("pull word", {"pull": "x"}, TypeError, "pull is a number.*got 'x'"),
     ("pull switch", {"pull": True}, TypeError, "pull is a number.*got True"),
     ("negative pull", {"pull": -0.5}, ValueError, r"pull is 0 or more.*got -0\.5"),
@@ -201,7 +200,7 @@ def test_a_decoder_that_breaks_later_is_named_too():
         return squares(z) if len(calls) < 5 else squares(z) * 3
 
     refused(
-        lambda: fit(CODES.repeat(5, 1), decoder=tired, steps=5, image_steps=5),
+        lambda: fit(CODES.repeat(5, 1), decoder=tired, steps=5),
         ValueError,
         r"in \[0, 1\]; this one returned",
     )

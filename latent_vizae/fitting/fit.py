@@ -23,14 +23,14 @@ from latent_vizae.decoders.load import as_source_options
 from latent_vizae.decoders.repeats import notice_noise
 from latent_vizae.inputs.arrays import ArrayLike, as_labels
 from latent_vizae.inputs.checks import as_device, as_whole
-from latent_vizae.inputs.sources import AT_A_TIME, Rows, as_rows, drawn
+from latent_vizae.inputs.sources import VALUES_PER_PART, CodeReader, open_codes, drawn
 from latent_vizae.model.vizae import VizAE, check_dim
 from latent_vizae.training.checkpoint import Checkpoint, fingerprint
 
 from .affine import set_identity, set_plane, to_principal_axes
 from .few import FEW, place_few, solve_few
 from .frame import Frame, code_frame
-from .many import begin, train
+from .many import begin, returned, train
 from .measure import measure
 from .one_code import completed_frame
 from .place import place_all
@@ -138,7 +138,7 @@ def fit_codes(
     """`fit`, with settings that an ablation may change."""
     started = time.perf_counter()
     dim = check_dim(dim)
-    reader = as_rows(codes, device=None if device is None else as_device(device))
+    reader = open_codes(codes, device=None if device is None else as_device(device))
     k, latent_shape = len(reader), reader.latent_shape
     all_labels = None if labels is None else as_labels(labels, k)
     if reader.n < dim:
@@ -164,7 +164,7 @@ def fit_codes(
         frame = code_frame(reader, inside, decoder, pixels, generator, settings)
         v = _new_vizae(latent_shape, dim, hidden, frame)
         if hidden and k >= FEW:
-            v.keep_neighbours, v.pull = keep_neighbours, _pull(keep_neighbours, settings)
+            v.keep_neighbours = keep_neighbours
             count = min(MOST_HELD_OUT, round(HELD_OUT_SHARE * k))
             held_out, trained = drawn(k, min(k, count + TRAINED_ON), generator).tensor_split([count])
             begin(v, generator, settings)
@@ -178,6 +178,10 @@ def fit_codes(
                     v, frame, x, x_held, keep_neighbours=keep_neighbours, steps=steps, settings=settings,
                     generator=generator, progress=progress, checkpoint=saved,
                 )  # fmt: skip
+                if settings.hidden is None:
+                    plane = _new_vizae(latent_shape, dim, (), frame)
+                    set_plane(plane, x)
+                    v = plane if returned(plane, x_held) < returned(v, x_held) else v
             except KeyboardInterrupt:  # before the first step or after the last
                 interrupted = True
         else:
@@ -222,11 +226,6 @@ def _check_share(share: Any) -> float:
     return float(share)
 
 
-def _pull(keep_neighbours: float, settings: Settings) -> float:
-    """The weight of the guess in `encode` (`VizAE.pull`): 0, the setting at one half, and so much that it is held."""
-    return min(settings.pull * keep_neighbours / max(1 - keep_neighbours, 1e-9), 1e6)
-
-
 def _source_of(decoder: Any) -> tuple[str | None, dict[str, Any]]:
     """What v remembers of its decoder: the name that `load_decoder` takes, and options."""
     source = getattr(decoder, "source", None)
@@ -254,10 +253,10 @@ def _new_vizae(latent_shape: tuple[int, ...], dim: int, hidden: tuple[int, ...],
     return v.requires_grad_(False)
 
 
-def _framed(v: VizAE, reader: Rows, chosen: Tensor) -> Tensor:
+def _framed(v: VizAE, reader: CodeReader, chosen: Tensor) -> Tensor:
     """The chosen codes (K,) in the frame, (K, rank), a part at a time and in the order in which they lie."""
     order = chosen.argsort()
     x = torch.empty(len(chosen), v.basis.shape[1], dtype=torch.float32, device=v.device)
-    for part in order.split(max(1, AT_A_TIME // reader.n)):
+    for part in order.split(max(1, VALUES_PER_PART // reader.n)):
         x[part.to(x.device)] = v.coordinates.into(reader.take(chosen[part]).to(x.device))
     return x

@@ -11,13 +11,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from latent_vizae.decoders.contract import decode_images, differentiable_images
-from latent_vizae.inputs.sources import Rows
+from latent_vizae.inputs.sources import CodeReader
 from latent_vizae.measures.geometry import metric_samples
 from latent_vizae.model.coordinates import Coordinates, columns_of
 
@@ -37,9 +36,6 @@ direction, as a share of their greatest, below which their images do not tell wh
 
 GROWTH, MOST_SHARE = 1.75, 0.5
 """How many times the directions that count for images alone may count in the frame; the most that codes say in it."""
-
-NEIGHBOUR_CODE_SHARE = 0.95
-"""Of the squared distances that make neighbours: what codes say; the rest is what images say."""
 
 
 @dataclass
@@ -64,21 +60,8 @@ class Frame:
         return self.coordinates.basis.shape[1]
 
     def for_neighbours(self, x: Tensor) -> Tensor:
-        """Coordinates (B, rank), turned so that they lie apart as their codes do and a little as their images do.
-
-        Codes alone (`NEIGHBOUR_CODE_SHARE` 1) say too little where they are spread evenly in many directions, as a
-        GAN's are.
-        """
-        turned: Tensor = x @ self._neighbour_axes
-        return turned
-
-    @cached_property
-    def _neighbour_axes(self) -> Tensor:
-        unframe = self.coordinates.unframe.double()
-        as_codes = (unframe @ unframe.T) * (len(self.variances) / self.variances.sum())
-        square = NEIGHBOUR_CODE_SHARE * as_codes + (1 - NEIGHBOUR_CODE_SHARE) * torch.eye(len(as_codes)).to(as_codes)
-        axes: Tensor = torch.linalg.cholesky(square).float()
-        return axes
+        """Coordinates x (B, rank) as coordinates in the basis (B, rank), in which distances are those of codes."""
+        return x @ self.coordinates.unframe
 
     def pca_fvu(self, dim: int) -> float:
         """1 - the first ``dim`` variances over all of them, what the frame lost among them."""
@@ -88,7 +71,7 @@ class Frame:
 
 def sampled_gradients(
     decoder: Callable[[Tensor], Tensor],
-    codes: Rows,
+    codes: CodeReader,
     pixels: int,
     rank: int,
     generator: torch.Generator,
@@ -128,7 +111,7 @@ def sampled_gradients(
 
 
 def code_frame(
-    rows: Rows,
+    rows: CodeReader,
     inside: Subspace,
     decoder: Callable[[Tensor], Tensor] | None,
     pixels: int,

@@ -5,9 +5,9 @@ What is minimised, over batches of codes x in the frame:
     mean |x - v_d(v_e(x))|^2 / rank  +  w KL(p | q),        w = 3 keep_neighbours
 
 The first term brings codes back; distances in the frame are image changes (frame.py). KL is t-SNE's divergence: p
-are the pairs of neighbours among the codes of the batch, q among their points v_e(x) (neighbours.py). A batch holds codes
-that are mixed with near ones and given noise (batches.py). Weights of matrices between hidden layers learn by Muon, the
-others by Adam; the best on held-out codes stay. Then the last layer of v_d is solved (last_layer.py).
+are the pairs of neighbours among the codes of the batch, q among their points v_e(x) (neighbours.py). A batch holds
+codes that are mixed with near ones and given noise (batches.py). Weights of matrices between hidden layers learn by
+Muon, the others by Adam; the best on held-out codes stay. Then the last layer of v_d is solved (last_layer.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from latent_vizae.measures.metrics import mean_square
+from latent_vizae.measures.metrics import mean_square, trustworthiness
 from latent_vizae.model.vizae import VizAE
 from latent_vizae.network.backprop import Half
 from latent_vizae.network.initial import initialise
@@ -34,12 +34,16 @@ from .last_layer import settle
 from .neighbours import neighbour_slope
 from .settings import Settings
 
-__all__ = ["begin", "train"]
+__all__ = ["begin", "returned", "train"]
 
 RATE, WARM_UP = 0.008, 0.05
 """Adam's step size at the start, falling to 0 in a line; the share of the steps in which it rises to that."""
 SPREAD, BIAS, NEAR_MEAN = (1.0, 4.0), 0.5, (0.3, 0.1)
 """Of v_e and v_d: how steep their first units begin, and the size of their last layers: they begin near the mean."""
+GREATEST_PULL = 1e5
+"""Holds a point at the guess."""
+COMPARED, FEWEST_COMPARED = 500, 15
+"""Codes whose neighbours are compared with those of their guesses."""
 SETTLED = 4096
 """Codes that v_d's last layer is solved for at a time."""
 
@@ -88,15 +92,30 @@ def train(
     def guessed() -> float:
         return mean_square(x_held, v.decoder(v.encoder(x_held))).item()
 
-    def returned() -> float:
-        points = nearest_point(v.decoder, x_held, v.encoder(x_held), v.pull)
-        return mean_square(x_held, v.decoder(points)).item()
-
     loop.run(advance, guessed, steps)
-    to_principal_axes(v, x)
     try:
+        to_principal_axes(v, x)
+        v.pull = _pull(v, frame, x[:COMPARED], keep_neighbours, settings)
         if settings.last_layer and not loop.interrupted:
-            settle(v, lambda: batches.draw(SETTLED), returned)
+            settle(v, lambda: batches.draw(SETTLED), lambda: returned(v, x_held))
     except KeyboardInterrupt:
         loop.interrupted = True
     return loop
+
+
+@torch.no_grad()
+def returned(v: VizAE, x: Tensor) -> float:
+    """Mean square in the frame between x (K, rank) and what comes back of it."""
+    points = nearest_point(v.decoder, x, v.encoder(x), v.pull)
+    return mean_square(x, v.decoder(points)).item()
+
+
+def _pull(v: VizAE, frame: Frame, x: Tensor, keep_neighbours: float, settings: Settings) -> float:
+    """The weight of v_e's guess in `encode` (`VizAE.pull`): ``p t^2 keep / (1 - keep)``, and as good as all at 1.
+
+    Guesses keep neighbours together where they can: t = 2 T - 1, T the trustworthiness of the guesses of x.
+    """
+    if keep_neighbours in (0.0, 1.0) or len(x) < FEWEST_COMPARED:
+        return GREATEST_PULL * (keep_neighbours == 1)
+    trust = max(0.0, 2 * trustworthiness(frame.for_neighbours(x), v.encoder(x)) - 1)
+    return min(GREATEST_PULL, settings.pull * trust**2 * keep_neighbours / (1 - keep_neighbours))

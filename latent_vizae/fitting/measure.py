@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from latent_vizae.decoders.contract import decode_images
-from latent_vizae.inputs.sources import AT_A_TIME, Rows
+from latent_vizae.inputs.sources import VALUES_PER_PART, CodeReader
 from latent_vizae.measures.metrics import image_error
 from latent_vizae.model.report import FitReport
 from latent_vizae.model.vizae import VizAE
@@ -30,7 +30,7 @@ def _square_sum(rows: Tensor) -> float:
 
 def measure(
     v: VizAE,
-    reader: Rows,
+    reader: CodeReader,
     trained: Tensor,
     held_out: Tensor,
     decoder: Callable[[Tensor], Tensor] | None,
@@ -52,7 +52,7 @@ def measure(
             return None, None
         error = variance = size = 0.0
         most = max(MOST_IMAGES, min(MEASURED_CODES, MEASURED_VALUES // reader.n))
-        for part in chosen[:most].split(max(1, AT_A_TIME // reader.n)):
+        for part in chosen[:most].split(max(1, VALUES_PER_PART // reader.n)):
             codes = reader.take(part)
             size += _square_sum(codes)
             error += _square_sum(v(codes.unflatten(1, v.latent_shape)).flatten(1).sub_(codes))

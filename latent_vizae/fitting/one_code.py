@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from latent_vizae.decoders.contract import decode_images
-from latent_vizae.inputs.sources import Rows
+from latent_vizae.inputs.sources import CodeReader
 from latent_vizae.measures.geometry import jacobian
 from latent_vizae.model.coordinates import Coordinates
 
@@ -27,7 +27,7 @@ IMAGE_CHANGE = 0.005
 
 
 def completed_frame(
-    rows: Rows,
+    rows: CodeReader,
     inside: Subspace,
     dim: int,
     decoder: Callable[[Tensor], Tensor] | None,
@@ -53,7 +53,7 @@ def completed_frame(
 
 
 def _leading_directions(
-    rows: Rows,
+    rows: CodeReader,
     basis: Tensor,
     count: int,
     decoder: Callable[[Tensor], Tensor] | None,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from latent_vizae.inputs.sources import Rows
+from latent_vizae.inputs.sources import CodeReader
 from latent_vizae.model.vizae import VizAE
 from latent_vizae.training.progress import Progress
 
@@ -21,7 +21,7 @@ AT_ONCE = 4096
 
 
 def place_all(
-    v: VizAE, reader: Rows, chosen: Tensor, progress: bool | Callable[[int, int, str], object]
+    v: VizAE, reader: CodeReader, chosen: Tensor, progress: bool | Callable[[int, int, str], object]
 ) -> tuple[Tensor, bool]:
     """Scale the map so that all codes lie in [-1, 1]^d, then find their points.
 

@@ -33,6 +33,6 @@ class Settings:
     muon: bool = True
     last_layer: bool = True
     neighbours: float = 3.0
-    pull: float = 60.0
+    pull: float = 55.0
     hidden: tuple[int, ...] | None = None
     steps: int | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from latent_vizae.inputs.sources import Rows, drawn
+from latent_vizae.inputs.sources import CodeReader, drawn
 from latent_vizae.model.coordinates import columns_of
 
 __all__ = ["Subspace", "subspace"]
@@ -37,7 +37,7 @@ WELL = 1e-7
 """Directions with at least so much of the greatest variance come out of a Gram matrix orthonormal to float32."""
 
 
-def subspace(rows: Rows, generator: torch.Generator) -> Subspace:
+def subspace(rows: CodeReader, generator: torch.Generator) -> Subspace:
     """Where the codes lie: exact if there are at most 2,048 of them, or of their numbers; else from 2,048 of them.
 
     At most 256 or 512 directions are kept, of 2,048 codes drawn at random those that explain 99.9 % of their variance.

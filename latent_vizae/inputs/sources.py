@@ -181,6 +181,3 @@ def drawn(k: int, count: int, generator: torch.Generator) -> Tensor:
     ).unique()  # of k > 4 count, over 1.5 count differ
     return some[torch.randperm(len(some), generator=generator)[:count]]
 
-
-Rows: TypeAlias = CodeReader
-as_rows, AT_A_TIME = open_codes, VALUES_PER_PART

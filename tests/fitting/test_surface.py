@@ -1,13 +1,13 @@
-"""v as a surface through the codes: what turning, stretching and settling change, and what they leave."""
+"""v as a surface through the codes: what rotating, scaling and settling change, and what they leave."""
 
 import pytest
 import torch
 
 from latent_vizae import fit, load_decoder
-from latent_vizae.fitting.affine import stretch, turn
-from latent_vizae.fitting.frame import GROWTH, MOST_SHARE, _codes_share
+from latent_vizae.fitting.affine import rescale, to_principal_axes
+from latent_vizae.fitting.frame import GROWTH, MOST_SHARE, _code_share
 from latent_vizae.fitting.last_layer import settle, solve_last_layer
-from latent_vizae.measures.metrics import continuity, image_error, reconstruction_loss
+from latent_vizae.measures.metrics import continuity, image_error, mean_square
 from latent_vizae.network.nearest_point import nearest_point
 from latent_vizae.network.perceptron import linear_layer, through
 
@@ -27,39 +27,22 @@ def v(f_d):
     return fit(codes, f_d, steps=40)
 
 
-def in_frame(v, codes):
-    return (codes - v.mean) @ v.basis @ v.frame
-
-
 def come_back(v, x):
     return through(v.decoder, nearest_point(v.decoder, x, through(v.encoder, x), v.pull))
 
 
-def test_turning_and_stretching_change_the_map_and_not_what_comes_back(v):
+def test_rotating_and_scaling_change_the_map_and_not_what_comes_back(v):
     x = normal(200, 10)
     before, shown = through(v.encoder, x), v.decoder(v.encoder(x))
-    stretch(v, torch.tensor([-3.0, 0.5]).double(), torch.tensor([1.0, 0.7]).double())
+    rescale(v, torch.tensor([-3.0, 0.5]).double(), torch.tensor([1.0, 0.7]).double())
     assert not torch.allclose(through(v.encoder, x), before, atol=0.1)
     assert torch.allclose(v.decoder(v.encoder(x)), shown, atol=1e-3)
-    turn(v, x)
+    to_principal_axes(v, x)
     points = through(v.encoder, x)
     assert torch.allclose(v.decoder(v.encoder(x)), shown, atol=1e-3)
     assert points.amin(0).tolist() == pytest.approx([-1, -1], abs=1e-3)
     assert points.amax(0).tolist() == pytest.approx([1, 1], abs=1e-3)
     assert torch.corrcoef(points.T)[0, 1].abs() < 1e-3
-
-
-def test_codes_are_pulled_where_a_map_can_keep_neighbours(f_d):
-    fives, digits, noise = f_d.examples(label=5, count=600)[0], f_d.examples(count=600)[0], normal(600, 64)
-    pulls = [fit(rows, steps=1, dim=dim).pull for rows in (fives, digits, noise) for dim in (2, 3)]
-    assert 50 < pulls[0] < 90
-    assert 20 < pulls[2] < 0.75 * pulls[0]  # of ten classes v_e keeps neighbours by itself
-    assert 0 < pulls[4] < 20
-    assert pulls[1] < pulls[0] / 2
-    assert pulls[3] < pulls[2] / 2
-    assert fit(fives[:49]).pull == 0
-    assert fit(fives[:60], steps=1).pull == 12
-    assert fit(fives, steps=1, pull=7).pull == 7
 
 
 def test_a_last_layer_solved_leaves_nothing_that_its_inputs_explain(v):
@@ -73,16 +56,16 @@ def test_a_last_layer_solved_leaves_nothing_that_its_inputs_explain(v):
 
 def test_settled_codes_come_back_closer_those_not_seen_too(v, f_d):
     codes, _ = f_d.examples(label=5, count=2300)
-    x, held = in_frame(v, codes[300:1300]), in_frame(v, codes[1300:])
-    before = [reconstruction_loss(rows, come_back(v, rows)).item() for rows in (x, held)]
-    settle(v, lambda: x, lambda: reconstruction_loss(held, come_back(v, held)).item())
-    after = [reconstruction_loss(rows, come_back(v, rows)).item() for rows in (x, held)]
+    x, held = v.coordinates.into(codes[300:1300]), v.coordinates.into(codes[1300:])
+    before = [mean_square(rows, come_back(v, rows)).item() for rows in (x, held)]
+    settle(v, lambda: x, lambda: mean_square(held, come_back(v, held)).item())
+    after = [mean_square(rows, come_back(v, rows)).item() for rows in (x, held)]
     assert after[0] < 0.97 * before[0]
     assert after[1] < before[1]
 
 
 @pytest.mark.parametrize("ends", ["worse", "interrupted", "nan"])
-def test_a_turn_that_helps_nobody_is_undone(v, ends):
+def test_a_round_that_helps_nobody_is_undone(v, ends):
     last = linear_layer(v.decoder, -1)
     before, kept, scores = last.weight.clone(), [], iter([1.0, 0.5, None])
 
@@ -107,7 +90,7 @@ def test_a_turn_that_helps_nobody_is_undone(v, ends):
 def test_a_pull_keeps_codes_at_the_guess_and_neighbours_together_for_some_of_the_error(f_d):
     codes, _ = f_d.examples(label=5, count=2500)
     v, held = fit(codes[:2000], f_d), codes[2000:]
-    images, guess, found = f_d(held), v._guess(held), {}
+    images, guess, found = f_d(held), v.guess(held), {}
     for pull in (0.0, v.pull, 1e6):
         v.pull = pull
         points = v.encode(held)
@@ -137,14 +120,14 @@ def test_what_codes_say_in_the_frame_is_bounded_by_the_directions_that_come_to_c
         metric = (basis * sizes**-steep) @ basis.T
         metric = metric / metric.diagonal().mean()
         variances = sizes**-falling
-        share = _codes_share(metric, variances)
+        share = _code_share(metric, variances)
         assert 0 <= share <= MOST_SHARE
         grown = directions(share, metric, variances) / directions(0, metric, variances)
         assert grown <= GROWTH * (1 + 1e-9)
         if share < MOST_SHARE:
             assert directions(share + 0.01, metric, variances) / directions(0, metric, variances) > GROWTH
     even = torch.ones(40).double()
-    assert _codes_share(torch.eye(40).double(), even) == MOST_SHARE
+    assert _code_share(torch.eye(40).double(), even) == MOST_SHARE
     one = torch.zeros(40, 40).double()
     one[0, 0] = 40
-    assert _codes_share(one, even) == pytest.approx(0.25, abs=0.01)
+    assert _code_share(one, even) == pytest.approx(0.25, abs=0.01)

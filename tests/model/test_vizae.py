@@ -31,7 +31,9 @@ def same(one: VizAE, other: VizAE) -> bool:
 
 @pytest.fixture(scope="module")
 def small():
-    return fit(normal(12, 2, 3), hidden=(6, 5), labels=range(12), steps=5, pull=2)
+    v = fit(normal(12, 2, 3), hidden=(6, 5), labels=range(12))
+    v.pull = 2
+    return v
 
 
 # Two ways.

@@ -8,11 +8,10 @@ from latent_vizae import VizAE, fit, load_decoder
 from latent_vizae.measures.metrics import image_error
 from latent_vizae.network.abtanh import AbTanh
 from latent_vizae.network.nearest_point import (
-    ALONG,
     DAMPING,
     FAR,
-    Places,
-    _narrowed,
+    NODES,
+    Surface,
     nearest_point,
     project,
     starts_from,
@@ -100,8 +99,8 @@ def test_from_a_guess_on_another_fold_the_search_starts_where_the_network_comes_
     network[0].weight.mul_(4)
     points = 0.9 * normal(300, dim, seed=4).clamp(-1, 1)
     made, guess = network(points), points + 0.5 * normal(300, dim, seed=5).sign()
-    places = Places.of(network, guess)
-    starts = [places.points[chosen] for chosen in starts_from(network, places, made, guess, 0.0)[0]]
+    nodes = Surface(network, guess).nodes
+    starts = [nodes.points[chosen] for chosen in starts_from(network, nodes, made, guess, 0.0)[0]]
     missing, left = ((made - network(freely(network, made, p))).norm(dim=1) for p in (guess, starts[0]))
     assert left.mean() < 0.5 * missing.mean()
     if dim == 3:
@@ -116,13 +115,13 @@ def test_the_pull_follows_what_is_left_at_the_best_point_between_the_places_or_a
     space = nn.Sequential(nn.Linear(dim, dim + 1)).double().requires_grad_(False)
     space[0].weight.copy_(torch.eye(dim + 1)[:, :dim])
     space[0].bias.zero_()
-    cell = 2 / (ALONG[dim - 1] - 1)
-    between = torch.full((dim,), -1 + 4.5 * cell).double()  # as far from places as can be
+    cell = 2 / (NODES[dim - 1] - 1)
+    between = torch.full((dim,), -1 + 4.5 * cell).double()  # as far from nodes as can be
     beyond = torch.full((dim,), -1 + 4 * cell).double()
     beyond[0] = 1 + cell
     guess, codes = torch.zeros(2, dim).double(), torch.zeros(2, dim + 1).double()
     codes[:, :dim], codes[:, dim] = torch.stack([between, beyond]), cell
-    _, weight = starts_from(space, Places.of(space, guess), codes, guess, 50.0)
+    _, weight = starts_from(space, Surface(space, guess).nodes, codes, guess, 50.0)
     at_guess, at_best = codes.square().sum(1), torch.tensor([cell**2, 2 * cell**2]).double()
     assert torch.allclose(weight.flatten(), 50 * (at_guess - at_best) * at_best / at_guess, rtol=0.1)
 
@@ -146,8 +145,8 @@ def test_of_the_ways_down_from_the_guess_and_from_elsewhere_the_better_one_is_ta
     x, guess = network(0.9 * normal(400, dim, seed=4).clamp(-1, 1)), 0.5 * normal(400, dim, seed=5).clamp(-2, 2)
     x = x + normal(400, 10, seed=6)
     guess[:100] = nearest_point(network, x[:100], guess[:100], 0.0)
-    places = Places.of(network, guess)
-    starts = [places.points[chosen] for chosen in starts_from(network, places, x, guess, 0.0)[0]]
+    nodes = Surface(network, guess).nodes
+    starts = [nodes.points[chosen] for chosen in starts_from(network, nodes, x, guess, 0.0)[0]]
     found = [freely(network, x, p) for p in (guess, *starts)]
     far = (found[1] - guess).abs().amax(1) > FAR
     assert 0.2 < far.double().mean() < 0.8
@@ -156,24 +155,45 @@ def test_of_the_ways_down_from_the_guess_and_from_elsewhere_the_better_one_is_ta
     assert torch.allclose((x - network(taken)).norm(dim=1)[far], ways.amin(0)[far])
     assert (ways[0] < ways[1:].amin(0))[~far].any()  # which is not looked for from there, for it is as good as found
     best = ways.argmin(0)[far]
-    for way in range(dim == 1, len(ways)):  # on a line places are so many that none is missed
+    for way in range(dim == 1, len(ways)):  # on a line nodes are so many that none is missed
         assert (best == way).any()
     alone = torch.cat([nearest_point(network, x[i : i + 1], guess[i : i + 1], 0.0) for i in range(20)])
     assert torch.allclose(alone, taken[:20], atol=1e-9)
-    monkeypatch.setattr("latent_vizae.network.nearest_point.AT_A_TIME", 7)
+    monkeypatch.setattr("latent_vizae.network.nearest_point.BLOCK", 7)
     assert torch.allclose(nearest_point(network, x, guess, 0.0), taken, atol=1e-9)
 
 
 def test_distances_stay_where_a_network_has_more_outputs_than_units():
     network, x, points = random_perceptron(2, 16, 6, 40), normal(50, 40, seed=6), normal(50, 2, seed=7)
-    narrow, y = _narrowed(network, x)
+    surface = Surface(network, x)
+    narrow, y = surface.network, surface.narrowed(x)
     assert y.shape == (50, 7)
     assert torch.allclose((y - narrow(points)).norm(dim=1), (x - network(points)).norm(dim=1), atol=1e-12)
     assert torch.allclose(through(narrow, points), narrow(points), atol=1e-12)
     inside = network(points)
-    assert _narrowed(network, inside)[1][:, -1].abs().max() < 1e-6
+    assert surface.narrowed(inside)[:, -1].abs().max() < 1e-6
     wide = random_perceptron(2, 16, 7)
-    assert _narrowed(wide, y) == (wide, y)
+    assert Surface(wide, y).network is wide
+    assert Surface(wide, y).narrowed(y) is y
+
+
+@pytest.mark.parametrize("way", ["in place", "replaced", "loaded"])
+def test_what_was_prepared_goes_with_the_weights(way):
+    v, other = (fit(normal(60, 5, seed=seed).float(), steps=5, seed=seed) for seed in (0, 1))
+    codes = normal(9, 5, seed=2).float()
+    v.encode(codes)
+    if way == "in place":
+        for mine, its in zip(v.parameters(), other.parameters(), strict=True):
+            mine.copy_(its)
+        for mine, its in zip(v.buffers(), other.buffers(), strict=True):
+            mine.copy_(its)
+    elif way == "replaced":
+        for name in ("encoder", "decoder", "mean", "basis", "frame", "unframe"):
+            setattr(v, name, getattr(other, name))
+    else:
+        v.load_state_dict(other.state_dict())
+    v.pull = other.pull
+    assert torch.equal(v.encode(codes), other.encode(codes))
 
 
 def test_a_place_far_from_the_guess_has_to_be_much_nearer_to_the_code():
@@ -182,9 +202,9 @@ def test_a_place_far_from_the_guess_has_to_be_much_nearer_to_the_code():
     line[0].bias.zero_()
     guess = torch.zeros(3, 1).double()
     codes = torch.tensor([[0.5, 0.0], [0.5, 0.1], [0.5, 2.0]]).double()  # the best place is it; much, hardly nearer
-    places = Places.of(line, guess)
-    (chosen,), weight = starts_from(line, places, codes, guess, 100.0)
-    start = places.points[chosen]
+    nodes = Surface(line, guess).nodes
+    (chosen,), weight = starts_from(line, nodes, codes, guess, 100.0)
+    start = nodes.points[chosen]
     for pulled, share in zip(weight.flatten(), (1.0, 0.25 / 0.26, 0.25 / 4.25), strict=True):
         assert pulled.item() == pytest.approx(100 * share * (1 - share) * (0.25 / share), rel=1e-3, abs=1e-3)
     assert start[0].item() == pytest.approx(0.5, abs=1e-2)

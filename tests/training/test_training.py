@@ -10,7 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
 from latent_vizae import fit, load_decoder
-from latent_vizae.fitting.neighbours import nearest, neighbour_layout, neighbour_loss, neighbour_slope
+from latent_vizae.fitting.neighbours import nearest, neighbour_loss, neighbour_slope
 from latent_vizae.measures.metrics import continuity, trustworthiness
 from latent_vizae.network.abtanh import AbTanh
 from latent_vizae.network.backprop import Half
@@ -116,43 +116,6 @@ def test_nearest_are_scikit_learns():
     assert torch.allclose(distances, torch.from_numpy(expected).float(), atol=1e-3)
 
 
-@pytest.mark.parametrize("dim", [2, 3])
-def test_the_layout_keeps_neighbours_better_than_principal_components(dim):
-    angles = 6 * torch.rand(400, 2, generator=torch.Generator().manual_seed(0))
-    roll = torch.stack([angles[:, 0] * angles[:, 0].cos(), angles[:, 0] * angles[:, 0].sin(), angles[:, 1]], 1)
-    codes = torch.cat([roll, torch.sin(roll)], 1)
-    points, others = neighbour_layout(codes, dim, torch.Generator().manual_seed(0))
-    linear = torch.linalg.svd(codes - codes.mean(0), full_matrices=False)[2][:dim]
-    assert points.shape == (400, dim)
-    assert torch.allclose(points.mean(0), torch.zeros(dim), atol=1e-4)
-    assert others.shape == (400, 15)
-    assert trustworthiness(codes, points) > min(0.99, trustworthiness(codes, codes @ linear.T))
-
-
-def test_neighbours_that_reach_further_make_a_smoother_layout(monkeypatch):
-    codes, _ = load_decoder("mnist").examples(label=5, count=2000)
-    near = nearest(codes[1::2], codes[::2], 8)[1]
-
-    def roughness():  # how far points lie from those of their codes' neighbours
-        layouts = [neighbour_layout(codes, 2, torch.Generator().manual_seed(seed))[0] for seed in range(3)]
-        return sum((points[::2][near].mean(1) - points[1::2]).square().mean() for points in layouts)
-
-    further = roughness()
-    monkeypatch.setattr("latent_vizae.fitting.neighbours.REACH", 0.0)
-    assert further < 0.95 * roughness()
-    assert neighbour_layout(codes, 2, torch.Generator())[1].shape == (2000, 15)
-
-
-@pytest.mark.parametrize(
-    ("dim", "trust", "pull"),
-    [(2, 0.875, 1000 * 0.75**3 * 0.25), (3, 0.875, 200 * 0.75**3 * 0.25), (2, 0.5, 0.0), (2, 0.4, 0.0), (2, 1.0, 0.0)],
-)
-def test_the_pull_follows_what_the_layout_keeps(dim, trust, pull, monkeypatch):
-    monkeypatch.setattr("latent_vizae.measures.metrics.trustworthiness", lambda codes, points: trust)
-    assert fit(normal(600, 6), dim=dim, steps=1).pull == pytest.approx(pull)
-    assert fit(normal(60, 6), dim=dim, steps=1).pull == pytest.approx(min(pull, 12))
-
-
 def test_the_neighbour_loss_is_a_divergence_of_scipys_softmaxes():
     codes, points = normal(40, 6), 0.3 * normal(40, 2, seed=1)
     apart = scipy.spatial.distance.cdist(codes, codes)
@@ -180,22 +143,12 @@ def test_the_slope_of_neighbours_is_autograds(dim):
         assert torch.isfinite(neighbour_slope(same, torch.zeros(len(same), dim))).all()
 
 
-def test_v_e_keeps_more_neighbours_for_having_learned_them(monkeypatch):
+def test_v_e_keeps_more_neighbours_the_more_it_is_asked_to():
     codes, _ = load_decoder("mnist").examples(label=5, count=1200)
     seen, unseen = codes[:1000], codes[1000:]
 
-    def kept():  # by what v_e's network guesses, two seeds
-        points = [fit(seen, seed=seed)._guess(unseen) for seed in range(2)]
+    def kept(keep_neighbours):  # by the guesses of v_e's network, two seeds
+        points = [fit(seen, seed=seed, keep_neighbours=keep_neighbours).guess(unseen) for seed in range(2)]
         return sum(trustworthiness(unseen, each, 20) + continuity(unseen, each, 20) for each in points) / 2
 
-    with_it = kept()
-    monkeypatch.setattr("latent_vizae.fitting.many.NEAR_WEIGHT", 0.0)
-    assert with_it > kept() + 0.005
-
-
-@pytest.mark.parametrize("count", [3, 10, 16])
-def test_the_layout_of_few_or_equal_codes_is_finite(count):
-    for codes in (normal(count, 4), normal(2, 4).repeat(count, 1)[:count]):
-        points, others = neighbour_layout(codes, 2, torch.Generator().manual_seed(0))
-        assert torch.isfinite(points).all()
-        assert others.shape == (count, min(15, count - 1))
+    assert kept(0.5) > kept(0.0) + 0.005
