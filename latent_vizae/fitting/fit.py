@@ -23,7 +23,7 @@ from latent_vizae.decoders.load import as_source_options
 from latent_vizae.decoders.repeats import notice_noise
 from latent_vizae.inputs.arrays import ArrayLike, as_labels
 from latent_vizae.inputs.checks import as_device, as_whole
-from latent_vizae.inputs.sources import VALUES_PER_PART, CodeReader, open_codes, drawn
+from latent_vizae.inputs.sources import VALUES_PER_PART, CodeReader, drawn, open_codes
 from latent_vizae.model.vizae import VizAE, check_dim
 from latent_vizae.training.checkpoint import Checkpoint, fingerprint
 

@@ -180,4 +180,3 @@ def drawn(k: int, count: int, generator: torch.Generator) -> Tensor:
         k, (2 * count,), generator=generator
     ).unique()  # of k > 4 count, over 1.5 count differ
     return some[torch.randperm(len(some), generator=generator)[:count]]
-
