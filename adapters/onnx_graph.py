@@ -72,6 +72,7 @@ class OnnxDecoder:
     """
 
     device = torch.device("cpu")
+    differentiable = False
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ used where a decoder has them:
     encode(images)                    images (B, C, H, W) in [0, 1] -> codes
     sample(count, seed)               codes drawn from the generator's prior
     examples(label=, count=, seed=)   (codes, labels) that come with it
+    differentiable                    False where images never have gradients; `fit` then does not warn of it
     source                            the string for `load_decoder`; it is saved with v, to load the generator again
     options                           keywords for `load_decoder`, numbers and strings (image_size=64)
 """
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 
 __all__ = [
     "Decoder",
+    "call_decoder",
     "decode_images",
     "decoder_dtype_and_device",
     "differentiable_images",
@@ -115,8 +117,12 @@ def _shape_of(value: Any) -> str:
     return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
 
 
-def _call(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
-    """One checked call, codes (B, *latent_shape) float32 -> images (B, C, H, W) float32, gradients kept."""
+def call_decoder(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
+    """One checked call, codes (B, *latent_shape) float32 -> images (B, C, H, W) float32, gradients kept.
+
+    Raises:
+        ValueError: the decoder raised, or returned something that is not a batch of images.
+    """
     dtype, device = decoder_dtype_and_device(decoder)
     try:
         with evaluating(decoder):
@@ -160,11 +166,11 @@ def differentiable_images(decoder: Callable[[Tensor], Tensor], codes: Tensor) ->
         ValueError: the decoder raised, or returned something that is not a batch of images.
     """
     try:
-        return _call(decoder, codes)
+        return call_decoder(decoder, codes)
     except ValueError:
         if not codes.requires_grad:
             raise
-    return _call(decoder, codes.detach())
+    return call_decoder(decoder, codes.detach())
 
 
 def images_at_a_time(image: Tensor, device: torch.device | None = None) -> int:
@@ -188,7 +194,7 @@ def decode_images(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
         ValueError: the decoder raised, or returned something that is not a batch of images in [0, 1]; or there is not
             enough memory for all images.
     """
-    first = _check_range(_call(decoder, codes[:1]))
+    first = _check_range(call_decoder(decoder, codes[:1]))
     size = images_at_a_time(first[0])
     size = min(size, getattr(decoder, "max_batch", None) or size)
     if len(codes) == 1:
@@ -203,7 +209,7 @@ def decode_images(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
         ) from error
     images[:1] = first
     for start in range(1, len(codes), size):
-        batch = _check_range(_call(decoder, codes[start : start + size]))
+        batch = _check_range(call_decoder(decoder, codes[start : start + size]))
         if batch.shape[1:] != first.shape[1:]:
             raise ValueError(
                 f"The decoder returned images of two shapes, {tuple(first.shape[1:])} and {tuple(batch.shape[1:])}."

@@ -9,13 +9,13 @@ J is the linear map from these codes to their images: no slope is taken, and few
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from latent_vizae.decoders.contract import decode_images, differentiable_images
+from latent_vizae.decoders.contract import call_decoder, decode_images
 from latent_vizae.inputs.sources import CodeReader
 from latent_vizae.measures.geometry import metric_samples
 from latent_vizae.model.coordinates import Coordinates, columns_of
@@ -47,12 +47,14 @@ class Frame:
         variances: (rank,) of the codes in the basis, the largest first.
         lost_variance: share of the codes' variance outside of the basis.
         images: of all codes, in their order, where the frame was made from them.
+        guided_by: what the frame was made from: "codes", "images" or "slopes" (`FitReport`).
     """
 
     coordinates: Coordinates
     variances: Tensor
     lost_variance: float
     images: Tensor | None = None
+    guided_by: str = "codes"
 
     @property
     def rank(self) -> int:
@@ -76,7 +78,7 @@ def sampled_gradients(
     rank: int,
     generator: torch.Generator,
 ) -> Tensor | None:
-    """Samples g (N, n) with E[g g^T] = the average pull-back metric at the codes; None without gradients.
+    """Samples g (N, n) with E[g g^T] = the average pull-back metric at the codes; None, and a warning, without slopes.
 
     Slopes that are infinite or NaN, as of a square root at 0, are left out. N follows the rank of the metric, and is
     bounded by what large images cost.
@@ -89,25 +91,61 @@ def sampled_gradients(
     else:
         rows = codes.take(torch.randint(len(codes), (-(-wanted // probes),), generator=generator))
 
+    try:
+        return _finite_slopes(decoder, rows.split(size), codes.latent_shape, probes, generator)
+    except _NoSlopesError as error:
+        if getattr(decoder, "differentiable", True):
+            warnings.warn(
+                f"{error}: fit does without, and does not know which changes of a code change its image. A decoder "
+                "has slopes where it computes in torch, without no_grad and detach. Where it cannot, "
+                "decoder.differentiable = False says so and ends this warning.",
+                stacklevel=6,
+            )
+        return None
+
+
+class _NoSlopesError(Exception):
+    """A decoder gives no slopes; the message says why."""
+
+
+def _finite_slopes(
+    decoder: Callable[[Tensor], Tensor],
+    batches: Iterable[Tensor],
+    latent_shape: tuple[int, ...],
+    probes: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """`metric_samples` of batches (B, n) of codes, those without NaN and infinity; raises `_NoSlopesError`."""
+
     def images_of(batch: Tensor) -> Tensor:
-        return differentiable_images(decoder, batch.unflatten(1, codes.latent_shape))
+        return call_decoder(decoder, batch.unflatten(1, latent_shape))
 
     found = []
-    for batch in rows.split(size):
-        samples = metric_samples(images_of, batch, probes, generator)
+    for batch in batches:
+        try:
+            samples = metric_samples(images_of, batch, probes, generator)
+        except Exception as error:  # of somebody else's backward pass: any
+            decode_images(decoder, batch[:1].unflatten(1, latent_shape))  # fails too where slopes are not to blame
+            raise _NoSlopesError(f"This decoder fails where codes carry gradients ({_short(error)})") from error
         if samples is None:
-            return None
-        found.append(samples.to(rows))
+            raise _NoSlopesError("The images of this decoder carry no gradients")
+        found.append(samples.to(batch))
     whole = torch.cat(found)
     finite = whole[torch.isfinite(whole).all(1)]
     if len(finite) < len(whole) / 2:
-        warnings.warn(
-            f"{len(whole) - len(finite)} of {len(whole)} slopes of this decoder are NaN or infinite, so fit goes by "
-            "the codes alone. Is there a square root or a division by zero in it?",
-            stacklevel=4,
+        raise _NoSlopesError(
+            f"{len(whole) - len(finite)} of {len(whole)} slopes of this decoder are NaN or infinite, as of a square "
+            "root or a division by zero"
         )
-        return None
+    if not finite.any():
+        raise _NoSlopesError("The slopes of this decoder are 0, as of rounding or of a part that is detached")
     return finite
+
+
+def _short(error: Exception) -> str:
+    """What was raised, in one line, by its first cause."""
+    cause = error.__cause__ or error
+    return f"{type(cause).__name__}: {(str(cause).splitlines() or [''])[0][:200]}"
 
 
 def code_frame(
@@ -122,17 +160,19 @@ def code_frame(
     mean, basis, variances, lost = inside.mean, inside.basis, inside.variances, inside.lost
     rank = basis.shape[1]
     root = torch.eye(rank, dtype=torch.float64, device=mean.device)
-    metric, images = None, None
+    metric, images, guided_by = None, None, "codes"
     if decoder is not None and settings.metric:
         if len(rows) < FEW and pixels > LARGE_IMAGE:
             images = decode_images(decoder, rows[:])
-            metric = _secant_metric(rows[:].flatten(1) - mean.float(), basis, images)
+            metric, guided_by = _secant_metric(rows[:].flatten(1) - mean.float(), basis, images), "images"
         else:
             gradients = sampled_gradients(decoder, rows, pixels, rank, generator)
             if gradients is not None:
                 slopes = gradients.double() @ basis.double()
-                metric = slopes.T @ slopes / len(slopes)
+                metric, guided_by = slopes.T @ slopes / len(slopes), "slopes"
     average = 0.0 if metric is None else metric.diagonal().mean().item()
+    if average == 0:
+        guided_by = "codes"
     if metric is not None and average > 0:
         metric = metric / average
         share = _code_share(metric, variances) if settings.code_share else 0.0
@@ -143,7 +183,7 @@ def code_frame(
     coordinates = Coordinates(
         *(part.float().contiguous() for part in (mean, basis, root * scale, torch.linalg.inv(root) / scale))
     )
-    return Frame(coordinates, variances, lost, images)
+    return Frame(coordinates, variances, lost, images, guided_by)
 
 
 def _secant_metric(centred: Tensor, basis: Tensor, images: Tensor) -> Tensor:

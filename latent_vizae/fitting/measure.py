@@ -85,4 +85,5 @@ def measure(
         steps=steps,
         seconds=round(seconds, 3),
         interrupted=interrupted,
+        guided_by=frame.guided_by,
     )

@@ -45,11 +45,12 @@ def completed_frame(
     reaches = [((part.double() - mean) @ basis).abs().amax(0) for part in rows.parts()]
     spread = torch.stack(reaches).amax(0)
     typical = spread.max() if rank else (mean.norm() / 2 if mean.norm() > 0 else torch.ones_like(mean[0]))
-    more = _leading_directions(rows, basis, dim - rank, decoder, pixels, typical.item(), generator)
+    more, guided_by = _leading_directions(rows, basis, dim - rank, decoder, pixels, typical.item(), generator)
     reach = [_reach(decoder, mean, direction, typical, rows.latent_shape) for direction in more.T]
     half = torch.cat([spread, *(r.reshape(1) for r in reach)]) * (1 + 1e-6)
     parts = (mean, torch.cat([basis, more], 1), torch.diag(1 / half), torch.diag(half))
-    return Frame(Coordinates(*(part.float().contiguous() for part in parts)), inside.variances, inside.lost)
+    coordinates = Coordinates(*(part.float().contiguous() for part in parts))
+    return Frame(coordinates, inside.variances, inside.lost, guided_by=guided_by)
 
 
 def _leading_directions(
@@ -60,8 +61,10 @@ def _leading_directions(
     pixels: int,
     typical: float,
     generator: torch.Generator,
-) -> Tensor:
+) -> tuple[Tensor, str]:
     """Orthonormal directions (n, count), orthogonal to the basis, in which the images of the codes change most.
+
+    With them what they are found from, as `FitReport.guided_by` has it.
 
     The exact Jacobian inside a subspace of at most 64 dimensions: all of them, or, for longer codes, those that random
     Jacobian products point to (a randomised singular value decomposition), or random ones where a decoder has no
@@ -69,27 +72,28 @@ def _leading_directions(
     """
     n = rows.n
     if count == 0:
-        return basis[:, :0]
+        return basis[:, :0], "codes"
+    guided_by = "images"
     if decoder is not None and n <= MAX_DIRECTIONS:
         candidates = torch.eye(n, dtype=torch.float64, device=basis.device)
     else:
         most = MAX_DIRECTIONS
         found = None if decoder is None else sampled_gradients(decoder, rows, pixels, count, generator)
-        if found is None or not found.any():
+        if found is None:
             found = torch.randn(most, n, generator=generator).to(basis)
         else:
-            found, most = found.to(basis), min(most, max(8, 2**17 // pixels))
+            found, most, guided_by = found.to(basis), min(most, max(8, 2**17 // pixels)), "slopes"
             _, values, axes = torch.linalg.svd(found - (found @ basis) @ basis.T, full_matrices=False)
             if pixels > LARGE_IMAGE and values[count - 1] > 1e-6 * found.norm():
                 leading: Tensor = axes[:count].T
-                return leading
+                return leading, guided_by
         candidates = torch.linalg.svd(found, full_matrices=False)[2][:most].T
     candidates = candidates - basis @ (basis.T @ candidates)
     u, values, _ = torch.linalg.svd(candidates, full_matrices=False)
     kept: Tensor = u[:, : int((values > 1e-6 * values[0]).sum())]
     if decoder is None:
         first: Tensor = kept[:, :count]
-        return first
+        return first, "codes"
     metric = torch.zeros(kept.shape[1], kept.shape[1], dtype=torch.float64, device=basis.device)
     for code in rows[: min(4, len(rows))].flatten(1):
 
@@ -100,7 +104,7 @@ def _leading_directions(
         jac = jacobian(images_of, torch.zeros(1, kept.shape[1], device=basis.device), 1e-2 * typical)[0].double()
         metric += (jac.T @ jac).to(metric)
     leading = kept @ torch.linalg.eigh(metric)[1].flip(1)[:, :count]
-    return leading
+    return leading, guided_by
 
 
 def _reach(

@@ -28,6 +28,9 @@ class FitReport:
         steps: steps of the optimiser.
         seconds: wall-clock time of the fit.
         interrupted: whether Ctrl-C stopped the fit; v is then the best one so far.
+        guided_by: what distances in the fit are made from: the decoder's "slopes" (its Jacobian, averaged over codes),
+            "images" (of one code, or of few with large images), or "codes" alone (without a decoder, or where it has
+            no slopes). None in reports of earlier versions.
     """
 
     k: int
@@ -44,17 +47,23 @@ class FitReport:
     steps: int
     seconds: float
     interrupted: bool
+    guided_by: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, for JSON."""
+        """Plain values, for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> FitReport:
         """The inverse of `to_dict`; raises TypeError or ValueError for other entries."""
-        if not isinstance(values, dict) or set(values) != {field.name for field in fields(cls)}:
+        names = {field.name for field in fields(cls)}
+        if not isinstance(values, dict) or set(values) | {"guided_by"} != names:  # which no report had at first
             raise ValueError("the report's entries are not those of a FitReport.")
-        if not all(value is None or isinstance(value, int | float) for value in values.values()):
+        if values.get("guided_by") not in (None, "slopes", "images", "codes"):
+            raise ValueError(f"a fit is guided by slopes, images or codes, not by {values['guided_by']!r}.")
+        if not all(
+            value is None or isinstance(value, int | float) for name, value in values.items() if name != "guided_by"
+        ):
             raise TypeError("the report's values are not numbers.")
         return cls(**values)
 
@@ -68,5 +77,7 @@ class FitReport:
             f"{self.k} codes of {self.n} numbers on a {self.dim}-D map: FVU {number(self.fvu)} "
             f"(held out {number(self.fvu_held_out)}, PCA {number(self.fvu_pca)}), image error "
             f"{number(self.image_error)} (held out {number(self.image_error_held_out)}), "
-            f"{self.steps} steps, {self.seconds:.1f} s" + (", interrupted" if self.interrupted else "")
+            f"{self.steps} steps, {self.seconds:.1f} s"
+            + (f", guided by {self.guided_by}" if self.guided_by else "")
+            + (", interrupted" if self.interrupted else "")
         )

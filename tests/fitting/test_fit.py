@@ -375,7 +375,7 @@ def test_slopes_that_are_not_finite_are_left_out_and_told_of_where_there_are_man
     assert not recwarn
     assert not torch.equal(with_decoder.frame, fit(codes, steps=20).frame)
     codes[:, 0] = 0
-    with pytest.warns(UserWarning, match="slopes of this decoder are NaN or infinite, so fit goes by the codes alone"):
+    with pytest.warns(UserWarning, match="slopes of this decoder are NaN or infinite.*: fit does without"):
         fit(codes, roots, steps=20)
 
 
@@ -573,8 +573,10 @@ DECODERS = {
 
 @pytest.mark.parametrize("decoder", DECODERS.values(), ids=DECODERS.keys())
 @pytest.mark.parametrize("k", [1, 12, 80])
-def test_every_kind_of_decoder_serves(decoder, k):
+def test_every_kind_of_decoder_serves(decoder, k, recwarn):
     v = fit(normal(k, 6), decoder=decoder, steps=20)
+    sloped = decoder in (DECODERS["bfloat16"], DECODERS["double"])
+    assert len(recwarn) == (0 if sloped or k == 1 else 1)  # of one code slopes are differences of images
     assert v.report.fvu < (1e-4 if k < 50 else 1)
     assert v.report.image_error is not None
     assert v.source is None
