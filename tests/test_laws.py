@@ -15,7 +15,7 @@ from latent_vizae.maps.layers import activations, linear_maps
 from latent_vizae.maps.paths import image_steps
 from latent_vizae.measures.metrics import continuity, fvu, path_evenness, pca_fvu, trustworthiness
 
-QUICK = {"steps": 60, "image_steps": 0}
+QUICK = {"steps": 60}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_few_codes_come_back_from_inside_the_map(f_d, k, dim):
 
 def test_many_codes_are_learned_and_judged_on_held_out_ones(f_d):
     codes, _ = f_d.examples(count=1200, seed=1)
-    v = fit(codes, decoder=f_d, steps=600, image_steps=5)
+    v = fit(codes, decoder=f_d, steps=600)
     assert v.report.held_out == 120
     assert v.report.fvu_held_out < 0.8 * pca_fvu(codes, 2)
     assert 0 < v.report.image_error_held_out < 0.06

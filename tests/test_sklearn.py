@@ -286,7 +286,7 @@ def test_what_it_refuses(X):
         ({"dim": "two"}, TypeError, "dim"),
         ({"hidden": 8}, TypeError, "hidden"),
         ({"steps": 0}, ValueError, "steps"),
-        ({"image_steps": -1}, ValueError, "image_steps"),
+        ({"keep_neighbours": -1}, ValueError, "keep_neighbours"),
         ({"decoder": "nobody:x"}, ValueError, "No decoder is registered"),
         ({"decoder": 3}, TypeError, "callable"),
         ({"decoder": "mnist"}, ValueError, r"codes of shape \(10,\)"),

@@ -23,7 +23,7 @@ def test_a_real_gan_makes_a_map(shared):
     f_d = mlp_gan(shared)
     check_decoder(f_d)
     codes = f_d.sample(200, seed=0)
-    v = fit(codes, decoder=f_d, steps=200, image_steps=50)
+    v = fit(codes, decoder=f_d, steps=200)
     images = LatentMap(v, f_d).grid(shape=(6, 6)).images
     ink = images.mean((1, 2, 3))
     assert ((ink > 0.015) & (ink < 0.4)).all()  # digits, neither black nor white; a thin 1 has 0.03

@@ -235,10 +235,10 @@ class Break:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("at", [("fit", 30), ("fit", 50), ("fit images", 12), ("fit v_e", 1), ("fit v_e", 55)])
+@pytest.mark.parametrize("at", [("fit", 1), ("fit", 30), ("fit", 50), ("fit", 59)])
 def test_a_fit_goes_on_after_a_break_as_if_there_had_been_none(f_d, tmp_path, at):
     codes, _ = f_d.examples(count=200)
-    settings = {"decoder": f_d, "steps": 60, "image_steps": 20, "seed": 3}
+    settings = {"decoder": f_d, "steps": 60, "seed": 3}
     kept = tmp_path / "fit.safetensors"
     whole = fit(codes, **settings)
     broken = fit(codes, checkpoint=kept, progress=Break(*at), **settings)
@@ -298,7 +298,7 @@ def test_a_break_does_not_turn_a_curve_into_a_plane(tmp_path):
     kept, settings = tmp_path / "fit.safetensors", {"steps": 300, "seed": 3}
     whole = fit(codes, **settings)
     assert whole.hidden != ()
-    assert fit(codes, checkpoint=kept, progress=Break("fit v_e", 20), **settings).report.interrupted
+    assert fit(codes, checkpoint=kept, progress=Break("fit", 250), **settings).report.interrupted
     assert torch.equal(fit(codes, checkpoint=kept, **settings).points, whole.points)
 
 
