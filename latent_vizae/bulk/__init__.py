@@ -1,1 +1,1 @@
-"""Many codes at once: pictures to codes, codes to points, codes of a prior."""
+"""Many codes at once: encode pictures, place codes, sample a prior."""

@@ -1,4 +1,4 @@
-"""Own pictures to codes: ``encode_images(f_d, "holiday/")``, streamed, to memory, a file or a folder of shards."""
+"""Pictures to codes: ``encode_images(f_d, "holiday/")``, streamed, to memory, a file or a folder of shards."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def encode_images(
     processes: int | None = None,
     progress: Reporting = False,
 ) -> Any:
-    """Codes of one's own pictures, by the decoder's ``encode``.
+    """Encode pictures by the decoder's ``encode``.
 
-    Pictures are brought to the decoder's number of channels and to its image size (``decoder.image_shape``, where it
-    has one): cropped to its aspect around the middle, and scaled. Only one batch is in memory at a time.
+    Pictures are converted to the decoder's channels and image size (``decoder.image_shape``, if it has one): cropped
+    to its aspect ratio around the middle, and scaled. One batch is in memory at a time.
 
     Args:
         decoder: with a method ``encode(images)``.
@@ -52,16 +52,16 @@ def encode_images(
             subfolders in the order of their names; or any iterable of pictures: PIL images, files, arrays of bytes
             (H, W) or (H, W, C), tensors (C, H, W), rows of a 🤗 dataset.
         batch_size: pictures per call of ``encode``.
-        column: which column of a dataset's rows holds the picture; by default the first that is one.
-        out: for when there are many. A ``.safetensors`` file for the codes (a tensor ``codes``) is written as the
-            work goes, and appears when it is whole. Any other name is a folder: it gets shards,
-            ``codes-00000-of-00010.safetensors``, ..., and ``manifest.json``; finished shards stay where a run is cut
-            short, and the next run does the rest. Under ``torchrun`` the processes share the work. The pictures are
-            then a folder, an array or something else that can be indexed. A folder of another work is refused. Works
-            are told apart by 16 pictures, the names and sizes of all files, or all of an array; and by the decoder's
-            name, its weights, and a few codes of the first and of the last finished shard, made again.
-        unit_size: pictures a shard, 1000 by default; so many codes are in memory.
-        processes: how many should work on a folder; refused where there are others.
+        column: the column of a dataset's rows with the picture; by default the first with PIL images.
+        out: a ``.safetensors`` file for the codes (a tensor ``codes``), or a folder for shards,
+            ``codes-00000-of-00010.safetensors``, ..., and ``manifest.json``. A file appears when it is complete. Of an
+            interrupted run the finished shards stay, and the next run makes the others; under ``torchrun`` the
+            processes share them. Shards need pictures that can be indexed: a folder, an array or a sequence. A folder
+            with shards of other pictures or of another decoder is refused. These are recognised by 16 pictures, the
+            names and sizes of all files or the values of an array, the decoder's name and weights, and some codes of
+            the first and the last finished shard, which are encoded again.
+        unit_size: pictures a shard, by default 1000, whose codes are in memory.
+        processes: the expected number of processes; another number is an error.
         progress: True for a bar on stderr, or a function ``(step, steps, title)`` that is called as the work goes on;
             ``steps`` is 0 where the number of pictures is not known.
 
@@ -69,10 +69,10 @@ def encode_images(
         Codes (B, *latent_shape) float32 on the CPU; with ``out``, its path.
 
     Raises:
-        TypeError: something that is no picture, or shards of pictures that can be read only once.
+        TypeError: an object that is not a picture, or shards of pictures that can be read only once.
         ValueError: no pictures, one that cannot be read, floats outside of [0, 1], a decoder without ``encode``, an
-            ``out`` that cannot be written or holds another work, the wrong number of processes.
-        ConnectionError: another process ended before its time.
+            ``out`` that cannot be written or holds other work, the wrong number of processes.
+        ConnectionError: another process ended early.
         FileNotFoundError: no such folder.
 
     Example:

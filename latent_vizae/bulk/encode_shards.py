@@ -1,4 +1,4 @@
-"""Pictures to a folder of shards of codes, each shard made without the others."""
+"""Pictures to a folder of shards of codes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["encode_shards"]
 
 
 COMPARED = 8
-"""Pictures of a shard that are encoded again, to tell encoders apart."""
+"""Pictures of a shard that are encoded again, to recognise another encoder."""
 
 
 @torch.no_grad()
 def encode_shards(
     decoder: Any, images: Any, folder: Path, batch_size: int, column: str | None, **settings: Any
 ) -> Path:
-    """See `latent_vizae.encode_images`. A resumed run may take another ``batch_size``: memory may ask for it."""
+    """See `latent_vizae.encode_images`. A resumed run may have another ``batch_size``."""
     picture, count, files = _indexed(images, column)
     image_shape = getattr(decoder, "image_shape", None)
 
@@ -48,7 +48,7 @@ def encode_shards(
 
 
 def _indexed(images: Any, column: str | None) -> tuple[Callable[[int], Any], int, str | None]:
-    """Picture of a number, how many there are, and what tells a folder's files or an array's pictures from others."""
+    """A function from number to picture, the count, and a hash of a folder's files or of an array, or None."""
     if isinstance(images, str | Path):
         files = list(pictures_of(images, column)[0])
         return files.__getitem__, len(files), _listed(files, Path(images))
@@ -56,9 +56,9 @@ def _indexed(images: Any, column: str | None) -> tuple[Callable[[int], Any], int
         if not isinstance(images, Iterable):
             raise TypeError(f"images is an array, a folder or a sequence of pictures, got {type(images).__name__}.")
         raise TypeError(
-            "A folder of shards takes pictures that can be indexed, so that each shard can be made, and made again, "
-            f"without the others; a {type(images).__name__} can be read only once, in order. Give a folder, an array, "
-            "a list or a map-style dataset, or write one file: out='codes.safetensors'."
+            "Shards need pictures that can be indexed, so that each shard can be made without the others; a "
+            f"{type(images).__name__} can be read only once, in order. Give a folder, an array, a list or a map-style "
+            "dataset, or write one file: out='codes.safetensors'."
         )
     if isinstance(images, Iterable):
         pictures_of(images, column)  # its checks
@@ -76,6 +76,6 @@ def _indexed(images: Any, column: str | None) -> tuple[Callable[[int], Any], int
 
 
 def _listed(files: list[Path], folder: Path) -> str:
-    """SHA-256 of names and sizes; a time would tell a copy on another machine from the folder."""
+    """SHA-256 of names and sizes, without times, which a copy on another machine would not have."""
     lines = [f"{file.relative_to(folder).as_posix()} {file.stat().st_size}" for file in files]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -34,19 +34,19 @@ def place_codes(
     processes: int | None = None,
     progress: Reporting = False,
 ) -> Path:
-    """Points of any number of codes, in a folder of shards; a part of the codes is in memory at a time.
+    """Place any number of codes on a map, into a folder of shards; a part of the codes is in memory at a time.
 
-    Finished shards stay where a run is cut short, and the next run does the rest. Under ``torchrun`` the processes
-    share the work; their number changes nothing in the result.
+    Of an interrupted run the finished shards stay, and the next run makes the others. Under ``torchrun`` the processes
+    share them; the result does not depend on their number.
 
     Args:
         v: the map.
         codes: (k, *latent_shape): an array, a memory map, batches, a ``.safetensors`` file or a folder of shards.
-        out: a new folder, or one with some of this work: the same v and the same codes, all of them. It gets
-            ``points-00000-of-00010.safetensors``, ..., each with a tensor ``points`` (unit_size, dim) float32, and
-            ``manifest.json``.
+        out: a new folder, or one with shards of the same v and the same codes. The shards are
+            ``points-00000-of-00010.safetensors``, ..., each with a tensor ``points`` (unit_size, dim) float32;
+            ``manifest.json`` lists them.
         unit_size: codes a shard.
-        processes: how many should work; refused where there are others.
+        processes: the expected number of processes; another number is an error.
         progress: True for a bar on stderr, or a function ``(step, steps, title)`` that is called as the work goes on.
 
     Returns:
@@ -54,8 +54,8 @@ def place_codes(
 
     Raises:
         TypeError: not real numbers.
-        ValueError: codes of another shape, NaN or infinity; a folder of another work; the wrong number of processes.
-        ConnectionError: another process ended before its time.
+        ValueError: codes of another shape, NaN or infinity; a folder of other work; the wrong number of processes.
+        ConnectionError: another process ended early.
 
     Example:
         >>> import tempfile
@@ -95,27 +95,27 @@ def sample_codes(
     processes: int | None = None,
     progress: Reporting = False,
 ) -> Path:
-    """Codes of the generator's prior, by the decoder's ``sample``, in a folder of shards as `place_codes` makes it.
+    """Draw codes from the generator's prior by the decoder's ``sample``, into a folder of shards as in `place_codes`.
 
-    Each shard has a seed of its own, made of ``seed`` and its number, so the codes are the same for any number of
-    processes (and others for another ``unit_size``). A run that goes on draws the first and the last finished shard
-    again, and refuses a folder of other codes.
+    The seed of each shard follows from ``seed`` and its number, so the codes do not depend on the number of processes,
+    but on ``unit_size``. A resumed run draws the first and the last finished shard again and refuses a folder of other
+    codes.
 
     Args:
         decoder: with a method ``sample(count, seed)``.
         count: number of codes.
         seed: same seed, same codes.
-        out: a new folder, or one with some of this work. Its shards have a tensor ``codes``.
-        unit_size: codes a shard; so many are in memory.
-        processes: how many should work; refused where there are others.
+        out: a new folder, or one with shards of the same codes. The shards have a tensor ``codes``.
+        unit_size: codes a shard, which are in memory.
+        processes: the expected number of processes; another number is an error.
         progress: True for a bar on stderr, or a function ``(step, steps, title)`` that is called as the work goes on.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: a decoder without ``sample``; a folder of another work; the wrong number of processes.
-        ConnectionError: another process ended before its time.
+        ValueError: a decoder without ``sample``; a folder of other work; the wrong number of processes.
+        ConnectionError: another process ended early.
     """
     if not callable(getattr(decoder, "sample", None)):
         raise ValueError("This decoder has no sample(count, seed), so it has no prior to draw codes from.")

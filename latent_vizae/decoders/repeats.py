@@ -1,7 +1,7 @@
-"""Whether a decoder makes the same image of a code each time: alone, again, and beside other codes.
+"""Whether a decoder is deterministic: equal images for equal codes, decoded twice and in a batch.
 
-What is measured by differences of images (slopes, paths, the certificate) is worth nothing where noise is drawn at
-each call, and an image that depends on the codes beside its own has no place on a map.
+Slopes, paths and the certificate are differences of images, which noise at each call makes meaningless. A map also
+needs images that do not depend on the other codes of a batch.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LOOKED_AT: weakref.WeakSet[Any] = weakref.WeakSet()
 
 @dataclass(frozen=True)
 class Repeats:
-    """How far images of one code lie apart, root mean square over pixels.
+    """Differences between images of one code, root mean square over pixels.
 
     Attributes:
         again: of the code decoded alone, twice.
@@ -43,7 +43,7 @@ class Repeats:
     same: bool
 
     def __str__(self) -> str:
-        """A sentence about what was found."""
+        """The result as a sentence."""
         if self.same:
             return (
                 "a code gives the same image each time, alone and in a batch "
@@ -59,7 +59,7 @@ class Repeats:
 
 @torch.no_grad()
 def repeats_of(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Repeats:
-    """Look at the first of some codes (k, *latent_shape), k >= 1: four decodes."""
+    """Measure the first of the codes (k, *latent_shape), k >= 1: four decodes."""
     code, other = codes[:1], codes[1:2] if len(codes) > 1 else 0.9 * codes
     alone, _, beside = decode_images(decoder, torch.cat([code, other, code]))
     again = decode_images(decoder, code)[0]
@@ -73,8 +73,8 @@ def notice_noise(decoder: Callable[[Tensor], Tensor], codes: Tensor, found: Repe
 
     Args:
         decoder: codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
-        codes: (k, *latent_shape), k >= 1, to look at; only where the decoder has not been looked at before.
-        found: what `repeats_of` said of it, where that is known.
+        codes: (k, *latent_shape), k >= 1, for the measurement, which is done once for a decoder.
+        found: the result of `repeats_of`, if it is known.
     """
     try:
         with _LOCK:
@@ -86,7 +86,7 @@ def notice_noise(decoder: Callable[[Tensor], Tensor], codes: Tensor, found: Repe
     found = repeats_of(decoder, codes) if found is None else found
     if not found.same:
         warnings.warn(
-            f"This decoder is not deterministic: {found}. What is measured of its images is as uncertain as that. "
-            "Give it the same noise for every code and call, or none.",
+            f"This decoder is not deterministic: {found}. All measures of its images have that error. Use the same "
+            "noise for every code and call, or none.",
             stacklevel=4,
         )

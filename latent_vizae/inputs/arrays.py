@@ -1,4 +1,4 @@
-"""What lies in memory to tensors: real numbers of any kind, points and labels, with errors that say what to do."""
+"""Values in memory to checked tensors: real numbers of any kind, points and labels."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Array: TypeAlias = "Tensor | np.ndarray[Any, Any]"
 """Real numbers in memory, of any dtype."""
 
 MOST_DECODED = 10**6
-"""So many are decoded at once, their images held in memory."""
+"""Most points of one call that decodes them, since all images are in memory."""
 
 
 def as_array(values: ArrayLike, what: str) -> Array:
-    """Real numbers as a detached tensor or a numpy array, of the dtype that they came in; nothing is copied.
+    """Real numbers as a detached tensor or a numpy array, in their own dtype; nothing is copied.
 
     Raises:
         TypeError: strings, objects, complex numbers: anything that is not real numbers.
@@ -60,7 +60,7 @@ def _real(tensor: Tensor, what: str) -> Tensor:
 
 
 def as_tensor(values: ArrayLike, what: str) -> Tensor:
-    """A detached float32 tensor; never changes or shares writes with what came in. Raises as `as_array`."""
+    """A detached float32 tensor; the input is never changed. Raises as `as_array`."""
     array = as_array(values, what)
     if isinstance(array, Tensor):
         return array.float()
@@ -81,10 +81,10 @@ def _as_writable(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def check_rows(rows: Tensor, what: str) -> None:
-    """Refuse NaN and infinity in rows that are in memory.
+    """Check that rows in memory are finite.
 
     Raises:
-        ValueError: how many rows hold some, and which.
+        ValueError: rows with NaN or infinity; the message has their number and indices.
     """
     check_finite(rows.split(max(1, 2**24 // max(1, rows[0].numel()))), len(rows), what)
 

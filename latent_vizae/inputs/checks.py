@@ -1,4 +1,4 @@
-"""Checks of single values: finite, precise enough for float32, whole numbers, devices that are there."""
+"""Checks of single values: finite, precise enough for float32, whole numbers, available devices."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MOST_LOST, ENOUGH = 0.01, 16
 
 
 def check_finite(parts: Iterable[Tensor], count: int, what: str) -> None:
-    """Refuse NaN and infinity among rows that come in parts.
+    """Check that ``count`` rows, given in parts, are finite.
 
     Raises:
-        ValueError: how many of the ``count`` rows hold some, and which.
+        ValueError: rows with NaN or infinity; the message has their number and indices.
     """
     where: list[int] = []
     start = 0
@@ -35,10 +35,10 @@ def check_finite(parts: Iterable[Tensor], count: int, what: str) -> None:
 
 
 def check_precision(rows: Tensor | np.ndarray[Any, Any], what: str) -> None:
-    """Refuse rows in more digits than float32 has, where it could not hold them or tell them apart.
+    """Check that float32 can hold rows of a wider type without losing their variance.
 
     Raises:
-        ValueError: values beyond float32, or closer to each other than it can tell.
+        ValueError: values beyond float32, or differences below its precision.
     """
     narrow = (1, 2, 4) if str(rows.dtype).removeprefix("torch.").startswith(("float", "bfloat")) else (1, 2)
     if rows.dtype.itemsize in narrow:
@@ -61,14 +61,14 @@ def check_precision(rows: Tensor | np.ndarray[Any, Any], what: str) -> None:
 
 
 def check_latent_shape(shapes: list[Any], what: str) -> None:
-    """Refuse batches that are none, or of several latent shapes.
+    """Check that batches have one latent shape.
 
     Raises:
-        ValueError: they are.
+        ValueError: shapes of fewer than two dimensions, or of several latent shapes.
     """
     if min(map(len, shapes)) < 2 or len({tuple(shape[1:]) for shape in shapes}) > 1:
         listed = ", ".join(sorted({str(tuple(shape)) for shape in shapes})[:4])
-        raise ValueError(f"{what}: a stream gives batches (B, *latent_shape), of one latent_shape; got {listed}.")
+        raise ValueError(f"{what}: batches have the shape (B, *latent_shape), of one latent_shape; got {listed}.")
 
 
 def as_whole(value: Any, what: str, least: int = 0, most: int = 2**63 - 1) -> int:
@@ -91,15 +91,15 @@ def as_whole(value: Any, what: str, least: int = 0, most: int = 2**63 - 1) -> in
 
 
 def as_device(device: str | torch.device) -> torch.device:
-    """A device that is there.
+    """A device that is available.
 
     Raises:
-        ValueError: it is not.
+        ValueError: there is no such device, or it is "meta".
     """
     try:
         found = torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, TypeError) as error:
         raise ValueError(f"There is no device {device!r} here: {str(error).splitlines()[0]}") from error
     if found.type == "meta":
-        raise ValueError("The device 'meta' holds no values; choose 'cpu', or an accelerator that is there.")
+        raise ValueError("The device 'meta' holds no values. Choose 'cpu' or an accelerator.")
     return found

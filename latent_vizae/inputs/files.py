@@ -24,7 +24,7 @@ WIDE = ("F64", "I64", "I32", "U64", "U32")
 
 @dataclass(frozen=True)
 class FileBlock:
-    """A tensor in a .safetensors file, mapped only while it is read: a process may have a thousand files open."""
+    """A tensor in a .safetensors file, mapped only while it is read, since the number of open files is limited."""
 
     path: Path
     dtype: str
@@ -71,7 +71,9 @@ def _expanded(paths: list[Any]) -> list[Path]:
         manifest = path / "manifest.json"
         content = json.loads(manifest.read_bytes()) if path.is_dir() and manifest.is_file() else None
         if isinstance(content, dict) and not content.get("complete", True):
-            raise ValueError(f"The work in {path} is not complete: run it again, it goes on where it stopped.")
+            raise ValueError(
+                f"The shards in {path} are not complete. Run the command again: it makes the missing ones."
+            )
         if not inside:
             raise ValueError(f"The folder {path} holds no .safetensors files.")
         files += inside

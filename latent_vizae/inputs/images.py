@@ -20,16 +20,16 @@ __all__ = ["FORMATS", "batches_of", "picture_of_row", "pictures_of"]
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-"""Those that Pillow reads by itself: EPS it would hand to Ghostscript."""
+"""Formats that Pillow reads itself; for EPS it runs Ghostscript."""
 
 DAMAGED = (SyntaxError, TypeError, ValueError, struct.error)
-"""What Pillow raises besides its own errors."""
+"""Pillow's exceptions for damaged files, besides its own classes."""
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def pictures_of(images: Any, column: str | None) -> tuple[Iterable[Any], int | None]:
-    """Pictures one by one, and how many there are, where that is known."""
+    """Pictures one by one, and their number if it is known."""
     if isinstance(images, str | Path):
         folder = Path(images)
         if not folder.is_dir():
@@ -58,7 +58,7 @@ def picture_of_row(row: dict[str, Any], column: str | None) -> Any:
     for value in row.values():
         if isinstance(value, Image.Image):
             return value
-    raise ValueError(f"No column of the rows holds a PIL image: say column=, one of {', '.join(map(str, row))}.")
+    raise ValueError(f"No column of the rows holds a PIL image: pass column=, one of {', '.join(map(str, row))}.")
 
 
 def _as_image(picture: Any, channels: int | None) -> Tensor:
@@ -81,11 +81,11 @@ def _as_image(picture: Any, channels: int | None) -> Tensor:
         try:
             picture = Image.fromarray(picture.squeeze(2) if picture.shape[2:] == (1,) else picture)
         except TypeError as error:
-            raise TypeError(f"An array of shape {picture.shape} is no picture: {error}") from error
+            raise TypeError(f"An array of shape {picture.shape} is not a picture: {error}") from error
     if isinstance(picture, Image.Image):
         mode = MODES.get(channels or 0) or ("L" if picture.mode in ("1", "L", "I;16") else "RGB")
         if picture.mode in ("I", "I;16", "F"):
-            raise ValueError(f"A picture of mode {picture.mode} has no known white; convert it to bytes.")
+            raise ValueError(f"A picture of mode {picture.mode} has no defined white value. Convert it to bytes.")
         pixels = np.array(picture.convert(mode))
         return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).movedim(2, 0).float() / 255
     if isinstance(picture, Tensor) and picture.dim() == 3:
@@ -100,7 +100,7 @@ def _as_image(picture: Any, channels: int | None) -> Tensor:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """A photograph as it was taken; as it is where nothing, or nonsense, says how."""
+    """A photograph rotated by its EXIF orientation, or unchanged if that is missing or invalid."""
     with contextlib.suppress(*DAMAGED):
         if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
             return ImageOps.exif_transpose(picture)
@@ -131,8 +131,8 @@ def batches_of(
         first = first or image.shape
         if image.shape != first:
             raise ValueError(
-                f"Pictures of one size are needed, since this decoder does not say its image_shape: number {number} "
-                f"has the shape {tuple(image.shape)}, the first {tuple(first)}."
+                f"Pictures of one size are needed, since this decoder has no image_shape: number {number} has the "
+                f"shape {tuple(image.shape)}, the first {tuple(first)}."
             )
         batch.append(image)
         if len(batch) == size:

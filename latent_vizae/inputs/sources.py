@@ -1,4 +1,4 @@
-"""Codes wherever they lie: the one place that tells files, streams and arrays apart, and a reader of all of them."""
+"""Codes from files, streams or arrays: one function that recognises them, and one reader for all of them."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _read(block: Block, chosen: slice | np.ndarray[tuple[int], np.dtype[np.int64
 
 
 def _reader(codes: ArrayLike, what: str, device: torch.device | None) -> CodeReader:
-    """A reader of whatever was handed in, of some codes of one shape; their values are still to be checked."""
+    """A reader of codes of any kind, checked for their shape and not yet for their values."""
     blocks: list[Block]
     listed = list(codes) if isinstance(codes, list | tuple) else [codes]
     if listed and all(isinstance(item, str | Path) for item in listed):
@@ -138,8 +138,8 @@ def open_codes(codes: ArrayLike, what: str = "codes", device: torch.device | Non
 
     Raises:
         TypeError: not real numbers.
-        ValueError: no codes, NaN or infinity, masked values, shapes that do not fit together, or values that float32
-            cannot tell apart.
+        ValueError: no codes, NaN or infinity, masked values, different shapes, or differences below float32's
+            precision.
         FileNotFoundError: no such file or folder.
     """
     reader = _reader(codes, what, device)

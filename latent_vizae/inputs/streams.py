@@ -76,9 +76,9 @@ def _batch(batch: ArrayLike, what: str, latent_shape: tuple[int, ...] | None) ->
     (*latent_shape) is stacked.
 
     Args:
-        batch: what the stream gave.
+        batch: an item of the stream.
         what: the argument's name, for errors.
-        latent_shape: of the codes before; None if there were none, and nothing else tells.
+        latent_shape: of the codes before; None if it is not known yet.
 
     Raises:
         TypeError: not real numbers.

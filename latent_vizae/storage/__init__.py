@@ -1,1 +1,1 @@
-"""Files and folders, written whole or not at all; the Hub; shards by one process or many."""
+"""Files and folders that are written whole or not at all, the Hub, shards, and processes."""

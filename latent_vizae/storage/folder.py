@@ -1,7 +1,7 @@
-"""v as a folder: safetensors, config.json and a card; written whole or not at all, read with suspicion.
+"""v as a folder: safetensors, config.json and a card; written whole or not at all, and checked when it is read.
 
-``model.safetensors`` is the truth: it carries the configuration in its header and is replaced in one atomic step.
-``config.json`` repeats it for people and for the Hub.
+``model.safetensors`` decides: its header has the configuration, and it is replaced in one atomic step. ``config.json``
+repeats the configuration for people and for the Hub.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FORMAT = 1
 MAX_CONFIG_BYTES = 2**20
 
 KINDS = {"v": "a v", "directions": "a set of directions"}
-"""What a folder may hold, as its configuration's ``kind`` says; a v's says nothing."""
+"""Contents of a folder by the entry ``kind`` of its configuration, which a v does not have."""
 
 PARTIAL = re.compile(r"\.[^/]+-[0-9a-f]{12}\.\w+")
 """Names of files being written; a killed save leaves them."""
@@ -41,7 +41,7 @@ PARTIAL = re.compile(r"\.[^/]+-[0-9a-f]{12}\.\w+")
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; what is written there replaces ``path`` on a clean exit, or goes.
+    """Give a temporary path beside ``path``. On a clean exit its file replaces ``path``; otherwise it is deleted.
 
     Raises:
         ValueError: the folder cannot be written.
@@ -76,7 +76,7 @@ def write_folder(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor
             _read_config(folder, kind)
         except (ValueError, FileNotFoundError) as error:
             raise ValueError(
-                f"{folder} holds a {MODEL_FILE} that is not {what}'s; it is left as it is. ({error})"
+                f"{folder} holds a {MODEL_FILE} that is not {what}'s; it was not changed. ({error})"
             ) from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def safetensors_bytes(tensors: dict[str, Tensor], metadata: dict[str, str]) -> b
 
 
 def checksum(config: str, tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of a configuration and its tensors: safetensors itself would not notice a flipped bit."""
+    """SHA-256 of a configuration and its tensors; safetensors itself has no checksum."""
     total = hashlib.sha256(config.encode())
     for name in sorted(tensors):
         total.update(f"\n{name} {tensors[name].dtype} {tuple(tensors[name].shape)}\n".encode())
@@ -121,7 +121,7 @@ def checksum(config: str, tensors: dict[str, Tensor]) -> str:
 
 
 def _checked(text: str, where: str, kind: str) -> dict[str, Any]:
-    """Parse a configuration and check that it is one of ours."""
+    """Parse a configuration and check its format."""
     if len(text) > MAX_CONFIG_BYTES:
         raise ValueError(f"{where} has {len(text)} characters; {KINDS[kind]}'s has at most {MAX_CONFIG_BYTES}.")
     try:
@@ -137,7 +137,7 @@ def _checked(text: str, where: str, kind: str) -> dict[str, Any]:
             f"{where} is not the configuration of {KINDS[kind]}: its kind is {config.get('kind', 'v')!r}."
         )
     if config["format"] < 1:
-        raise ValueError(f"{where} is of format {config['format']}, which never was.")
+        raise ValueError(f"{where} is of format {config['format']}, which does not exist.")
     if config["format"] > FORMAT:
         raise ValueError(
             f"{where} is of format {config['format']}, made by latent_vizae {config['latent_vizae']}; this version "

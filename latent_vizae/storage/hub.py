@@ -1,6 +1,6 @@
-"""Folders to and from the Hugging Face Hub: the only place that speaks to it.
+"""Folders to and from the Hugging Face Hub; no other module accesses it.
 
-Errors are the Hub's own (`huggingface_hub.errors`), with one sentence of help; nothing that is fetched is ever run.
+Errors are the Hub's own (`huggingface_hub.errors`). No downloaded code is run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = [
 
 
 SECONDS = 20.0
-"""So long the Hub may take to say that a repository is there, before the cache has to do."""
+"""Timeout of the question whether a repository exists, after which the cache is used."""
 
 NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
 
@@ -60,13 +60,11 @@ def parse_reference(text: str) -> Reference:
 
 
 def look_up(repo: str, revision: str | None = None, token: str | bool | None = None, *, sizes: bool = False) -> Any:
-    """What the Hub says now of a commit of a model repository (a ``ModelInfo``) to one who may read its files.
-
-    With ``sizes`` it says those of the files, too.
+    """The Hub's ``ModelInfo`` of a commit of a model repository, with ``sizes`` those of its files, for its readers.
 
     Raises:
         huggingface_hub.errors.HfHubHTTPError: the Hub refused: no such repository or revision, private, gated.
-        OSError or httpx.TransportError: the Hub cannot be asked (offline).
+        OSError or httpx.TransportError: the Hub cannot be reached.
     """
     from huggingface_hub import HfApi
 
@@ -85,25 +83,25 @@ def fetch_folder(
     *,
     most_bytes: int | None = None,
 ) -> tuple[Path, str]:
-    """Download what matches the patterns of one commit of a model repository into the cache.
+    """Download the files that match the patterns, of one commit of a model repository, into the cache.
 
-    What is in the cache already is for those who may read it: the Hub is asked first. Where it cannot be reached, or
-    is busy or down, the cache has to do.
+    The Hub is asked first, so that cached files are returned only to those who may read them. If it cannot be reached,
+    or is busy or down, the cache is used.
 
     Args:
         repo: ``user/name``.
         patterns: globs of the wanted files.
         revision: branch, tag or commit; by default the main branch.
         token: of a Hub user; by default the one that is logged in.
-        most_bytes: that the wanted files may have together; by default any number.
+        most_bytes: most bytes of all wanted files together; by default any number.
 
     Returns:
         The folder, and the commit that it holds.
 
     Raises:
-        ValueError: they have more.
+        ValueError: the files have more than ``most_bytes``.
         huggingface_hub.errors.RepositoryNotFoundError: no such repository, or it is private.
-        huggingface_hub.errors.GatedRepoError: it is for those whom its owner let in.
+        huggingface_hub.errors.GatedRepoError: the owner has not granted access.
         huggingface_hub.errors.RevisionNotFoundError: no such revision.
         huggingface_hub.errors.LocalEntryNotFoundError: offline, and not in the cache.
     """
@@ -116,7 +114,7 @@ def fetch_folder(
         if most_bytes is not None:
             wanted = [file for file in files if any(fnmatch(file.rfilename, pattern) for pattern in patterns)]
             if (size := sum(file.size or 0 for file in wanted)) > most_bytes:
-                raise ValueError(f"{repo} has {size:,} bytes to download; at most {most_bytes:,} are taken here.")
+                raise ValueError(f"{repo} has {size:,} bytes to download, more than most_bytes={most_bytes:,}.")
     except HfHubHTTPError as error:
         if (status := error.response.status_code) != 429 and status < 500:
             raise
@@ -136,7 +134,7 @@ def fetch_folder(
 
 
 def unreachable() -> tuple[type[Exception], ...]:
-    """Errors that say that there is no way to the Hub."""
+    """Exceptions for a Hub that cannot be reached."""
     from huggingface_hub.errors import OfflineModeIsEnabled
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # which of two it uses, it does not say
 
@@ -146,12 +144,12 @@ def unreachable() -> tuple[type[Exception], ...]:
 def folder_of(
     name: str | Path, files: list[str], what: str, revision: str | None = None, token: str | bool | None = None
 ) -> Path:
-    """The folder that holds something saved: a local one or, where there is none, a repository's.
+    """The folder of a saved object: a local one or, if there is none, that of a repository.
 
     Args:
         name: path of a folder, or ``user/name``.
-        files: that a repository must have.
-        what: it holds, for errors.
+        files: names of the files that a repository must have.
+        what: the object's kind, for errors.
         revision: branch, tag or commit of a repository.
         token: of a Hub user.
 
@@ -172,7 +170,7 @@ def folder_of(
 
 
 def list_files(repo: str, revision: str | None = None, token: str | bool | None = None) -> list[str] | None:
-    """Names of the files of a model repository; None where the Hub cannot be asked (offline)."""
+    """Names of the files of a model repository; None if the Hub cannot be reached."""
     from huggingface_hub import HfApi
 
     try:
@@ -191,15 +189,15 @@ def push_folder(
     revision: str | None = None,
     create_pr: bool = False,
 ) -> str:
-    """Upload a folder to a model repository, which is made where there is none; files already there stay.
+    """Upload a folder to a model repository, which is created if it does not exist; its other files stay.
 
     Args:
-        folder: what to upload.
+        folder: the folder.
         repo: ``user/name``.
         message: of the commit.
-        private: whether a new repository is private; by default as the user's organisation has it.
+        private: whether a new repository is private; by default the organisation's setting.
         token: of a Hub user; by default the one that is logged in.
-        revision: branch to commit to, made where there is none; by default the main branch.
+        revision: branch to commit to, created if it does not exist; by default the main branch.
         create_pr: open a pull request instead.
 
     Returns:

@@ -1,8 +1,8 @@
 """Long work as independent units: a folder of shards and a manifest, by one process or many, resumable.
 
-A shard says in its header which unit of which work it is, and its checksum: what a killed run finished is known
-without the manifest, and processes need nothing of each other but to wait. ``manifest.json`` names the work, and of
-every unit its number, rows, seed, file and SHA-256 (as ``sha256sum`` prints it).
+The header of a shard has its unit, its work and its checksum, so the finished shards of a killed run are recognised
+without the manifest, and processes need no communication but barriers. ``manifest.json`` has the work and, for each
+unit, its number, rows, seed, file and SHA-256 (as ``sha256sum`` prints it).
 """
 
 from __future__ import annotations
@@ -65,19 +65,19 @@ def run_units(
     processes: int | None = None,
     report: Callable[[int, int], object] = lambda done, total: None,
 ) -> Path:
-    """Do what is missing of a work, unit by unit, and return its folder.
+    """Make the missing units of a work, one by one, and return its folder.
 
     Args:
-        out: a new or empty folder, or one that holds some or all of this work. Machines must share it.
-        work: what makes this work this one and no other, JSON-native. A folder of another work is refused.
-        make: the rows (stop - start, ...) of a unit; it sees nothing of the other units.
-        again: some first rows of a unit, to compare with those of an earlier run (of the first whole unit and of the
-            last): where they differ by more than rounding, it was another work. None where ``work`` tells all.
+        out: a new or empty folder, or one with units of this work. All machines must share it.
+        work: identity of the work, JSON-native. A folder of another work is refused.
+        make: the rows (stop - start, ...) of a unit, independent of other units.
+        again: the first rows of a unit, computed again and compared with those of an earlier run (of the first and of
+            the last whole unit); a difference above rounding means another work. None if ``work`` is sufficient.
         tensor: name of the tensor in the shards, and the beginning of their file names.
         count: number of rows.
         unit_size: rows a unit.
-        seed: each unit gets one of its own, made of this and its number.
-        processes: how many should work; refused where there are others. None takes as many as were started.
+        seed: each unit gets its own, made of this and its number.
+        processes: the expected number of processes; another number is an error. None: any number.
         report: called by the first process with how many of its rows are done, and how many it does.
 
     Raises:
@@ -130,7 +130,7 @@ def _made(
 
 
 def digest(values: Iterable[Tensor]) -> str:
-    """SHA-256 of tensors, read one by one, to tell one work from another."""
+    """SHA-256 of tensors, read one by one."""
     total = hashlib.sha256()
     for value in values:
         total.update(checksum("", {"": value.detach().cpu().contiguous()}).encode())
@@ -138,7 +138,7 @@ def digest(values: Iterable[Tensor]) -> str:
 
 
 def probes(count: int) -> list[int]:
-    """At most 16 numbers below count, evenly spread, the ends among them: what is compared to tell works apart."""
+    """At most 16 numbers below count, evenly spread, with both ends: the items that identify a work."""
     return sorted({round(number * (count - 1) / 15) for number in range(16)})
 
 
@@ -146,7 +146,9 @@ def _plan(tensor: str, count: int, unit_size: int, seed: int | None) -> list[Uni
     size = as_whole(unit_size, "unit_size", 1)
     total = -(-as_whole(count, "count", 1) // size)
     if total > MOST_UNITS:
-        raise ValueError(f"unit_size={size} makes {total} units of {count}; at most {MOST_UNITS} are sensible.")
+        raise ValueError(
+            f"unit_size={size} makes {total} units of {count}, more than {MOST_UNITS}. Choose a larger one."
+        )
     # Consecutive from a place that the seed decides, so that no two are the same in the 32 bits that generators read.
     drawn = None if seed is None else hashlib.sha256(str(as_whole(seed, "seed")).encode()).digest()
     first = None if drawn is None else int.from_bytes(drawn[:4], "big")
@@ -176,7 +178,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _known_checksums(folder: Path, work: dict[str, Any], units: list[Unit]) -> dict[str, str]:
-    """Of a folder that may take this work: the SHA-256 of each file that its manifest knows."""
+    """SHA-256 of each file in the manifest of a folder; raises ValueError for a folder of another work."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"Shards go into a folder; {folder} is a file. Choose another name.")
     manifest = folder / MANIFEST_FILE
@@ -200,7 +202,7 @@ def _known_checksums(folder: Path, work: dict[str, Any], units: list[Unit]) -> d
 def _compare(
     folder: Path, work: dict[str, Any], units: list[Unit], known: dict[str, str], again: Callable[[Unit], Tensor]
 ) -> None:
-    """Refuse a folder whose rows are not those that would be made now."""
+    """Raise ValueError for a folder whose rows differ from those of this work."""
     for order in (units, units[::-1]):
         unit = next((unit for unit in order if _is_whole(folder / unit.file, unit, work, known.get(unit.file))), None)
         if unit is None:
@@ -210,7 +212,7 @@ def _compare(
         apart = here - there[: len(here)] if here.shape[1:] == there.shape[1:] else torch.tensor(torch.inf)
         if not apart.square().mean() <= TOLERANCE**2 * there.square().mean():
             raise ValueError(
-                f"{folder} holds another work: {unit.file} holds other {work['tensor']} than are made now, perhaps by "
+                f"{folder} holds another work: {unit.file} has other {work['tensor']} than this run makes, perhaps of "
                 "another decoder. Choose a new folder, or empty this one."
             )
 
@@ -236,7 +238,7 @@ def _write_manifest(folder: Path, work: dict[str, Any], records: list[dict[str, 
 
 
 def _is_whole(path: Path, unit: Unit, work: dict[str, Any], sha256: str | None) -> bool:
-    """Whether a shard is there and is what was written: by the manifest where it knows, else by its own word."""
+    """Whether a shard exists and is undamaged, by the checksum in the manifest or else in its own header."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -269,7 +271,7 @@ def _write(path: Path, unit: Unit, work: dict[str, Any], rows: Tensor) -> None:
 
 
 def _finish(folder: Path, work: dict[str, Any], units: list[Unit]) -> None:
-    """Look at every shard once more, whoever made it, and say so in the manifest."""
+    """Check every shard once more and write the final manifest."""
     records, shapes = [], set()
     for unit in units:
         try:

@@ -149,7 +149,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(small, tmp_path):
 def test_weights_that_are_not_a_vs_are_left_alone(small, tmp_path):
     foreign = save({"weight": torch.zeros(3)})
     (tmp_path / "model.safetensors").write_bytes(foreign)
-    with pytest.raises(ValueError, match="not a v's; it is left as it is"):
+    with pytest.raises(ValueError, match="not a v's; it was not changed"):
         small.save_pretrained(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
     assert (tmp_path / "model.safetensors").read_bytes() == foreign

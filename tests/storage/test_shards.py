@@ -420,7 +420,7 @@ def test_another_decoder_of_the_same_class_is_refused_and_rounding_is_not(tmp_pa
         for number in reversed(missing):
             shards(out)[number].rename(tmp_path / f"{out.name} {number}")
         before = everything(out)
-        with pytest.raises(ValueError, match=r"holds another work: .* holds other codes than are made now"):
+        with pytest.raises(ValueError, match=r"holds another work: .* has other codes than this run makes"):
             make(Scaled(-1.0))
         assert everything(out) == before
         make(Scaled())
