@@ -314,7 +314,7 @@ def test_the_pull_is_checked_and_kept(small, saved):
     [
         ({"format": 2}, "Upgrade"),
         ({"format": 10**30}, "Upgrade"),
-        ({"format": 0}, "never was"),
+        ({"format": 0}, "does not exist"),
         ({"format": "1"}, "not the configuration"),
         ({"format": True}, "not the configuration"),
         ({"format": "gone"}, "not the configuration"),
