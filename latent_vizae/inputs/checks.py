@@ -68,7 +68,7 @@ def check_latent_shape(shapes: list[Any], what: str) -> None:
     """
     if min(map(len, shapes)) < 2 or len({tuple(shape[1:]) for shape in shapes}) > 1:
         listed = ", ".join(sorted({str(tuple(shape)) for shape in shapes})[:4])
-        raise ValueError(f"{what}: batches have the shape (B, *latent_shape), of one latent_shape; got {listed}.")
+        raise ValueError(f"{what}: a stream has batches (B, *latent_shape) of one latent_shape; got {listed}.")
 
 
 def as_whole(value: Any, what: str, least: int = 0, most: int = 2**63 - 1) -> int:
