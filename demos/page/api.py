@@ -16,8 +16,10 @@ from huggingface_hub.utils import httpx
 
 from latent_vizae import certify as measure_trust
 from latent_vizae.demos.page.finding import find_directions
-from latent_vizae.demos.page.jobs import Decoders, fit_map, gather_codes, open_picture, place_picture
+from latent_vizae.demos.page.hub import Decoders
+from latent_vizae.demos.page.jobs import fit_map, gather_codes, place_picture
 from latent_vizae.demos.page.maps import Maps
+from latent_vizae.demos.page.pictures import open_picture
 from latent_vizae.demos.page.steering import Steering
 from latent_vizae.maps.samples import Samples
 

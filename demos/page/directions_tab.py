@@ -48,11 +48,11 @@ def add_directions_tab(steering: Steering, touched: gr.HTML, map_id: gr.State) -
         steps: float,
         seed: float,
         request: gr.Request,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio's own way to hand it in)
+        bar: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio's own way to hand it in)
     ) -> tuple[Any, ...]:
-        progress(0, desc="find directions")
-        with stops.told(request, progress) as told:
-            found = find_directions(steering.maps.get(map_id), method, count, by_class, steps, seed, told)
+        bar(0, desc="find directions")
+        with stops.progress(request, bar) as progress:
+            found = find_directions(steering.maps.get(map_id), method, count, by_class, steps, seed, progress)
         return shown(map_id, found)
 
     @kindly

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from latent_vizae import Directions, discover_directions
-from latent_vizae.demos.page.jobs import fetch_named
-from latent_vizae.demos.page.maps import FittedMap, whole_number
+from latent_vizae.demos.page.checks import whole_number
+from latent_vizae.demos.page.fitted import FittedMap
+from latent_vizae.demos.page.hub import fetch_named
 from latent_vizae.demos.page.steering import FoundDirections
 from latent_vizae.directions.classifier import learn_classifier
 
@@ -28,7 +29,7 @@ def find_directions(
     by_class: Any,
     steps: Any,
     seed: Any,
-    told: Callable[[int, int, str], object],
+    progress: Callable[[int, int, str], object],
 ) -> FoundDirections:
     """Find directions of a map's decoder, with the codes of the map.
 
@@ -39,7 +40,7 @@ def find_directions(
         by_class: whether each label of the codes gets a set of its own.
         steps: of training.
         seed: of everything random.
-        told: is told how far it is; raises KeyboardInterrupt to stop it, and the best so far comes.
+        progress: called as ``(step, steps, title)``; raises KeyboardInterrupt to stop it, and the best so far comes.
 
     Raises:
         ValueError: no such method, a count that does not fit the codes, no labels, a decoder without gradients for
@@ -61,7 +62,7 @@ def find_directions(
             steps=steps,
             measured=MEASURED,
             seed=seed,
-            progress=told,
+            progress=progress,
         )
     except KeyboardInterrupt:
         raise ValueError("Cancelled before there were any directions.") from None

@@ -18,20 +18,11 @@ from gradio.utils import get_upload_folder
 from latent_vizae import load_decoder
 from latent_vizae.demos.page.api import MENDABLE, add_endpoints, in_words, kindly
 from latent_vizae.demos.page.directions_tab import add_directions_tab
-from latent_vizae.demos.page.jobs import (
-    MOST_SIDE,
-    Decoders,
-    certified,
-    fit_map,
-    gather_codes,
-    load_map,
-    open_picture,
-    pack,
-    place_picture,
-    start_map,
-)
+from latent_vizae.demos.page.hub import MOST_SIDE, Decoders
+from latent_vizae.demos.page.jobs import certified, fit_map, gather_codes, load_map, pack, place_picture, start_map
 from latent_vizae.demos.page.live import live_route
 from latent_vizae.demos.page.maps import Maps
+from latent_vizae.demos.page.pictures import open_picture
 from latent_vizae.demos.page.steering import Steering
 from latent_vizae.demos.page.stops import Stops
 
@@ -97,20 +88,20 @@ def build() -> gr.Blocks:
         dim: int,
         seed: float,
         request: gr.Request,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio's own way to hand it in)
+        bar: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio's own way to hand it in)
     ) -> Iterator[tuple[Any, ...]]:
         try:
-            with stops.told(request, progress) as told:
-                progress(0, desc="load the decoder")
+            with stops.progress(request, bar) as progress:
+                bar(0, desc="load the decoder")
                 sized = decoder.strip().startswith("diffusers:") and image_size
                 options = {"image_size": int(image_size)} if sized else {}
                 f_d = decoders.get(decoder, **options)
-                progress(0, desc="gather codes")
+                bar(0, desc="gather codes")
                 codes, known = gather_codes(
                     f_d, source, labels=[int(label) for label in labels], count=int(count), seed=int(seed), files=files
                 )
                 fitted = fit_map(
-                    f_d, codes, known, int(dim), int(seed), told, f"{len(codes):,} codes of {decoder.strip()}"
+                    f_d, codes, known, int(dim), int(seed), progress, f"{len(codes):,} codes of {decoder.strip()}"
                 )
         except MENDABLE as error:
             raise gr.Error(in_words(error), duration=8, print_exception=False) from error
@@ -135,8 +126,8 @@ def build() -> gr.Blocks:
     @kindly
     def pack_(map_id: str, selection: dict[str, Any], found_id: str) -> list[str]:
         directions = steering.kept(found_id).directions if found_id else None
-        with tempfile.TemporaryDirectory() as place:
-            files = pack(maps.get(map_id), selection or {}, maps, Path(place), directions)
+        with tempfile.TemporaryDirectory() as folder:
+            files = pack(maps.get(map_id), selection or {}, maps, Path(folder), directions)
             return [save_file_to_cache(file, get_upload_folder()) for file in files]  # whence Gradio removes them
 
     @kindly

@@ -12,7 +12,7 @@ import anyio.to_thread
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from latent_vizae.demos.page.maps import encoded_images
+from latent_vizae.demos.page.pictures import encoded_images
 from latent_vizae.demos.page.steering import Steering
 
 __all__ = ["ADDRESS", "live_route"]
@@ -42,15 +42,15 @@ def answer(steering: Steering, question: str | None) -> bytes:
             raise ValueError(
                 "A question is, as JSON, a map, a point and a pin, or a map, directions, a set, a start and steps."
             )
-        place = {}
+        moved = {}
         if len(asked) == 3:
             _, support, images = steering.maps.images_at(asked[0], [asked[1]], asked[2])
         else:
             where, support, images = steering.moved_at(*asked)
-            place = {"point": where[0].tolist()}
+            moved = {"point": where[0].tolist()}
         kind, (picture,) = encoded_images(images)
         shape = dict(zip(("channels", "height", "width"), images.shape[1:], strict=True))
-        return _message({**shape, "kind": kind, "support": support[0].item(), **place}, picture)
+        return _message({**shape, "kind": kind, "support": support[0].item(), **moved}, picture)
     except (json.JSONDecodeError, RecursionError) as error:
         return _message({"error": f"A question is JSON: {error}."})
     except (ValueError, TypeError) as error:

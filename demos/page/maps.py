@@ -8,62 +8,32 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 import math
 import secrets
 import threading
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from latent_vizae import LatentMap, VizAE
 from latent_vizae.decoders.contract import decode_images
+from latent_vizae.demos.page.checks import checked_points, whole_number
+from latent_vizae.demos.page.fitted import FittedMap, image_shape_of, shown_rows
 from latent_vizae.demos.page.kept import Kept
-from latent_vizae.maps.samples import Samples, to_uint8
+from latent_vizae.demos.page.layers import LAYERS, layer
+from latent_vizae.demos.page.pictures import as_base64, packed_images
+from latent_vizae.maps.samples import Samples
 
-__all__ = [
-    "FittedMap", "Maps", "Pin", "as_base64", "checked_points", "encoded_images", "images_for_page", "is_finite",
-    "packed_images", "quality", "whole_number",
-]  # fmt: skip
+__all__ = ["Maps", "Pin"]
 
 MOST_MAPS, MOST_PINS = 64, 2000
-MOST_POINTS, MOST_DRAWN = 64, 20_000
-MOST_FRAMES, MOST_CORNERS, MOST_SIDE = 64, 32, 20
+MOST_POINTS = 64
+MOST_FRAMES, MOST_CORNERS, MOST_ROWS = 64, 32, 20
 NO_PIN = "This pin is no longer on the map. Place the picture again."
-SMALL = 64 * 64
-"""Pictures of at most so many pixels go as bytes, larger ones as JPEG."""
 MOST_AT_ONCE = 4
 """Regions and paths decoded at a time, of all visitors: each takes tens of megabytes."""
-REACH = 1.5
-"""How far beyond the map one may go."""
-LAYERS = {
-    "support": "How far to trust a place: bright among the codes, dark where there are none and the map extrapolates.",
-    "stretch": "How fast the image changes there per step on the map (root mean square, on a logarithmic scale).",
-    "error": "How much the image of a code there differs from what the map makes of it (mean square).",
-}
-LAYER_SECONDS = 30
-"""About how long a layer may take; a slow decoder's is coarser."""
-SIDES = {"support": 48, "stretch": 21, "error": 48}
-
-
-@dataclass
-class FittedMap:
-    """A map with what the page shows of it."""
-
-    title: str
-    latent_map: LatentMap
-    codes: Tensor
-    labels: Tensor | None
-    text: str
-    id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
-    layers: dict[str, dict[str, Any]] = field(default_factory=dict)
-    classifier: Any = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass
@@ -134,7 +104,7 @@ class Maps:
         v = fitted.latent_map.v
         rows = shown_rows(len(v.points))
         labels = None if fitted.labels is None else fitted.labels[rows].tolist()
-        image = _picture_of(fitted)
+        image = image_shape_of(fitted)
         return {
             "id": fitted.id,
             "title": fitted.title,
@@ -164,8 +134,8 @@ class Maps:
         """A box as a grid, or a polygon evenly covered; of large pictures fewer."""
         fitted = self.get(map_id)
         m, dim = fitted.latent_map, fitted.latent_map.v.dim
-        rows, columns = whole_number(rows, "rows", 1, MOST_SIDE), whole_number(columns, "columns", 1, MOST_SIDE)
-        most = max(2, math.isqrt(max(4, 2**22 // math.prod(_picture_of(fitted)))))
+        rows, columns = whole_number(rows, "rows", 1, MOST_ROWS), whole_number(columns, "columns", 1, MOST_ROWS)
+        most = max(2, math.isqrt(max(4, 2**22 // math.prod(image_shape_of(fitted)))))
         rows, columns = min(rows, most), min(columns, most)
         code = self._code_of(fitted, pin)
         if not isinstance(region, dict) or len(region) != 1 or not set(region) <= {"box", "polygon"}:
@@ -230,7 +200,7 @@ class Maps:
             return {"side": 0, "values": None, "low": 0.0, "high": 0.0, "text": "Layers are drawn on 2-D maps."}
         with fitted.lock:
             if name not in fitted.layers:
-                fitted.layers[name] = _layer(fitted, name)
+                fitted.layers[name] = layer(fitted, name)
             return fitted.layers[name]
 
     def thumbs(self, map_id: Any, rows: Any) -> dict[str, Any]:
@@ -244,7 +214,7 @@ class Maps:
 
     def drawing(self, map_id: Any, drawing: Any) -> Image.Image:
         """A picture drawn by hand: ``{"width", "height", "pixels": base64 of grey bytes}``."""
-        channels, height, width = _picture_of(self.get(map_id))
+        channels, height, width = image_shape_of(self.get(map_id))
         try:
             pixels = base64.b64decode(str(drawing["pixels"])[: 2 * height * width + 8], validate=True)
         except (TypeError, KeyError, binascii.Error, ValueError):
@@ -252,117 +222,3 @@ class Maps:
         if channels != 1 or len(pixels) != height * width:
             raise ValueError(f"A drawing for this map has {width} x {height} grey pixels.")
         return Image.frombytes("L", (width, height), pixels)
-
-
-def shown_rows(count: int) -> Tensor:
-    """The rows of a map that the page shows: all, or 20,000 drawn evenly; ascending."""
-    if count <= MOST_DRAWN:
-        return torch.arange(count)
-    chosen = torch.randperm(count, generator=torch.Generator().manual_seed(0))[:MOST_DRAWN]
-    return chosen.sort().values
-
-
-def _picture_of(fitted: FittedMap) -> tuple[int, int, int]:
-    shape = getattr(fitted.latent_map.decoder, "image_shape", None)
-    if shape is None:
-        shape = tuple(decode_images(fitted.latent_map.decoder, fitted.codes[:1]).shape[1:])
-    return int(shape[0]), int(shape[1]), int(shape[2])
-
-
-def images_for_page(decoder: Any, codes: Tensor) -> dict[str, Any]:
-    """Images of codes, as the page takes them."""
-    return packed_images(decode_images(decoder, codes))
-
-
-def _affordable(fitted: FittedMap, most: int) -> int:
-    """How many images a layer may decode: all it wants, or fewer of a slow decoder."""
-    started = time.perf_counter()
-    decode_images(fitted.latent_map.decoder, fitted.codes[:1])
-    return max(64, min(most, int(LAYER_SECONDS / (time.perf_counter() - started + 1e-6))))
-
-
-def _layer(fitted: FittedMap, name: str) -> dict[str, Any]:
-    m, side = fitted.latent_map, SIDES[name]
-    if name == "stretch":  # four images a place
-        side = min(side, math.isqrt(_affordable(fitted, 4 * side * side) // 4))
-    axis = torch.linspace(-1, 1, side)
-    y, x = torch.meshgrid(axis.flip(0), axis, indexing="ij")
-    points = torch.stack([x, y], -1).reshape(-1, 2)
-    if name == "support":
-        values = m.support(points)
-    elif name == "stretch":
-        values = m.stretch(points)[:, 1].clamp(min=1e-6).log10()
-    else:
-        rows = shown_rows(len(fitted.codes))[: _affordable(fitted, 2000) // 2]
-        made = decode_images(m.decoder, m.v.decode(m.v.points[rows]))
-        errors = (decode_images(m.decoder, fitted.codes[rows]) - made).square().flatten(1).mean(1)
-        near = torch.softmax(-torch.cdist(points, m.v.points[rows].cpu()).square() / (2 * 0.06**2), 1)
-        values = near @ errors.cpu()
-    low, high = values.min().item(), values.max().item()
-    scaled = (255 * (values - low) / max(high - low, 1e-12)).round().byte().numpy()
-    shown = (10**low, 10**high) if name == "stretch" else (low, high)
-    return {"side": side, "values": as_base64(scaled), "low": shown[0], "high": shown[1], "text": LAYERS[name]}
-
-
-def checked_points(values: Any, dim: int, least: int, most: int) -> Tensor:
-    """Points (P, dim) from a stranger, within reach of the map."""
-    if not isinstance(values, list) or not least <= len(values) <= most:
-        count = len(values) if isinstance(values, list) else type(values).__name__
-        raise ValueError(f"Between {least} and {most} points are taken, got {count}.")
-    rows = [value if isinstance(value, list) else [value] for value in values]
-    for row in rows:
-        plain = all(is_finite(number) for number in row)
-        if len(row) != dim or not plain:
-            raise ValueError(f"A point of this map is {dim} finite numbers.")
-    return torch.tensor(rows, dtype=torch.float64).clamp(-REACH, REACH).float()
-
-
-def is_finite(value: Any) -> bool:
-    """A number that a float holds; a bool is none, and integers may have thousands of digits."""
-    return type(value) in (int, float) and -1e300 < value < 1e300
-
-
-def whole_number(value: Any, what: str, least: int, most: int) -> int:
-    if not is_finite(value) or value != int(value):
-        raise ValueError(f"The {what} is a whole number, got {str(value)[:40]!r}.")
-    if not least <= value <= most:
-        raise ValueError(f"The {what} is between {least} and {most}, got {int(value)}.")
-    return int(value)
-
-
-def as_base64(values: np.ndarray[Any, Any]) -> str:
-    return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()
-
-
-def encoded_images(images: Tensor) -> tuple[str, list[bytes]]:
-    """Images as bytes: small ones "raw" (height, width, channels), large ones "jpeg"."""
-    if math.prod(images.shape[2:]) <= SMALL:
-        pixels = (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-        return "raw", [np.ascontiguousarray(image).tobytes() for image in pixels]
-    encoded = []
-    for array in to_uint8(images):
-        buffer = io.BytesIO()
-        Image.fromarray(array).convert("RGB").save(buffer, "JPEG", quality=88)
-        encoded.append(buffer.getvalue())
-    return "jpeg", encoded
-
-
-def packed_images(images: Tensor) -> dict[str, Any]:
-    """Images as the page takes them: all bytes in one, or JPEG one by one."""
-    count, channels, height, width = images.shape
-    shape = {"count": count, "height": height, "width": width, "channels": channels}
-    kind, encoded = encoded_images(images)
-    if kind == "raw":
-        return {**shape, "raw": base64.b64encode(b"".join(encoded)).decode()}
-    return {**shape, "jpeg": [base64.b64encode(one).decode() for one in encoded]}
-
-
-def quality(v: VizAE) -> str:
-    """One sentence on how much of its codes a map shows."""
-    if v.report is None:
-        return f"{len(v.points)} codes."
-    error = v.report.image_error if v.report.image_error_held_out is None else v.report.image_error_held_out
-    kind = "" if v.report.image_error_held_out is None else " on codes it has not seen"
-    figure = "" if error is None else f"{error:.4f}" if error >= 0.0001 else "below 0.0001"
-    measured = "" if error is None else f"; image error{kind} {figure} (mean square)"
-    return f"{v.report.k:,} codes of {v.report.n:,} numbers on {v.dim} dimension{'s' * (v.dim > 1)}{measured}."

@@ -16,24 +16,19 @@ from torch import Tensor
 
 from latent_vizae import Directions
 from latent_vizae.decoders.contract import decode_images
+from latent_vizae.demos.page.checks import checked_points, is_finite, whole_number
+from latent_vizae.demos.page.fitted import FittedMap
 from latent_vizae.demos.page.kept import Kept
-from latent_vizae.demos.page.maps import (
-    FittedMap,
-    Maps,
-    as_base64,
-    checked_points,
-    is_finite,
-    packed_images,
-    whole_number,
-)
+from latent_vizae.demos.page.maps import Maps
+from latent_vizae.demos.page.pictures import as_base64, packed_images
 from latent_vizae.maps.samples import Samples
 
-__all__ = ["REACH", "FoundDirections", "Steering"]
+__all__ = ["MOST_STEPS", "FoundDirections", "Steering"]
 
 MOST_FOUND = 64
 MOST_AT_ONCE = 4
 """Walks decoded at a time, of all visitors."""
-REACH, WALK, SIDE = 3.0, 13, 13
+MOST_STEPS, WALK, ARROWS = 3.0, 13, 13
 """Steps to both sides, pictures of a walk from one end to the other, arrows from side to side."""
 
 
@@ -105,10 +100,10 @@ class Steering:
             raise ValueError("Arrows are drawn on 2-D maps.")
         corners = checked_points([[-1, -1], [1, 1]] if box is None else box, 2, 2, 2)
         low, high = corners.amin(0), corners.amax(0)
-        half = (high - low) / (2 * SIDE)  # a place in the middle of each cell
+        half = (high - low) / (2 * ARROWS)  # a place in the middle of each cell
         if not (half > 1e-6).all():
             raise ValueError("This box has no inside: give two opposite corners.")
-        arrows = fitted.latent_map.arrows(found.directions, SIDE, label=label, box=(low + half, high - half))
+        arrows = fitted.latent_map.arrows(found.directions, ARROWS, label=label, box=(low + half, high - half))
         numbers = {"points": arrows.points, "moves": arrows.moves, "trust": arrows.trust}
         packed = {name: as_base64(tensor.float().cpu().numpy().astype("<f4")) for name, tensor in numbers.items()}
         return {**packed, "count": len(arrows.points), "apart": 2 * half.min().item()}
@@ -146,7 +141,7 @@ class Steering:
         others = _checked_steps([0] * size if steps is None else steps, size)
         others[number] = 0
         _, code = self._moved_code(map_id, found_id, label, start, others)
-        return fitted.latent_map.traverse(code[0], found.directions.pick(number, label), WALK, REACH)
+        return fitted.latent_map.traverse(code[0], found.directions.pick(number, label), WALK, MOST_STEPS)
 
     def traverse(
         self, map_id: Any, found_id: Any, label: Any, number: Any, start: Any, steps: Any = None
@@ -171,6 +166,8 @@ class Steering:
 def _checked_steps(steps: Any, size: int) -> list[float]:
     """One number for each direction, from a stranger."""
     plain = isinstance(steps, list) and len(steps) == size and all(is_finite(step) for step in steps)
-    if not plain or any(abs(step) > REACH for step in steps):
-        raise ValueError(f"Steps are {size} numbers from -{REACH:g} to {REACH:g}, one for each direction of the set.")
+    if not plain or any(abs(step) > MOST_STEPS for step in steps):
+        raise ValueError(
+            f"Steps are {size} numbers from -{MOST_STEPS:g} to {MOST_STEPS:g}, one for each direction of the set."
+        )
     return [float(step) for step in steps]

@@ -18,19 +18,19 @@ class Stops:
         self._events: dict[str, threading.Event] = {}
 
     @contextmanager
-    def told(self, request: gr.Request, progress: gr.Progress) -> Iterator[Callable[[int, int, str], None]]:
+    def progress(self, request: gr.Request, bar: gr.Progress) -> Iterator[Callable[[int, int, str], None]]:
         """A function ``(step, steps, title)`` that shows how far it is, and raises KeyboardInterrupt after `stop`."""
         session = request.session_hash or ""
         stop = self._events[session] = threading.Event()
 
-        def tell(step: int, steps: int, title: str) -> None:
+        def show(step: int, steps: int, title: str) -> None:
             if stop.is_set():
                 raise KeyboardInterrupt
             if step % 10 == 0 or step == steps:
-                progress((step, steps), desc=title)
+                bar((step, steps), desc=title)
 
         try:
-            yield tell
+            yield show
         finally:
             self._events.pop(session, None)
 

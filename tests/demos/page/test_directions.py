@@ -16,10 +16,12 @@ from latent_vizae.directions.classifier import learn_classifier
 pytest.importorskip("gradio")
 pytest.importorskip("starlette")
 
-from latent_vizae.demos.page import jobs
+from latent_vizae.demos.page import hub, jobs
 from latent_vizae.demos.page.finding import find_directions, load_directions
+from latent_vizae.demos.page.fitted import FittedMap
 from latent_vizae.demos.page.live import answer
-from latent_vizae.demos.page.maps import FittedMap, Maps, encoded_images
+from latent_vizae.demos.page.maps import Maps
+from latent_vizae.demos.page.pictures import encoded_images
 from latent_vizae.demos.page.steering import FoundDirections, Steering
 
 pytestmark = [
@@ -230,8 +232,8 @@ def test_directions_are_packed_with_the_map_and_come_back(steering, few, found, 
 
 def test_directions_of_the_hub_are_for_maps_of_their_decoder(few, found, tmp_path, monkeypatch):
     found.directions.save_pretrained(tmp_path / "saved")
-    monkeypatch.setattr(jobs, "look_up", lambda name, token: SimpleNamespace(sha="1"))
-    monkeypatch.setattr(jobs, "fetch_folder", lambda name, *_, **__: (tmp_path / "saved", "1"))
+    monkeypatch.setattr(hub, "look_up", lambda name, token: SimpleNamespace(sha="1"))
+    monkeypatch.setattr(hub, "fetch_folder", lambda name, *_, **__: (tmp_path / "saved", "1"))
     assert isinstance(load_directions(few, "alice/directions"), FoundDirections)
     wide = torch.cat([few.codes, few.codes], 1)
     other = FittedMap(

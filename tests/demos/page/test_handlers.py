@@ -16,8 +16,10 @@ import torch
 from PIL import ExifTags, Image
 
 from latent_vizae import VizAE
-from latent_vizae.demos.page import jobs
-from latent_vizae.demos.page.maps import MOST_MAPS, MOST_PINS, FittedMap, Maps
+from latent_vizae.demos.page import hub, jobs
+from latent_vizae.demos.page.fitted import FittedMap
+from latent_vizae.demos.page.maps import MOST_MAPS, MOST_PINS, Maps
+from latent_vizae.demos.page.pictures import as_digit, open_picture
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +82,7 @@ def test_maps_of_other_dimensions_have_regions_too(maps, f_d, dim):
 
 
 def test_a_slow_decoders_layers_are_coarser(f_d, monkeypatch):
-    monkeypatch.setattr("latent_vizae.demos.page.maps.LAYER_SECONDS", 0)  # nothing is fast enough for that
+    monkeypatch.setattr("latent_vizae.demos.page.layers.LAYER_SECONDS", 0)  # nothing is fast enough for that
     slow = Maps(jobs.start_map(f_d))
     assert slow.layer(slow.start.id, "stretch")["side"] == 4
     assert len(base64.b64decode(slow.layer(slow.start.id, "error")["values"])) == 48 * 48
@@ -177,7 +179,7 @@ def test_a_digit_large_off_the_middle_and_black_on_white_is_still_that_digit(f_d
         small = Image.fromarray((image * 255).byte().numpy())
         sheet = Image.new("L", (200, 150), 0)
         sheet.paste(small.resize((84, 84), Image.Resampling.BICUBIC), (100, 30))
-        again = np.asarray(jobs.as_digit(Image.eval(sheet, lambda value: 255 - value)), np.float32) / 255
+        again = np.asarray(as_digit(Image.eval(sheet, lambda value: 255 - value)), np.float32) / 255
         apart.append(np.abs(again - image.numpy()).mean())
     assert np.median(apart) < 0.05  # two digits of one kind are 0.1 apart
 
@@ -194,14 +196,14 @@ def test_only_names_of_the_hub_and_the_bundled_decoder_are_loaded(name, monkeypa
     (tmp_path / "demos" / "start").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"A decoder is|A Hub reference is|come from the Hub"):
-        jobs.Decoders().get(name)
+        hub.Decoders().get(name)
 
 
 def test_a_decoder_that_is_kept_is_had_while_everybody_may_have_it(monkeypatch):
     commits, loaded = ["one", "one", "two"], []
-    monkeypatch.setattr(jobs, "look_up", lambda repo, revision, token: SimpleNamespace(sha=commits.pop(0)))
-    monkeypatch.setattr(jobs, "load_decoder", lambda name, **options: loaded.append((name, options)) or object())
-    decoders = jobs.Decoders()
+    monkeypatch.setattr(hub, "look_up", lambda repo, revision, token: SimpleNamespace(sha=commits.pop(0)))
+    monkeypatch.setattr(hub, "load_decoder", lambda name, **options: loaded.append((name, options)) or object())
+    decoders = hub.Decoders()
     first, again, newer = (decoders.get("hub:user/name/part@main") for _ in range(3))
     assert first is again is not newer
     options = {"token": False, "most_bytes": 2**31}
@@ -215,15 +217,15 @@ def test_a_decoder_that_is_kept_is_had_while_everybody_may_have_it(monkeypatch):
     [{"image_size": 513}, {"image_size": [64, 8192]}, {"num_frames": 17}, {"latent_shape": [16, 4096, 4096]}],
 )
 def test_a_decoder_that_would_fill_the_memory_is_refused_before_it_is_loaded(options, monkeypatch, v, tmp_path):
-    monkeypatch.setattr(jobs, "look_up", lambda *_, **__: pytest.fail("the Hub was asked"))
+    monkeypatch.setattr(hub, "look_up", lambda *_, **__: pytest.fail("the Hub was asked"))
     with pytest.raises(ValueError, match=r"is at most .* here, got"):
-        jobs.Decoders().get("diffusers:user/name", **options)
+        hub.Decoders().get("diffusers:user/name", **options)
     v = copy.deepcopy(v)
     v.source, v.source_options = "diffusers:user/name", options
     v.save_pretrained(tmp_path / "v")
     monkeypatch.setattr(jobs, "fetch_named", lambda *_: ("user/map", tmp_path / "v"))
     with pytest.raises(ValueError, match=r"is at most .* here, got"):
-        jobs.load_map(jobs.Decoders(), "user/map")
+        jobs.load_map(hub.Decoders(), "user/map")
 
 
 def test_more_codes_than_the_memory_holds_are_refused_before_they_are_made(v, tmp_path, monkeypatch):
@@ -233,15 +235,15 @@ def test_more_codes_than_the_memory_holds_are_refused_before_they_are_made(v, tm
             jobs.gather_codes(large, source, count=20_000, files=files)
     v.save_pretrained(tmp_path / "v")
     monkeypatch.setattr(jobs, "fetch_named", lambda *_: ("user/map", tmp_path / "v"))
-    monkeypatch.setattr(jobs, "MOST_VALUES", 199)  # this map has 20 codes of 10 numbers
+    monkeypatch.setattr(hub, "MOST_VALUES", 199)  # this map has 20 codes of 10 numbers
     with pytest.raises(ValueError, match="20 codes of shape"):
-        jobs.load_map(jobs.Decoders(), "user/map")
+        jobs.load_map(hub.Decoders(), "user/map")
 
 
 @pytest.mark.parametrize("name", ["", "start", "../start", "/etc", "a/b/c", None])
 def test_only_ids_of_the_hub_are_loaded_as_maps(name):
     with pytest.raises(ValueError, match="called user/name"):
-        jobs.load_map(jobs.Decoders(), name)
+        jobs.load_map(hub.Decoders(), name)
 
 
 def test_every_kind_of_codes_is_gathered(f_d, tmp_path):
@@ -263,12 +265,12 @@ def test_uploads_that_are_no_such_thing_are_refused(f_d, tmp_path):
     Image.new("L", (64, 64)).save(tmp_path / "other.ppm")  # whole, but of no format that is taken
     for name in ("text.png", "cut.png", "other.ppm"):
         with pytest.raises(ValueError, match="cannot be read as a picture"):
-            jobs.open_picture(tmp_path / name)
+            open_picture(tmp_path / name)
     bomb = io.BytesIO()
     Image.new("1", (10_000, 10_000)).save(bomb, "PNG")  # 100 megapixels in a few kilobytes
     (tmp_path / "bomb.png").write_bytes(bomb.getvalue())
     with pytest.raises(ValueError, match="10000 x 10000 pixels"):
-        jobs.open_picture(tmp_path / "bomb.png")
+        open_picture(tmp_path / "bomb.png")
     np.save(tmp_path / "pickled.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match=r"pickled\.npy|Object arrays"):
         jobs.gather_codes(f_d, "codes", files=tmp_path / "pickled.npy")
@@ -290,7 +292,7 @@ def test_a_photo_held_sideways_comes_upright(tmp_path, orientation):
     if orientation:
         exif[ExifTags.Base.Orientation] = orientation
     stored.save(tmp_path / "photo.png", exif=exif)
-    assert np.array_equal(jobs.open_picture(tmp_path / "photo.png"), upright)
+    assert np.array_equal(open_picture(tmp_path / "photo.png"), upright)
 
 
 def test_a_photo_whose_notes_are_damaged_is_told_of(tmp_path):
@@ -301,7 +303,7 @@ def test_a_photo_whose_notes_are_damaged_is_told_of(tmp_path):
     notes = (tmp_path / "photo.jpg").read_bytes().replace(rational, text)  # the resolution, in letters
     (tmp_path / "photo.jpg").write_bytes(notes)
     with pytest.raises(ValueError, match="cannot be read as a picture"):
-        jobs.open_picture(tmp_path / "photo.jpg")
+        open_picture(tmp_path / "photo.jpg")
 
 
 def test_a_fit_tells_how_far_it_is_and_stops_at_a_word(f_d):

@@ -163,7 +163,8 @@ def test_a_stranger_gets_nothing_private_that_others_have_loaded(hub, f_d, tmp_p
     hub.add_repo("alice/own-generator", folder_of(tmp_path / "f"), private=True)
     code = f"""
 from latent_vizae import load_decoder
-from latent_vizae.demos.page.jobs import Decoders, load_map
+from latent_vizae.demos.page.hub import Decoders
+from latent_vizae.demos.page.jobs import load_map
 decoders, own = Decoders(), "hub:alice/own-generator"
 def tried(call, *arguments):
     try:
@@ -191,8 +192,8 @@ def test_what_is_larger_than_the_page_takes_is_not_downloaded(hub, f_d, tmp_path
         hub.add_repo(f"alice/large-{name}", folder_of(folder))
     before = len(hub.requests)
     code = """
-from latent_vizae.demos.page import jobs
-jobs.MOST_BYTES, decoders = 10_000, jobs.Decoders()
+from latent_vizae.demos.page import hub, jobs
+hub.MOST_BYTES, decoders = 10_000, hub.Decoders()
 for call in (lambda: jobs.load_map(decoders, "alice/large-map"), lambda: decoders.get("hub:alice/large-f"),
              lambda: decoders.get("diffusers:alice/large-tiny")):
     try:

@@ -13,7 +13,8 @@ pytest.importorskip("playwright")
 
 from latent_vizae.demos.page import jobs
 from latent_vizae.demos.page.live import ADDRESS, MOST_CHARACTERS, live_route
-from latent_vizae.demos.page.maps import Maps, encoded_images
+from latent_vizae.demos.page.maps import Maps
+from latent_vizae.demos.page.pictures import encoded_images
 from latent_vizae.demos.page.steering import Steering
 
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")

@@ -1,0 +1,60 @@
+"""A map as the page keeps it."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latent_vizae import LatentMap, VizAE
+from latent_vizae.decoders.contract import decode_images
+
+__all__ = ["FittedMap", "image_shape_of", "quality", "shown_rows"]
+
+MOST_DRAWN = 20_000
+
+
+@dataclass
+class FittedMap:
+    """A map with what the page shows of it."""
+
+    title: str
+    latent_map: LatentMap
+    codes: Tensor
+    labels: Tensor | None
+    text: str
+    id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    layers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    classifier: Any = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def shown_rows(count: int) -> Tensor:
+    """The rows of a map that the page shows: all, or 20,000 drawn evenly; ascending."""
+    if count <= MOST_DRAWN:
+        return torch.arange(count)
+    chosen = torch.randperm(count, generator=torch.Generator().manual_seed(0))[:MOST_DRAWN]
+    return chosen.sort().values
+
+
+def image_shape_of(fitted: FittedMap) -> tuple[int, int, int]:
+    """Channels, height and width of the decoder's images."""
+    shape = getattr(fitted.latent_map.decoder, "image_shape", None)
+    if shape is None:
+        shape = tuple(decode_images(fitted.latent_map.decoder, fitted.codes[:1]).shape[1:])
+    return int(shape[0]), int(shape[1]), int(shape[2])
+
+
+def quality(v: VizAE) -> str:
+    """One sentence on how much of its codes a map shows."""
+    if v.report is None:
+        return f"{len(v.points)} codes."
+    error = v.report.image_error if v.report.image_error_held_out is None else v.report.image_error_held_out
+    kind = "" if v.report.image_error_held_out is None else " on codes it has not seen"
+    figure = "" if error is None else f"{error:.4f}" if error >= 0.0001 else "below 0.0001"
+    measured = "" if error is None else f"; image error{kind} {figure} (mean square)"
+    return f"{v.report.k:,} codes of {v.report.n:,} numbers on {v.dim} dimension{'s' * (v.dim > 1)}{measured}."
