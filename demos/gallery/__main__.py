@@ -2,4 +2,5 @@
 
 from latent_vizae.demos.gallery.rebuild import main
 
-main()
+if __name__ == "__main__":
+    main()
