@@ -65,7 +65,7 @@ def files() -> dict[str, Path]:
 
 
 FILES = files()
-IMPORTS = {name: imported(name, file) for name, file in FILES.items()}
+IMPORTS = {name: imported(name, file) - {name} for name, file in FILES.items()}
 
 
 def test_every_folder_has_a_layer():
