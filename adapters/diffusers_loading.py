@@ -124,7 +124,7 @@ def _opened(
 
 
 def _read(path: Path, largest: int) -> dict[str, Any]:
-    """A JSON object from a stranger."""
+    """A JSON object from an untrusted file."""
     try:
         if path.stat().st_size > largest:
             raise ValueError(f"it has more than {largest} bytes")

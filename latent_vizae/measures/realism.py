@@ -1,7 +1,7 @@
-"""How real images are, beside a generator's own, without a network of features: pure functions of images.
+"""Realism of images relative to a generator's own, without a feature network: pure functions of images.
 
 Images of a map are compared with those of new draws (or of held-out codes) of the same generator. Unlikeness, spread
-and contrast say in what way they differ, the sliced Wasserstein distance of patches by how much.
+and contrast measure single properties, the sliced Wasserstein distance of patches the whole difference.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def _require_images(**sets: Tensor) -> None:
 
 
 def unlikeness(images: Tensor, draws: Tensor, known: Tensor) -> float:
-    """Mean distance of images to the nearest known one, over the same of new draws; 1 is as unlike as these are.
+    """Mean distance of images to the nearest known one, divided by that of new draws; 1 is as unlike as these.
 
-    Below 1: images that keep to the middle of what there is, such as grey means. Above: images that are none of the
-    generator's. Distances are Euclidean, over pixels.
+    Below 1: images near the middle of the known ones, such as grey means. Above 1: images outside of the generator's
+    distribution. Distances are Euclidean, over pixels.
 
     Args:
         images: (k, C, H, W).
@@ -46,7 +46,7 @@ def unlikeness(images: Tensor, draws: Tensor, known: Tensor) -> float:
 
 
 def spread(images: Tensor, draws: Tensor) -> float:
-    """Mean distance between two images over that between two draws; 1 is as varied as these are.
+    """Mean distance between two images, divided by that between two draws; 1 is as varied as these.
 
     Args:
         images: (k, C, H, W).

@@ -1,7 +1,7 @@
-"""How typical codes are of other codes: pure functions, each with its formula and its source.
+"""How typical codes are of a distribution: pure functions of codes, each with its formula and its source.
 
-Points of a map decode to codes. Whether a generator was made for these is asked here of the codes alone, with codes
-that nobody fitted to as the standard: draws of the prior, or codes held out.
+Points of a map decode to codes. These are compared with reference codes of the generator: draws of its prior, or
+held-out codes.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def distances(one: Tensor, other: Tensor) -> Tensor:
 def norm_ratio(codes: Tensor, others: Tensor) -> float:
     """Mean norm of codes over that of others, ``mean |z| / mean |z'|``; 1 is as far from the origin as they are.
 
-    A prior N(0, I) in R^n lies on a shell of radius ``sqrt(n)``, to within 0.7: codes well inside of it are codes that
-    its generator never saw.
+    A prior N(0, I) in R^n lies on a shell of radius ``sqrt(n)``, to within 0.7. Codes well inside of it have a
+    negligible probability.
 
     Args:
         codes: (k, ...).
@@ -77,9 +77,9 @@ def mahalanobis_lengths(codes: Tensor, others: Tensor) -> Tensor:
 
 
 def distance_ratio(codes: Tensor, others: Tensor, known: Tensor) -> float:
-    """Unlikeness: mean distance of codes to the nearest known one, over the same of others; 1 is as unlike as these.
+    """Unlikeness: mean distance of codes to the nearest known one, divided by that of others; 1 is as unlike as these.
 
-    Below 1 codes keep to what is known or to its middle, above they lie outside of it. Rows are codes, or images.
+    Below 1 codes are near the known ones or their middle, above 1 they lie outside. Rows are codes or images.
 
     Args:
         codes: (k, ...).

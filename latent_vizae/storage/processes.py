@@ -1,7 +1,7 @@
-"""Processes that torchrun started: who they are, a barrier, and the end of one noticed by the others.
+"""Processes of torchrun: rank, size, a barrier, and the detection of one that ended.
 
-They meet in torch.distributed's key-value store, which torchrun serves. Each writes there every second while it works,
-whatever its main thread does, so a barrier has no time limit and a process that ended is missed within a minute.
+They communicate through torch.distributed's key-value store, which torchrun serves. A thread of each process writes to
+it every second, so a barrier needs no time limit, and a process that ended is detected within a minute.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ JOIN = 3600.0
 DONE, FAILED = b"done", b"failed"
 
 ENDED = (
-    "Another process ended before its work was done. Its own message says why. What is finished stays; run the same "
-    "again for the rest."
+    "Another process ended before its work was done. Its own message has the reason. Finished shards stay; run the "
+    "same command again for the others."
 )
 
 _worlds = itertools.count()
@@ -132,12 +132,12 @@ def rank() -> int:
 def joined_world(processes: int | None = None) -> Iterator[World]:
     """The processes that torchrun started, joined for the length of a ``with`` block; without it, this one alone.
 
-    When another one ends before its time, the block ends in a ConnectionError within a minute, wherever it is. On the
-    same machine torchrun says so at once, by SIGTERM, which the block takes for that unless the program handles it.
+    When another one ends early, the block raises a ConnectionError within a minute, wherever it is. On the same
+    machine torchrun sends SIGTERM at once, for which the block raises the same error, unless the program handles it.
 
     Raises:
-        ValueError: there are not as many as asked for.
-        ConnectionError: another process ended, or did not come.
+        ValueError: another number of processes than ``processes``.
+        ConnectionError: another process ended, or did not start.
     """
     launched = "LOCAL_RANK" in os.environ
     size = int(os.environ.get("WORLD_SIZE", 1)) if launched else 1
