@@ -25,6 +25,7 @@ from latent_vizae.inputs.arrays import ArrayLike, as_labels
 from latent_vizae.inputs.checks import as_device, as_whole
 from latent_vizae.inputs.sources import VALUES_PER_PART, CodeReader, drawn, open_codes
 from latent_vizae.model.vizae import VizAE, check_dim
+from latent_vizae.network.threads import one_thread
 from latent_vizae.training.checkpoint import Checkpoint, fingerprint
 
 from .affine import set_identity, set_plane, to_principal_axes
@@ -123,6 +124,7 @@ def fit(
 
 
 @torch.inference_mode(False)  # training works under a caller's no_grad or inference_mode too
+@one_thread()
 def fit_codes(
     codes: ArrayLike,
     decoder: Callable[[Tensor], Tensor] | None,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from latent_vizae.decoders.contract import call_decoder, decode_images
+from latent_vizae.decoders.contract import call_decoder, decode_images, decoder_threads
 from latent_vizae.inputs.sources import CodeReader
 from latent_vizae.measures.geometry import metric_samples
 from latent_vizae.model.coordinates import Coordinates, columns_of
@@ -92,7 +92,8 @@ def sampled_gradients(
         rows = codes.take(torch.randint(len(codes), (-(-wanted // probes),), generator=generator))
 
     try:
-        return _finite_slopes(decoder, rows.split(size), codes.latent_shape, probes, generator)
+        with decoder_threads(pixels):
+            return _finite_slopes(decoder, rows.split(size), codes.latent_shape, probes, generator)
     except _NoSlopesError as error:
         if getattr(decoder, "differentiable", True):
             warnings.warn(

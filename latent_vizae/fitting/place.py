@@ -16,7 +16,7 @@ from .affine import rescale
 
 __all__ = ["place_all"]
 
-AT_ONCE = 4096
+AT_ONCE = 2**14
 """Codes between two points at which an interrupt keeps what there is."""
 
 

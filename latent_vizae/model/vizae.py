@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import numbers
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from latent_vizae.inputs.checks import as_device, as_whole
 from latent_vizae.inputs.sources import as_codes
 from latent_vizae.network.nearest_point import Surface, nearest_point
 from latent_vizae.network.perceptron import is_perceptron, perceptron, through
+from latent_vizae.network.threads import in_parallel, one_thread
 from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE, read_folder, write_folder
 from latent_vizae.storage.hub import folder_of
 
@@ -135,13 +137,17 @@ class VizAE(nn.Module):
     def _in_batches(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
         size = max(1, min(ROWS_PER_BATCH, VALUES_PER_BATCH // max(rows.shape[1], self.mean.numel())))
         if len(rows) <= size:
-            return function(rows.to(self.device))
-        whole: Tensor | None = None
-        for start in range(0, len(rows), size):
-            part = function(rows[start : start + size].to(self.device))
-            whole = part.new_empty(len(rows), part.shape[1]) if whole is None else whole
-            whole[start : start + size] = part
-        assert whole is not None
+            with one_thread():
+                return function(rows.to(self.device))
+        parts = rows.split(size)
+        made = (
+            in_parallel(function, parts) if self.device.type == "cpu" else (function(x.to(self.device)) for x in parts)
+        )
+        first = next(made)
+        whole, done = first.new_empty(len(rows), first.shape[1]), 0
+        for part in itertools.chain([first], made):
+            whole[done : done + len(part)] = part
+            done += len(part)
         return whole
 
     def encode(self, codes: ArrayLike) -> Tensor:
