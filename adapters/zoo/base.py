@@ -144,8 +144,10 @@ class ZooGenerator(nn.Module):
         if wrong := differences(signature(mine, exact=False), signature(wanted, exact=False)):
             raise ValueError(f"{name}(**{config}) does not build this network, so it cannot be saved: {wrong}.")
         tensors = {key: mine[key].to("cpu", wanted[key].dtype).clone().contiguous() for key in wanted}
-        if half and not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
-            raise ValueError(f"{name} has weights that half precision cannot hold (65,504 at most): half=False.")
+        if broken := [key for key, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
+            if half and all(torch.isfinite(mine[key]).all() for key in broken):
+                raise ValueError(f"{name} has weights that half precision cannot hold (65,504 at most): half=False.")
+            raise ValueError(f"{name} has NaN or infinity in {', '.join(broken[:4])}, so it could not be loaded.")
         _check_folder(folder)
         with (
             atomic_file(folder / "README.md") as readme,

@@ -205,22 +205,16 @@ class Directions:
             folder: a new or empty folder, or one that holds directions.
 
         Raises:
-            ValueError: the folder holds something else, or is a file, or cannot be written.
+            ValueError: the folder holds something else, or is a file, or cannot be written; or these are no directions
+                that could be loaded.
         """
-        path = Path(folder)
+        path, labels = Path(folder), self.class_labels.tolist()
         tensors = {
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
             for name, tensor in self._tensors.items()
         }
-        write_folder(
-            path,
-            self.config,
-            tensors,
-            write_direction_card(
-                self.report, self.source, self.class_labels.tolist(), self.latent_shape, path.absolute().name
-            ),
-            kind="directions",
-        )
+        card = write_direction_card(self.report, self.source, labels, self.latent_shape, path.absolute().name)
+        write_folder(path, self.config, tensors, card, Directions.from_pretrained, kind="directions")
 
     @classmethod
     def from_pretrained(

@@ -271,7 +271,7 @@ class LatentMap:
             raise ValueError(f"A path has at least two ends, got {len(given)}. Give two codes or two points.")
         shapes = {tuple(end.shape) for end in given}
         if shapes == {(dim,)}:
-            return as_points(torch.stack(given), dim, "ends of a path").to(self.v.device), None
+            return as_points(torch.stack(given), dim, "ends of a path").to(self.v.points), None
         if shapes == {shape}:
             codes = as_codes(torch.stack(given), shape, "ends of a path").to(self.v.device)
             return self.v.encode(codes), codes
@@ -383,7 +383,7 @@ class LatentMap:
         Returns:
             (P,) in [0, 1].
         """
-        rows = as_points(points, self.v.dim).to(self.v.device)
+        rows = as_points(points, self.v.dim).to(self.v.points)
         known = self.v.points
         if len(known) == 0:
             raise ValueError("This v has no points, so its map has no support.")

@@ -87,7 +87,7 @@ def write_card(
 def base_model(source: str | None) -> str | None:
     """The repository in a decoder's name, or None."""
     try:
-        return parse_reference((source or "").partition(":")[2]).repo
+        return parse_reference(str(source).partition(":")[2]).repo
     except ValueError:
         return None
 

@@ -7,7 +7,7 @@ import math
 import numbers
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,9 @@ from latent_vizae.storage.hub import folder_of
 from .card import write_card
 from .coordinates import Coordinates
 from .report import FitReport
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["VizAE"]
 
@@ -185,7 +188,7 @@ class VizAE(nn.Module):
             TypeError: not real numbers.
             ValueError: points of another dimension, NaN or infinity, or neither 1 nor P codes.
         """
-        rows = as_points(points, self.dim)
+        rows = as_points(points, self.dim).to(self.mean.dtype)
         decoded = self._in_batches(self._decode, rows)
         if residual_of is not None:
             codes = as_codes(residual_of, self.latent_shape, "residual_of").flatten(1).to(self.device)
@@ -194,7 +197,7 @@ class VizAE(nn.Module):
                     f"residual_of is 1 code or one per point: {len(rows)} points, got {len(codes)} codes."
                 )
             shown = self.decode(self.encode(codes.unflatten(1, self.latent_shape))).flatten(1)
-            decoded = (decoded.double() - shown.double() + codes.double()).float()
+            decoded = (decoded.double() - shown.double() + codes.double()).to(self.mean)
         shaped: Tensor = decoded.unflatten(1, self.latent_shape)
         return shaped
 
@@ -253,20 +256,26 @@ class VizAE(nn.Module):
         }
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write ``model.safetensors``, ``config.json`` and a card into a folder.
+        """Write ``model.safetensors``, ``config.json`` and a card into a folder, floats as float32.
 
-        The weights carry the configuration too and are replaced in one step, so that a save killed at any
-        moment leaves the v that was there or the new one, whole. Other files of the folder stay.
+        It is loaded before it replaces anything, so that what could not be loaded is not saved. The weights carry the
+        configuration too and are replaced in one step, so that a save killed at any moment leaves the v that was there
+        or the new one, whole. Other files of the folder stay.
 
         Args:
             folder: a new or empty folder, or one that holds a v.
 
         Raises:
-            ValueError: the folder holds something that is not a v, or is a file, or cannot be written.
+            ValueError: the folder holds something that is not a v, or is a file, or cannot be written; or v was made
+                to something that could not be loaded, such as points of NaN or labels that are not one per point.
         """
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        tensors = {
+            name: tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else torch.int64).contiguous()
+            for name, tensor in self.state_dict().items()
+        }
         path = Path(folder)
-        write_folder(path, self.config, tensors, write_card(self.config, path.absolute().name))
+        card = write_card(self.config, path.absolute().name)
+        write_folder(path, self.config, tensors, card, VizAE.from_pretrained)
 
     def push_to_hub(
         self,
@@ -351,6 +360,17 @@ class VizAE(nn.Module):
         shapes = {name: (tuple(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in v.state_dict().items()}
         v.load_state_dict(open_tensors(shapes), strict=True, assign=True)
         return v.to(place).eval().requires_grad_(False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """What ``to``, ``double`` and others do to all tensors; refused where v could not compute afterwards."""
+        become = fn(torch.zeros(1, dtype=torch.float32, device=self.mean.device)).dtype
+        if become not in (torch.float32, torch.float64):
+            raise TypeError(
+                f"A v computes in float32 or float64; its nearest points need more digits than {become} has. Leave v "
+                "as it is: it takes codes and points of half precision."
+            )
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def extra_repr(self) -> str:
         """What ``print`` shows first."""

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -26,7 +27,7 @@ from torch import Tensor
 __all__ = ["CONFIG_FILE", "MODEL_FILE", "atomic_file", "checksum", "read_folder", "safetensors_bytes", "write_folder"]
 
 
-MODEL_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.json", "README.md"
+FILES = MODEL_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.json", "README.md"
 
 FORMAT = 1
 
@@ -63,8 +64,18 @@ def atomic_file(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def write_folder(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor], text: str, kind: str = "v") -> None:
-    """Write a v (or what else ``kind`` says) into a folder, see `VizAE.save_pretrained`."""
+def write_folder(
+    folder: Path,
+    config: dict[str, Any],
+    tensors: dict[str, Tensor],
+    text: str,
+    load: Callable[[Path], object],
+    kind: str = "v",
+) -> None:
+    """Write a v (or what else ``kind`` says) into a folder, see `VizAE.save_pretrained`.
+
+    ``load`` reads it back before anything is replaced, so that what it refuses is not saved.
+    """
     what = KINDS[kind]
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{what.capitalize()} is saved as a folder; {folder} is a file.")
@@ -86,17 +97,43 @@ def write_folder(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor
     full = {"format": FORMAT, "latent_vizae": version("latent-vizae"), **marked, **config}
     described_as = json.dumps(full, sort_keys=True)
     header = {"format": "pt", "config": described_as, "sha256": checksum(described_as, tensors)}
-    with (
-        atomic_file(folder / CARD_FILE) as readme,
-        atomic_file(folder / CONFIG_FILE) as described,
-        atomic_file(folder / MODEL_FILE) as model,
-    ):  # replaced in the reverse order, the model first
-        readme.write_text(text, encoding="utf-8")
-        described.write_text(json.dumps(full, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        with model.open("wb") as f:
+    with _partial_folder(folder) as partial:
+        (partial / CARD_FILE).write_text(text, encoding="utf-8")
+        (partial / CONFIG_FILE).write_text(json.dumps(full, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        with (partial / MODEL_FILE).open("wb") as f:
             f.write(safetensors_bytes(tensors, header))
             f.flush()
             os.fsync(f.fileno())
+        try:
+            load(partial)
+        except (ValueError, TypeError) as error:
+            reason = str(error).replace(f"{partial}{os.sep}", "")
+            raise ValueError(f"{what.capitalize()} that could not be loaded again is not saved: {reason}") from error
+        for name in FILES:
+            (partial / name).replace(folder / name)
+
+
+@contextlib.contextmanager
+def _partial_folder(folder: Path) -> Iterator[Path]:
+    """A folder inside of a folder, for files that are to replace those there; it goes at the end.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    partial = folder / f".saving-{secrets.token_hex(6)}.partial"
+    try:
+        partial.mkdir()
+        if blocked := [name for name in FILES if (folder / name).is_dir()]:
+            raise IsADirectoryError(f"{folder / blocked[0]} is a folder")
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.rmdir()
+        reason = error.strerror or error
+        raise ValueError(f"Cannot write {folder}: {reason}. Choose a folder that can be written.") from error
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def safetensors_bytes(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
