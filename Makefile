@@ -1,5 +1,5 @@
 # One word per job, run in an environment with the extra `dev` (README.md, "tests").
-.PHONY: style check test bench bench-quick bench-page bench-sizes fuzz gallery demo
+.PHONY: style check test bench bench-quick bench-page bench-sizes bench-busy ablate fuzz gallery demo
 
 style:
 	ruff format .
@@ -43,3 +43,11 @@ gallery:
 
 demo:
 	latent-vizae demo
+
+# What each part of fit is worth, on the same codes and seeds; an hour or two.
+ablate:
+	python tests/benchmarks/ablations.py
+
+# How much longer work takes beside other programs; on a machine that is idle otherwise.
+bench-busy:
+	python tests/benchmarks/busy.py
