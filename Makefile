@@ -1,5 +1,5 @@
 # One word per job, run in an environment with the extra `dev` (README.md, "tests").
-.PHONY: style check test bench bench-quick bench-page bench-sizes bench-busy ablate fuzz gallery demo
+.PHONY: style check test matrix bench bench-quick bench-page bench-sizes bench-busy ablate fuzz gallery demo
 
 style:
 	ruff format .
@@ -16,6 +16,10 @@ check:
 
 test:
 	pytest
+
+# All tests that fit, on other instructions, thread counts and seeds: hours.
+matrix:
+	python tests/matrix.py
 
 # Us and the peers on the same codes, hours; minutes with few codes. Peers go into an environment of their own.
 bench:

@@ -26,6 +26,27 @@ settings.register_profile(
 settings.load_profile("house")
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--seed-shift",
+        type=int,
+        default=0,
+        metavar="N",
+        help="add N to the seeds of all torch.Generators: laws hold for other fits and toy data too (make matrix)",
+    )
+
+
+def pytest_configure(config):
+    shift, plain = config.getoption("seed_shift"), torch.Generator
+    if shift:
+
+        class Shifted(plain):
+            def manual_seed(self, seed):
+                return super().manual_seed(seed + shift)
+
+        torch.Generator = Shifted
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder ``shared`` beside the checkout: data and models that the package does not ship."""
