@@ -18,7 +18,8 @@ from typing import Any
 
 import torch
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "helpers")]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 import peer_cells
 from shared_models import face_gan, face_vae
 
@@ -99,9 +100,9 @@ def write(cells: dict[str, Any]) -> None:
     """The table of what was measured so far."""
     lines = [
         "# What each part of fit is worth",
-        "`make ablate`. Means over the seeds that all rows of a set and size have; brackets: change of the image error",
-        "against `fit`. Image error, trustworthiness and continuity at 7 are of held-out codes; round trips (root mean",
-        "square and worst) are in percent of the map's width. Sets marked * were chosen on.",
+        "`make ablate`. Means over the seeds that all rows of a set and size have; in brackets the change of the image",
+        "error against `fit`. Image error, trustworthiness and continuity at 7 are of held-out codes; round trips",
+        "(root mean square and worst) are in percent of the map's width. Sets marked * were chosen on.",
     ]
     for name, sizes in SETS.items():
         for size in sizes:
