@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from draws import normal
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
@@ -22,10 +23,6 @@ from latent_vizae.pictures.directions import arrow_picture, direction_picture
 from latent_vizae.training.optimisers import Adam
 
 TENSORS = ("global_directions", "class_directions", "class_labels", "global_steps", "class_steps", "examples")
-
-
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 TURN = torch.linalg.qr(normal(8, 8, seed=5)).Q

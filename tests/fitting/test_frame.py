@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from latent_vizae import VizAE, fit
+from latent_vizae.fitting.frame import GROWTH, MOST_SHARE, _code_share
 from latent_vizae.model.report import FitReport
 
 CODES = torch.randn(80, 6, generator=torch.Generator().manual_seed(0))
@@ -124,3 +125,31 @@ def test_a_report_of_an_earlier_version_is_read():
     for wrong in ({**old, "guided_by": "stars"}, {**old, "guided_by": 1}, {**old, "more": 1}, {**old, "k": "3"}):
         with pytest.raises((ValueError, TypeError)):
             FitReport.from_dict(wrong)
+
+
+def test_what_codes_say_in_the_frame_is_bounded_by_the_directions_that_come_to_count():
+    generator = torch.Generator().manual_seed(0)
+
+    def directions(share, metric, variances):
+        values, vectors = torch.linalg.eigh((1 - share) * metric + share * torch.eye(len(metric)).double())
+        root = (vectors * values.sqrt()) @ vectors.T
+        spread = torch.linalg.eigvalsh(root @ torch.diag(variances) @ root)
+        return (spread.sum() ** 2 / spread.square().sum()).item()
+
+    basis = torch.linalg.qr(torch.randn(40, 40, generator=generator, dtype=torch.float64))[0]
+    for steep, falling in ((3.0, 0.0), (3.0, 1.0), (1.0, 2.0), (0.0, 1.0)):
+        sizes = torch.arange(1, 41).double()
+        metric = (basis * sizes**-steep) @ basis.T
+        metric = metric / metric.diagonal().mean()
+        variances = sizes**-falling
+        share = _code_share(metric, variances)
+        assert 0 <= share <= MOST_SHARE
+        grown = directions(share, metric, variances) / directions(0, metric, variances)
+        assert grown <= GROWTH * (1 + 1e-9)
+        if share < MOST_SHARE:
+            assert directions(share + 0.01, metric, variances) / directions(0, metric, variances) > GROWTH
+    even = torch.ones(40).double()
+    assert _code_share(torch.eye(40).double(), even) == MOST_SHARE
+    one = torch.zeros(40, 40).double()
+    one[0, 0] = 40
+    assert _code_share(one, even) == pytest.approx(0.25, abs=0.01)

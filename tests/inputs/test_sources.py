@@ -1,7 +1,5 @@
-"""Codes wherever they lie give the same rows, and the same v; a break in a fit changes nothing."""
+"""Codes wherever they lie give the same rows, and the same v."""
 
-import importlib
-import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch.utils.data import DataLoader, TensorDataset
 
 import latent_vizae.inputs.streams
@@ -219,111 +217,3 @@ def test_memory_follows_what_is_worked_on_not_what_lies_there(tmp_path):
         [sys.executable, "-c", MEMORY, str(tmp_path)], capture_output=True, text=True, timeout=250, check=True
     )
     assert int(run.stdout) < 0.8 * codes.nbytes
-
-
-# A break in a fit.
-
-
-class Break:
-    """Ctrl-C after a step of a stage."""
-
-    def __init__(self, title, step):
-        self.title, self.at = title, step
-
-    def __call__(self, step, steps, title):
-        if (title, step) == (self.title, self.at):
-            raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize("at", [("fit", 1), ("fit", 30), ("fit", 50), ("fit", 59)])
-def test_a_fit_goes_on_after_a_break_as_if_there_had_been_none(f_d, tmp_path, at):
-    codes, _ = f_d.examples(count=200)
-    settings = {"decoder": f_d, "steps": 60, "seed": 3}
-    kept = tmp_path / "fit.safetensors"
-    whole = fit(codes, **settings)
-    broken = fit(codes, checkpoint=kept, progress=Break(*at), **settings)
-    assert broken.report.interrupted
-    assert kept.exists()
-    again = fit(codes, checkpoint=kept, **settings)
-    assert all(
-        torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True)
-    )
-    assert again.report.steps == whole.report.steps > broken.report.steps
-    assert list(tmp_path.iterdir()) == []
-
-
-def raising_at(function, calls):
-    """The function, and Ctrl-C just before its n-th call."""
-    left = itertools.count(calls, -1)
-
-    def called(*inputs, **named):
-        if next(left) == 1:
-            raise KeyboardInterrupt
-        return function(*inputs, **named)
-
-    return called
-
-
-@pytest.mark.parametrize(
-    ("where", "calls"),
-    [
-        ("training.optimisers.near_orthogonal", 41),  # in the middle of a step, when half of the weights are changed
-        ("fitting.many.mean_square", 1),  # when a step is measured
-        ("fitting.many.mean_square", 3),  # when v_d's last layer is solved
-        ("fitting.many.to_principal_axes", 1),
-        ("fitting.many.trustworthiness", 1),
-        ("fitting.last_layer.solve_last_layer", 1),
-        ("fitting.fit.set_plane", 1),
-        ("model.vizae.nearest_point", 2),  # when v is measured
-    ],
-)
-def test_a_break_at_any_moment_changes_nothing(tmp_path, monkeypatch, where, calls):
-    kept, settings = tmp_path / "fit.safetensors", {"steps": 60, "seed": 3}
-    whole = fit(Z[:300], **settings)
-    module, _, name = where.rpartition(".")
-    with monkeypatch.context() as broken:
-        module = importlib.import_module(f"latent_vizae.{module}")
-        broken.setattr(module, name, raising_at(getattr(module, name), calls))
-        assert fit(Z[:300], checkpoint=kept, **settings).report.interrupted
-    assert kept.exists()
-    again = fit(Z[:300], checkpoint=kept, **settings)
-    pairs = zip(whole.state_dict().values(), again.state_dict().values(), strict=True)
-    assert all(torch.equal(a, b) for a, b in pairs)
-    assert again.report.steps == whole.report.steps
-
-
-def test_a_break_does_not_turn_a_curve_into_a_plane(tmp_path):
-    line = torch.linspace(-1, 1, 400)
-    codes = torch.stack([line, Z[:400, 0, 0] / 3, 0.1 * (3 * line).sin()], 1)  # nearly a plane, and not quite
-    kept, settings = tmp_path / "fit.safetensors", {"steps": 300, "seed": 3}
-    whole = fit(codes, **settings)
-    assert whole.hidden != ()
-    assert fit(codes, checkpoint=kept, progress=Break("fit", 250), **settings).report.interrupted
-    assert torch.equal(fit(codes, checkpoint=kept, **settings).points, whole.points)
-
-
-@pytest.mark.parametrize("codes", [Z[:20], Z[:90, 0, :2]], ids=["few", "affine"])
-def test_a_file_that_no_fit_opened_stays(tmp_path, codes):
-    save_file({"weights": Z}, tmp_path / "mine.safetensors")
-    fit(codes, checkpoint=tmp_path / "mine.safetensors")
-    assert torch.equal(load_file(tmp_path / "mine.safetensors")["weights"], Z)
-
-
-def test_a_checkpoint_of_another_fit_is_refused_and_kept(tmp_path):
-    kept = tmp_path / "fit.safetensors"
-    fit(Z, steps=60, checkpoint=kept, progress=Break("fit", 20))
-    content = kept.read_bytes()
-    for other in ({"steps": 61}, {"steps": 60, "seed": 1}, {"steps": 60, "dim": 3}):
-        with pytest.raises(ValueError, match="other codes or with other settings"):
-            fit(Z, checkpoint=kept, **other)
-    with pytest.raises(ValueError, match="other codes"):
-        fit(Z + 1, steps=60, checkpoint=kept)
-    assert kept.read_bytes() == content
-    flipped = bytearray(content)
-    flipped[-9] ^= 1
-    for damaged in (content[:100], bytes(flipped)):
-        kept.write_bytes(damaged)
-        with pytest.raises(ValueError, match="no checkpoint, or damaged"):
-            fit(Z, steps=60, checkpoint=kept)
-    with pytest.raises(ValueError, match="in a folder that is there"):
-        fit(Z, checkpoint=tmp_path / "none" / "fit.safetensors")

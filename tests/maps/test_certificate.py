@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from draws import normal
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -16,10 +17,6 @@ from latent_vizae.maps.layers import activations, linear_maps
 from latent_vizae.network.abtanh import AbTanh
 
 EXACT = "donot_use_mm_for_euclid_dist"
-
-
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def squares(z):

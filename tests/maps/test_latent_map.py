@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from draws import normal
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
@@ -22,10 +23,6 @@ from latent_vizae.measures.geometry import resample
 from latent_vizae.measures.metrics import path_evenness
 
 POLYGON = [(-0.8, -0.6), (0.7, -0.9), (0.1, 0.0), (0.9, 0.8), (-0.5, 0.9)]  # not convex
-
-
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def squares(z):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from draws import normal
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import variation
@@ -21,10 +22,6 @@ from latent_vizae.measures.metrics import (
     round_trip_error,
     trustworthiness,
 )
-
-
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 @given(count=st.integers(8, 90), share=st.floats(0, 0.45), seed=st.integers(0, 999))

@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from draws import normal
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -18,10 +19,6 @@ from safetensors.torch import load_file, save
 from latent_vizae import LatentMap, VizAE, fit
 
 FILES = ["README.md", "config.json", "model.safetensors"]
-
-
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def same(one: VizAE, other: VizAE) -> bool:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from draws import normal
 from torch import nn
 from torch.nn.functional import conv2d, linear
 from zoo_sizes import built, pictures
@@ -27,10 +28,6 @@ def _seeded():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
-
-
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 # Layers.

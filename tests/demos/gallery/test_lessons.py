@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from draws import normal
 from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
 from zoo_sizes import built, pictures
@@ -17,10 +18,6 @@ from latent_vizae.demos.gallery import data as lesson_data
 from latent_vizae.demos.gallery.data import class_names
 from latent_vizae.demos.zoo import data as zoo_data
 from latent_vizae.measures.metrics import path_evenness
-
-
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 class Plane:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from draws import normal
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import convolve
@@ -20,10 +21,6 @@ from latent_vizae.measures.typicality import (
     mahalanobis_lengths,
     norm_ratio,
 )
-
-
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def blobs(count, seed=0, size=32, channels=1, contrast=1.0):
