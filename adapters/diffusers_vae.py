@@ -239,12 +239,12 @@ class DiffusersDecoder(nn.Module):
             x = x[:, :, 0]
         elif self.kind == "AutoencoderVidTok" and self.vae.is_causal:  # as in its forward()
             x = F.pad(x, (0, 0, 0, 0, self.vae.temporal_compression_ratio - 1, 0), mode="replicate")
-        found = self.vae.encode(x)
-        if hasattr(found, "latent_dist"):
-            found = found.latent_dist.mode()
+        output = self.vae.encode(x)
+        if hasattr(output, "latent_dist"):
+            output = output.latent_dist.mode()
         for name in ("latents", "latent"):
-            found = getattr(found, name, found)
-        z: Tensor = (found[0] if isinstance(found, tuple) else found).float()
+            output = getattr(output, name, output)
+        z: Tensor = (output[0] if isinstance(output, tuple) else output).float()
         if self.kind == "AutoencoderKLTemporalDecoder":
             z = z.unflatten(0, (len(images), -1))
         if self.kind == "AutoencoderKLFlux2":

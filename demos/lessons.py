@@ -40,7 +40,7 @@ from latent_vizae.demos.gallery.spaces import (
     troubles,
     troubles_table,
 )
-from latent_vizae.demos.gallery.ways import Way, around, judge, slerp, three_ways, walk, ways_table
+from latent_vizae.demos.gallery.ways import Way, around, measure_ways, slerp, three_ways, walk, ways_table
 
 __all__ = [
     "CLOTHES",
@@ -69,8 +69,8 @@ __all__ = [
     "few_labels",
     "few_labels_table",
     "generator",
-    "judge",
     "labelled",
+    "measure_ways",
     "mixed_images",
     "nearest_distance",
     "nearest_labels",

@@ -61,8 +61,8 @@ def sheet_axes(axes: Any, samples: Samples) -> None:
     axes.set_axis_off()
 
 
-class _Judge:
-    """Names the digit on an image by its nearest training codes: f_e and a vote of 7, never used to choose images."""
+class _DigitsByNeighbours:
+    """Digits on images by their nearest training codes: f_e and a vote of 7, never used to choose images."""
 
     def __init__(self, decoder: Any) -> None:
         self.decoder = decoder
@@ -210,15 +210,15 @@ def figure_9(decoder: Any, out: Path) -> Section:
         "4, 9 and 7 on one line": torch.cat([four, nine, seven]),
     }
     images: list[Tensor] = []
-    found: dict[str, dict[str, Any]] = {}
+    summary: dict[str, dict[str, Any]] = {}
     for name, codes in strips.items():
         v = fit(codes, decoder, dim=1)
         ends = v.points[:, 0].argsort()
         samples = LatentMap(v, decoder).path(v.points[ends[0]], v.points[ends[-1]], frames=16)
         images.append(samples.images)
-        found[name] = {"codes": len(codes), "fvu": fvu(codes, v(codes)), "evenness": path_evenness(samples.images)}
+        summary[name] = {"codes": len(codes), "fvu": fvu(codes, v(codes)), "evenness": path_evenness(samples.images)}
         thick, lean = _shape_of_strokes(samples.images[[0, -1]])
-        found[name] |= {"ink": thick.tolist(), "slant": lean.tolist()}
+        summary[name] |= {"ink": thick.tolist(), "slant": lean.tolist()}
     empty = torch.zeros(16 * len(strips), 1)
     Samples(empty, empty, torch.cat(images), rows=len(strips)).save(out / "figure-09.png")
     text = [
@@ -228,7 +228,7 @@ def figure_9(decoder: Any, out: Path) -> Section:
     text += [
         f"| {name} | {x['codes']} | {x['fvu']:.1e} | {x['evenness']:.3f} | {x['ink'][0]:.0f} to {x['ink'][1]:.0f} | "
         f"{x['slant'][0]:.2f} to {x['slant'][1]:.2f} |"
-        for name, x in found.items()
+        for name, x in summary.items()
     ]
     text += [
         "",
@@ -238,7 +238,7 @@ def figure_9(decoder: Any, out: Path) -> Section:
         "title": "Fig. 9: transformation between samples",
         "pictures": ["figure-09.png"],
         "text": text,
-        "strips": found,
+        "strips": summary,
     }
 
 
@@ -257,8 +257,8 @@ def _map_and_grid(latent_map: LatentMap, samples: Samples, box: Any, title: str,
 
 def figure_10(decoder: Any, out: Path) -> Section:
     """Fig. 10: samples of interest; maps of 4000, 2000, 200 and 20 fives, a box of each decoded."""
-    judge = _Judge(decoder)
-    found: dict[str, dict[str, Any]] = {}
+    digits_of = _DigitsByNeighbours(decoder)
+    summary: dict[str, dict[str, Any]] = {}
     pictures: list[str] = []
     for letter, count in FIG_10.items():
         codes, _ = decoder.examples(label=5, count=count)
@@ -269,8 +269,8 @@ def figure_10(decoder: Any, out: Path) -> Section:
         samples.save(out / f"figure-10{letter}-samples.safetensors")
         pictures.append(f"figure-10{letter}.png")
         _map_and_grid(m, samples, box, f"{letter}: {count} codes of the digit 5", out / pictures[-1])
-        found[letter] = {
-            "codes": count, "fives": int((judge(samples.images) == 5).sum()), "box": box,
+        summary[letter] = {
+            "codes": count, "fives": int((digits_of(samples.images) == 5).sum()), "box": box,
             "nearest_pair": _nearest_pair(samples.images), "report": v.report.to_dict() if v.report else None,
         }  # fmt: skip
     text = [
@@ -280,11 +280,11 @@ def figure_10(decoder: Any, out: Path) -> Section:
     text += [
         f"| {letter} | {x['codes']} | {x['fives']} | {x['nearest_pair']:.4f} | {x['report']['fvu']:.3g} | "
         f"{x['report']['fvu_held_out'] or 0:.3g} | {x['report']['seconds']} |"
-        for letter, x in found.items()
+        for letter, x in summary.items()
     ]
     text += ["", ("Fives are counted by a vote of the 7 nearest training codes of f_e(image). The box holds the "
              "middle 80 % of the codes along each axis. The paper shows the pictures and no numbers.")]  # fmt: skip
-    return {"title": "Fig. 10: samples of interest", "pictures": pictures, "text": text, "maps": found}
+    return {"title": "Fig. 10: samples of interest", "pictures": pictures, "text": text, "maps": summary}
 
 
 def figure_11(decoder: Any, out: Path) -> Section:
@@ -294,7 +294,7 @@ def figure_11(decoder: Any, out: Path) -> Section:
     samples = m.grid(shape=(10, 10))
     samples.save(out / "figure-11-samples.safetensors")
     _map_and_grid(m, samples, ((-1, -1), (1, 1)), "one code, and around it", out / "figure-11.png")
-    fives, nearest = int((_Judge(decoder)(samples.images) == 5).sum()), _nearest_pair(samples.images)
+    fives, nearest = int((_DigitsByNeighbours(decoder)(samples.images) == 5).sum()), _nearest_pair(samples.images)
     furthest = (samples.images - decode_images(decoder, codes)).square().flatten(1).mean(1).max().item()
     text = [
         (
@@ -323,7 +323,7 @@ def figure_12(decoder: Any, out: Path) -> Section:
     left.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal", title="200 random codes")
     sheet_axes(right, samples)
     save_figure(figure, out / "figure-12.png")
-    counts = torch.bincount(_Judge(decoder)(samples.images), minlength=10).tolist()
+    counts = torch.bincount(_DigitsByNeighbours(decoder)(samples.images), minlength=10).tolist()
     text = [
         "Digits on the 20 x 20 grid over the whole map: " + ", ".join(f"{d}: {c}" for d, c in enumerate(counts)) + "."
     ]

@@ -108,20 +108,20 @@ def _state(decoder: Any) -> dict[str, Tensor]:
 def _codes(decoder: Any, codes: Tensor | None) -> Tensor:
     """The codes to try the decoder on."""
     if codes is not None:
-        found = as_codes(codes)
+        chosen = as_codes(codes)
     elif hasattr(decoder, "sample"):
-        found = as_codes(decoder.sample(3, 0))
+        chosen = as_codes(decoder.sample(3, 0))
     elif hasattr(decoder, "examples"):
-        found = as_codes(decoder.examples(count=3)[0])
+        chosen = as_codes(decoder.examples(count=3)[0])
     elif getattr(decoder, "latent_shape", None) is not None:
-        found = torch.randn(3, *decoder.latent_shape, generator=torch.Generator().manual_seed(0))
+        chosen = torch.randn(3, *decoder.latent_shape, generator=torch.Generator().manual_seed(0))
     else:
         raise ValueError("check_decoder needs codes: this decoder has no latent_shape, sample or examples.")
-    if len(found) < 2:
-        raise ValueError(f"check_decoder needs at least 2 codes, got {len(found)}.")
+    if len(chosen) < 2:
+        raise ValueError(f"check_decoder needs at least 2 codes, got {len(chosen)}.")
     shape = getattr(decoder, "latent_shape", None)
-    _require(shape is None or tuple(shape) == tuple(found.shape[1:]), f"codes have the shape latent_shape={shape}")
-    return found
+    _require(shape is None or tuple(shape) == tuple(chosen.shape[1:]), f"codes have the shape latent_shape={shape}")
+    return chosen
 
 
 def _check_encode(decoder: Any, images: Tensor, latent_shape: tuple[int, ...], tolerance: float | None) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from latent_vizae import LatentMap, VizAE, certify, fit, load_decoder
 from latent_vizae.maps.layers import activations, linear_maps
-from latent_vizae.maps.paths import image_steps
+from latent_vizae.maps.paths import frame_changes
 from latent_vizae.measures.metrics import continuity, fvu, path_evenness, pca_fvu, trustworthiness
 
 QUICK = {"steps": 60}
@@ -277,7 +277,7 @@ def test_the_shortest_path_goes_around_a_hill():
 
     m = LatentMap(v, hill)
     lengths = {
-        c: image_steps(m.path((-0.9, 0.02), (0.9, 0.02), frames=64, curve=c).images).sum()
+        c: frame_changes(m.path((-0.9, 0.02), (0.9, 0.02), frames=64, curve=c).images).sum()
         for c in ("straight", "shortest")
     }
     assert lengths["shortest"] < 0.5 * lengths["straight"]

@@ -225,13 +225,13 @@ class ZooGenerator(nn.Module):
                 raise ValueError(f"{reference} is a folder; only the Hub has revisions, got revision={revision!r}.")
             folder, source = Path(reference), f"hub:{reference}"
         else:
-            found = parse_reference(str(reference))
-            if revision is not None and found.revision is not None:
-                raise ValueError(f"Two revisions were given, {found.revision!r} and {revision!r}.")
-            prefix = f"{found.subfolder}/" if found.subfolder else ""
+            parsed = parse_reference(str(reference))
+            if revision is not None and parsed.revision is not None:
+                raise ValueError(f"Two revisions were given, {parsed.revision!r} and {revision!r}.")
+            prefix = f"{parsed.subfolder}/" if parsed.subfolder else ""
             wanted = [prefix + name for name in (CONFIG_FILE, MODEL_FILE)]
-            folder, commit = fetch_folder(found.repo, wanted, revision or found.revision, token)
-            folder, source = folder / found.subfolder, f"hub:{found.repo}/{prefix}".rstrip("/") + f"@{commit}"
+            folder, commit = fetch_folder(parsed.repo, wanted, revision or parsed.revision, token)
+            folder, source = folder / parsed.subfolder, f"hub:{parsed.repo}/{prefix}".rstrip("/") + f"@{commit}"
         generator = cls.from_folder(folder).to(place)
         generator.source = source
         return generator
@@ -252,10 +252,10 @@ class ZooGenerator(nn.Module):
             config = carried
             _check_known(config["architecture"], weights)
         name = config["architecture"]
-        found = ARCHITECTURES[name]
-        if not issubclass(found, cls):
+        architecture = ARCHITECTURES[name]
+        if not issubclass(architecture, cls):
             raise ValueError(f"{folder} holds a {name}, not a {cls.__name__}: ZooGenerator.from_pretrained takes any.")
-        generator = _blank(found, config["config"], str(described))
+        generator = _blank(architecture, config["config"], str(described))
         tensors = read_weights(weights, _stored(generator, config["half"]))
         whole = {key: tensors[key].to(tensor.dtype) for key, tensor in generator.state_dict().items()}
         generator.load_state_dict(whole, strict=True, assign=True)

@@ -126,10 +126,10 @@ def signature(tensors: Mapping[str, Tensor], exact: bool = True) -> dict[str, st
     return {name: f"{tuple(tensor.shape)} {dtypes[name]}" for name, tensor in tensors.items()}
 
 
-def differences(found: dict[str, str], wanted: dict[str, str]) -> str:
+def differences(stored: dict[str, str], wanted: dict[str, str]) -> str:
     """Differences of two signatures, as text; "" if there are none."""
-    wrong = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
-    shown = [f"{name[:80]} should be {wanted.get(name, 'absent')}, is {found.get(name, 'absent')}" for name in wrong]
+    wrong = sorted(name for name in stored.keys() | wanted.keys() if stored.get(name) != wanted.get(name))
+    shown = [f"{name[:80]} should be {wanted.get(name, 'absent')}, is {stored.get(name, 'absent')}" for name in wrong]
     return "; ".join(shown[:4]) + (f"; and {len(wrong) - 4} more" if len(wrong) > 4 else "")
 
 
@@ -153,8 +153,8 @@ def read_weights(path: Path, wanted: Mapping[str, Tensor], exact: bool = True) -
     dtypes = DTYPES if exact else DTYPES | dict.fromkeys(FLOATS, "float")
     with _open(path) as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        found = {n: f"{tuple(s.get_shape())} {dtypes.get(s.get_dtype(), s.get_dtype())}" for n, s in slices.items()}
-        if wrong := differences(found, signature(wanted, exact)):
+        stored = {n: f"{tuple(s.get_shape())} {dtypes.get(s.get_dtype(), s.get_dtype())}" for n, s in slices.items()}
+        if wrong := differences(stored, signature(wanted, exact)):
             raise ValueError(f"{path} does not fit the network: {wrong}.")
         tensors = {name: file.get_tensor(name).clone() for name in wanted}  # of their own, not of the mapped file
         header = file.metadata() or {}

@@ -31,16 +31,16 @@ def nearest_labels(rows: Tensor, known: Tensor, labels: Tensor, neighbours: int 
     Returns:
         (k,) int64.
     """
-    found = []
+    nearest = []
     for batch in rows.split(1000):
         near = torch.cdist(batch, known).topk(neighbours, largest=False).indices
-        found.append(labels[near].mode(1).values)
-    return torch.cat(found)
+        nearest.append(labels[near].mode(1).values)
+    return torch.cat(nearest)
 
 
-def accuracy(found: Tensor, labels: Tensor) -> float:
+def accuracy(predicted: Tensor, labels: Tensor) -> float:
     """Share of labels (k,) that were found, in [0, 1]."""
-    return (found == labels).float().mean().item()
+    return (predicted == labels).float().mean().item()
 
 
 @dataclass(frozen=True)
@@ -122,13 +122,13 @@ def _train(inputs: Tensor, labels: Tensor, sizes: list[int], steps: int, random:
     return [(weight.detach(), bias.detach()) for weight, bias in layers]
 
 
-def few_labels_table(found: list[FewLabels]) -> str:
+def few_labels_table(results: list[FewLabels]) -> str:
     """A table of Markdown: mean and standard deviation over the seeds."""
 
-    def told(values: tuple[float, ...]) -> str:
+    def formatted(values: tuple[float, ...]) -> str:
         numbers = torch.tensor(values) * 100
         return f"{numbers.mean():.1f} ± {numbers.std():.1f} %"
 
-    kept = [f"{count} {'layer' if count == 1 else 'layers'} taken over" for count in range(len(found[0].accuracies))]
-    rows = [(f"{one.labels:,}", *(told(values) for values in one.accuracies)) for one in found]
+    kept = [f"{count} {'layer' if count == 1 else 'layers'} taken over" for count in range(len(results[0].accuracies))]
+    rows = [(f"{one.labels:,}", *(formatted(values) for values in one.accuracies)) for one in results]
     return table(("labels", "from scratch", *kept[1:]), rows)

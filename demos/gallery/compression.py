@@ -77,9 +77,11 @@ def compression(f_d: Autoencoder, images: Tensor, components: PCA) -> Compressio
     return Compression(numbers, weights_of(f_d), error, components.error(images, numbers))
 
 
-def compression_table(found: dict[str, Compression]) -> str:
+def compression_table(results: dict[str, Compression]) -> str:
     """A table of Markdown."""
-    rows = [(name, f"{c.numbers:,}", f"{c.weights:,}", f"{c.error:.5f}", f"{c.pca:.5f}") for name, c in found.items()]
+    rows = [
+        (name, f"{c.numbers:,}", f"{c.weights:,}", f"{c.error:.5f}", f"{c.pca:.5f}") for name, c in results.items()
+    ]
     return table(("autoencoder", "numbers a code", "weights", "mean square error", "PCA of that size"), rows)
 
 

@@ -18,7 +18,7 @@ __all__ = ["CLOTHES", "Labelled", "class_names", "encoded", "generator", "labell
 
 ZOO = Path(__file__).parents[1] / "zoo"
 CLOTHES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "trainer", "bag", "boot")
-AT_A_TIME = 1000
+CODES_PER_BATCH = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ def class_names(labels: Tensor, names: Sequence[str] | None = None) -> list[str]
 def encoded(f_d: Autoencoder, images: Tensor) -> Tensor:
     """Codes (N, *latent_shape) of images (N, C, H, W) in [0, 1], a part at a time."""
     encode: Callable[[Tensor], Tensor] = f_d.encode
-    return torch.cat([encode(batch) for batch in images.split(AT_A_TIME)])
+    return torch.cat([encode(batch) for batch in images.split(CODES_PER_BATCH)])
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -101,20 +101,20 @@ def sum_of(
     b, a = extremes(measured, labels, given)
     c, wanted = extremes(measured, labels, taken)
     moved = codes[c] + difference(codes[a], codes[b])
-    found = nearest_labels(moved, codes, labels, NEIGHBOURS)
+    nearest = nearest_labels(moved, codes, labels, NEIGHBOURS)
     judged = Sum(
         measured[c].mean().item(),
         measure(decode_images(f_d, moved)).mean().item(),
         measured[wanted].mean().item(),
-        accuracy(found, torch.full_like(found, taken)),
+        accuracy(nearest, torch.full_like(nearest, taken)),
     )
     return {"a": codes[a], "b": codes[b], "c": codes[c]}, judged
 
 
-def sums_table(found: dict[str, Sum]) -> str:
+def sums_table(results: dict[str, Sum]) -> str:
     """A table of Markdown."""
     rows = [
-        (name, f"{s.before:.2f}", f"{s.after:.2f}", f"{s.wanted:.2f}", f"{s.kept:.0%}") for name, s in found.items()
+        (name, f"{s.before:.2f}", f"{s.after:.2f}", f"{s.wanted:.2f}", f"{s.kept:.0%}") for name, s in results.items()
     ]
     return table(("sum", "c", "a - b + c", "real ones", "class kept"), rows)
 

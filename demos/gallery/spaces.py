@@ -22,7 +22,7 @@ __all__ = [
     "troubles_table",
 ]  # fmt: skip
 
-CODES, REAL, DRAWS, SIDE = 4000, 10_000, 1000, 120
+CODES, REAL, DRAWS, LATTICE_SIDE = 4000, 10_000, 1000, 120
 SUPPORTED = 0.5
 TAIL = 0.01
 
@@ -165,7 +165,7 @@ def troubles(space: Space, real: Labelled, test: Labelled, seed: int = 0) -> Tro
         return nearest_distance(decode_images(space.f_d, codes), known).mean().item()
 
     good = unreal(encoded(space.f_d, test.images[:DRAWS]))
-    places = space.lattice(SIDE)
+    places = space.lattice(LATTICE_SIDE)
     held = space.support(places) >= SUPPORTED
     areas = class_areas(places[held], space.codes, space.labels, int(space.labels.max()) + 1)
     holes = places[~held]
@@ -186,7 +186,7 @@ def troubles(space: Space, real: Labelled, test: Labelled, seed: int = 0) -> Tro
     )
 
 
-def troubles_table(found: dict[str, Troubles]) -> str:
+def troubles_table(results: dict[str, Troubles]) -> str:
     """Troubles of several spaces, side by side, as a table of Markdown."""
     lines = {
         "largest class area / smallest": ("area_ratio", "{:.1f}"),
@@ -198,5 +198,7 @@ def troubles_table(found: dict[str, Troubles]) -> str:
         "share of the box without support": ("hole_share", "{:.0%}"),
         "images there, times as unlike real": ("hole_error", "{:.2f}"),
     }
-    rows = [[name, *(form.format(getattr(one, key)) for one in found.values())] for name, (key, form) in lines.items()]
-    return table(["", *found], rows)
+    rows = [
+        [name, *(form.format(getattr(one, key)) for one in results.values())] for name, (key, form) in lines.items()
+    ]
+    return table(["", *results], rows)

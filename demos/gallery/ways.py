@@ -14,7 +14,7 @@ from latent_vizae.demos.gallery.spaces import nearest_distance
 from latent_vizae.maps.samples import Samples
 from latent_vizae.measures.metrics import path_evenness
 
-__all__ = ["Way", "around", "judge", "slerp", "three_ways", "walk", "ways_table"]
+__all__ = ["Way", "around", "measure_ways", "slerp", "three_ways", "walk", "ways_table"]
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,17 @@ def _as_column(shares: Tensor, like: Tensor) -> Tensor:
     return shares.reshape(-1, *(1,) * like.dim())
 
 
-def judge(ways: list[Tensor], real: Tensor) -> Way:
-    """Judge ways of one kind, each images (frames, C, H, W), by real images (N, C, H, W)."""
+def measure_ways(ways: list[Tensor], real: Tensor) -> Way:
+    """Measures of ways of one kind, each images (frames, C, H, W), beside real images (N, C, H, W)."""
     distances = [nearest_distance(way[1:-1], real) for way in ways]
     evenness = sum(path_evenness(way) for way in ways) / len(ways)
     farthest = sum(one.max().item() for one in distances) / len(ways)
     return Way(evenness, torch.cat(distances).mean().item(), farthest)
 
 
-def ways_table(found: dict[str, Way]) -> str:
+def ways_table(results: dict[str, Way]) -> str:
     """A table of Markdown."""
-    rows = [(name, f"{w.evenness:.2f}", f"{w.unreal:.3f}", f"{w.farthest:.3f}") for name, w in found.items()]
+    rows = [(name, f"{w.evenness:.2f}", f"{w.unreal:.3f}", f"{w.farthest:.3f}") for name, w in results.items()]
     return table(("through", "unevenness of the pace", "unlike real images", "at its worst"), rows)
 
 

@@ -49,10 +49,10 @@ def read_mnist(folder: Path, split: str) -> tuple[Tensor, Tensor]:
 
     def read(kind: str) -> Tensor:
         names = [f"{split}-{kind}-ubyte.gz", f"{split}-{kind}-ubyte"]
-        found = [folder / name for name in names if (folder / name).is_file()]
-        if not found:
+        files = [folder / name for name in names if (folder / name).is_file()]
+        if not files:
             raise FileNotFoundError(f"{folder} has no {names[0]}: --data is a folder with the four idx files.")
-        return read_idx(found[0])
+        return read_idx(files[0])
 
     return read("images-idx3").unsqueeze(1), read("labels-idx1")
 
@@ -124,10 +124,10 @@ def load_images(data: str) -> tuple[Tensor, Tensor]:
         return read_mnist(place, "train")[0], read_mnist(place, "t10k")[0]
     parts = read_from_hub(place)
     for part, images, wanted in zip(("training", "test"), parts, CHECKSUMS[data], strict=True):
-        if (found := checksum(images)) != wanted:
+        if (has := checksum(images)) != wanted:
             raise ValueError(
                 f"The {part} images of {place} are not those of {data}: {tuple(images.shape)}, checksum "
-                f"{found[:12]}, should be {wanted[:12]}. Give --data a folder with the idx files."
+                f"{has[:12]}, should be {wanted[:12]}. Give --data a folder with the idx files."
             )
     return parts
 

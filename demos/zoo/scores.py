@@ -99,9 +99,9 @@ def reconstruction(generator: Autoencoder, data: str) -> dict[str, float]:
         codes = generator.encode(x)
         squares += (generator.decode(codes) - x).square().sum().item() / test.numel()
         nats += generator.reconstruction(codes, x).item() * len(x) / len(test)
-    told = {} if isinstance(generator, LinearAutoencoder) else {"nats": nats}  # its loss is no likelihood
+    likelihood = {} if isinstance(generator, LinearAutoencoder) else {"nats": nats}  # its loss is no likelihood
     lost = components(data).error(as_input(test, "cpu"), generator.latent_shape[0])
-    return {"error": squares, "pca": lost} | told
+    return {"error": squares, "pca": lost} | likelihood
 
 
 @torch.no_grad()
@@ -132,8 +132,8 @@ def update(name: str, trained: Path | None, scores: dict[str, Any], say: Callabl
         generator = load_decoder(f"hub:{here[0]}")
     known = scores.get(name, {})
     kept = {key: known[key] for key in ("steps", "seconds", "threads") if key in known}
-    found = scores_of(generator, data)
-    scores[name] = kept | {key: round(x, 6) if isinstance(x, float) else x for key, x in found.items()}
+    measured = scores_of(generator, data)
+    scores[name] = kept | {key: round(x, 6) if isinstance(x, float) else x for key, x in measured.items()}
     say(json.dumps({name: scores[name]}))
     PICTURES.mkdir(parents=True, exist_ok=True)
     test = as_input(framed(some(images_of(data)[1], 500), generator.image_shape[-1]), "cpu")

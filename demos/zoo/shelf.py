@@ -142,10 +142,10 @@ def take(name: str, trained: Path) -> dict[str, Any]:
     with torch.device("meta"):
         wanted = recipe.architecture(**recipe.config | made.config)
     last = json.loads((trained / "losses.json").read_text(encoding="utf-8"))[-1]
-    found = (type(generator).__name__, generator.config, last["step"])
+    trained_as = (type(generator).__name__, generator.config, last["step"])
     asked = (type(wanted).__name__, wanted.config, recipe.plan.steps)
-    if found != asked:
-        raise ValueError(f"{trained} is not what `{made.command(name)}` makes: {found} instead of {asked}.")
+    if trained_as != asked:
+        raise ValueError(f"{trained} is not what `{made.command(name)}` makes: {trained_as} instead of {asked}.")
     if made.ships:
         generator.save_pretrained(SHELF / name, half=True)
     return {"steps": last["step"], "seconds": last["seconds"], "threads": last.get("threads", 1)}

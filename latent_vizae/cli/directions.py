@@ -111,14 +111,14 @@ def directions(
         batch, labels = codes_to_map(f_d, decoder, codes, None, count, seed)
         by_class = labels is not None and not global_only and len(labels.unique()) > 1
         classifier = learn_classifier(f_d, batch, labels, seed=seed) if by_class else None
-        found = discover_directions(
+        discovered = discover_directions(
             f_d, batch, classifier, n_directions=n_directions, method=method.value, shift=shift, steps=steps,
             seed=seed, checkpoint=checkpoint, progress=True,
         )  # fmt: skip
-        if found.report.interrupted:
+        if discovered.report.interrupted:
             typer.echo("latent-vizae: interrupted; writing the best directions so far", err=True)
-        _draw(folder, found, f_d, latent_map)
-        found.save_pretrained(folder / "directions")
+        _draw(folder, discovered, f_d, latent_map)
+        discovered.save_pretrained(folder / "directions")
         asked = {
             "decoder": decoder, "codes": None if codes is None else str(codes), "count": len(batch),
             "method": method.value, "directions": n_directions, "global_only": global_only, "shift": shift,
@@ -126,26 +126,26 @@ def directions(
         }  # fmt: skip
         document: dict[str, Any] = {
             "made_by": MAKER, "latent_vizae": version("latent-vizae"), "asked": asked,
-            "class_labels": found.class_labels.tolist(), "global_steps": found.global_steps.tolist(),
-            "class_steps": found.class_steps.tolist(), "global_effects": found.global_effects.tolist(),
-            "class_effects": found.class_effects.tolist(), "measured": found.report.to_dict(),
+            "class_labels": discovered.class_labels.tolist(), "global_steps": discovered.global_steps.tolist(),
+            "class_steps": discovered.class_steps.tolist(), "global_effects": discovered.global_effects.tolist(),
+            "class_effects": discovered.class_effects.tolist(), "measured": discovered.report.to_dict(),
         }  # fmt: skip
         write_json(folder / REPORT_FILE, document)
         names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     if as_json:
         typer.echo(json.dumps({**document, "out": str(out), "files": names}))
     else:
-        typer.echo(f"{found.report}\nwrote {out}: {', '.join(names)}")
-    if found.report.interrupted:
+        typer.echo(f"{discovered.report}\nwrote {out}: {', '.join(names)}")
+    if discovered.report.interrupted:
         raise typer.Exit(130)
 
 
-def _draw(folder: Path, found: Directions, f_d: Any, latent_map: LatentMap | None) -> None:
+def _draw(folder: Path, directions: Directions, f_d: Any, latent_map: LatentMap | None) -> None:
     """The figures, and with a map its arrows."""
-    for label in (None, *found.class_labels.tolist()):
+    for label in (None, *directions.class_labels.tolist()):
         name = "global" if label is None else f"class-{label}"
-        direction_picture(found, f_d, folder / f"{name}.png", label=label)
+        direction_picture(directions, f_d, folder / f"{name}.png", label=label)
         if latent_map is not None:
             name = "arrows" if label is None else f"arrows-{label}"
             side = None if label is None or latent_map.v.dim > 2 else 16  # a class has a small part of the map
-            arrow_picture(latent_map, latent_map.arrows(found, side, label=label), folder / f"{name}.png")
+            arrow_picture(latent_map, latent_map.arrows(directions, side, label=label), folder / f"{name}.png")

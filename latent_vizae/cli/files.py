@@ -46,10 +46,10 @@ def output_folder(out: Path, maker: str) -> Iterator[Path]:
         )
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out is a folder, {out} is a file. Choose another name.")
-    found = [path for path in out.iterdir() if not path.name.startswith(".latent-vizae-")] if out.exists() else []
-    if found and _maker(out / REPORT_FILE) != maker:
+    inside = [path for path in out.iterdir() if not path.name.startswith(".latent-vizae-")] if out.exists() else []
+    if inside and _maker(out / REPORT_FILE) != maker:
         raise ValueError(
-            f"{out} already holds something else ({found[0].name}). Choose a new folder, or empty this one."
+            f"{out} already holds something else ({inside[0].name}). Choose a new folder, or empty this one."
         )
     is_new = not out.exists()
     parents = [parent for parent in out.absolute().parents if not parent.exists()]

@@ -47,10 +47,10 @@ def load_decoder(source: str, **options: Any) -> Any:
             "A callable needs no loading: pass it to fit() or LatentMap()."
         )
     scheme, _, reference = source.partition(":")
-    found = entry_points(group=ENTRY_POINT_GROUP)
-    matches = {entry.value: entry for entry in found if entry.name == scheme}
+    registered = entry_points(group=ENTRY_POINT_GROUP)
+    matches = {entry.value: entry for entry in registered if entry.name == scheme}
     if not matches:
-        known = ", ".join(sorted({entry.name for entry in found})) or "none: is latent-vizae installed?"
+        known = ", ".join(sorted({entry.name for entry in registered})) or "none: is latent-vizae installed?"
         raise ValueError(f"No decoder is registered for {scheme!r} (asked for: {source!r}). Known: {known}.")
     if len(matches) > 1:
         raise ValueError(f"More than one package registers {scheme!r}: {', '.join(sorted(matches))}. Remove one.")

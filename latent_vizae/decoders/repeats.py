@@ -68,13 +68,13 @@ def repeats_of(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Repeats:
     return Repeats(first, second, same=first <= AGAIN[half] and second <= BESIDE[half])
 
 
-def notice_noise(decoder: Callable[[Tensor], Tensor], codes: Tensor, found: Repeats | None = None) -> None:
+def notice_noise(decoder: Callable[[Tensor], Tensor], codes: Tensor, known: Repeats | None = None) -> None:
     """Warn, once for a decoder, if it does not make the same image of a code each time.
 
     Args:
         decoder: codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
         codes: (k, *latent_shape), k >= 1, for the measurement, which is done once for a decoder.
-        found: the result of `repeats_of`, if it is known.
+        known: the result of `repeats_of`, if it is known.
     """
     try:
         with _LOCK:
@@ -83,10 +83,10 @@ def notice_noise(decoder: Callable[[Tensor], Tensor], codes: Tensor, found: Repe
             _LOOKED_AT.add(decoder)
     except TypeError:  # cannot be remembered: a method, or an object without a hash
         pass
-    found = repeats_of(decoder, codes) if found is None else found
-    if not found.same:
+    known = repeats_of(decoder, codes) if known is None else known
+    if not known.same:
         warnings.warn(
-            f"This decoder is not deterministic: {found}. All measures of its images have that error. Use the same "
+            f"This decoder is not deterministic: {known}. All measures of its images have that error. Use the same "
             "noise for every code and call, or none.",
             stacklevel=4,
         )

@@ -28,7 +28,7 @@ __all__ = ["Classifier", "classify", "learn_classifier", "require_classifier", "
 Classifier = Callable[[Tensor], Any]
 """Images (B, C, H, W) in [0, 1] -> class ids (B,), whole numbers; or logits (B, N), of which the largest counts."""
 
-SIDE, BATCH = 28, 128
+CLASSIFIER_SIDE, BATCH_SIZE = 28, 128
 
 
 def require_classifier(classifier: Any) -> None:
@@ -56,7 +56,7 @@ def classify(classifier: Classifier, images: Tensor, n_classes: int | None = Non
         ValueError: the classifier raised, or returned something else.
     """
     dtype, device = decoder_dtype_and_device(classifier)
-    found = []
+    parts = []
     for batch in images.split(images_at_a_time(images[0], device)):
         try:
             with evaluating(classifier):
@@ -66,8 +66,8 @@ def classify(classifier: Classifier, images: Tensor, n_classes: int | None = Non
                 f"The classifier raised {type(error).__name__} on images of shape {tuple(batch.shape)}: {error}. "
                 "Classifiers take images (B, C, H, W) in [0, 1]; wrap one of another size or range in a function."
             ) from error
-        found.append(_ids_of(output, len(batch)))
-    ids = torch.cat(found)
+        parts.append(_ids_of(output, len(batch)))
+    ids = torch.cat(parts)
     if n_classes is not None and int(ids.max()) >= n_classes:
         raise ValueError(
             f"The classifier returned class {int(ids.max())}; n_classes={n_classes} allows 0 to {n_classes - 1}."
@@ -128,7 +128,7 @@ def learn_classifier(
     if len(kinds) < 2 or int(kinds[0]) < 0:
         raise ValueError(f"A classifier needs labels of at least 2 classes, from 0 on; got {kinds.tolist()[:9]}.")
     generator = torch.Generator().manual_seed(as_whole(seed, "seed"))
-    images = shrunk(decode_images(decoder, batch), SIDE)
+    images = shrunk(decode_images(decoder, batch), CLASSIFIER_SIDE)
     channels = images.shape[1]
     reached = math.ceil(math.ceil(images.shape[2] / 2) / 2) * math.ceil(math.ceil(images.shape[3] / 2) / 2)
     sizes = [(16, channels, 5, 5), (32, 16, 3, 3), (len(kinds), 32 * reached)]
@@ -149,7 +149,7 @@ def learn_classifier(
     steps = as_whole(steps, "steps", 1)
     with torch.enable_grad():
         for step in range(steps):
-            rows = torch.randint(len(images), (BATCH,), generator=generator)
+            rows = torch.randint(len(images), (BATCH_SIZE,), generator=generator)
             loss = cross_entropy(logits_of(images[rows.to(images.device)]), targets[rows].to(images.device))
             optimiser.descend(loss, 0.5 * (1 + math.cos(math.pi * step / steps)))
     optimiser.release()
@@ -159,7 +159,7 @@ def learn_classifier(
 
     @torch.no_grad()
     def classifier(x: Tensor) -> Tensor:
-        small = shrunk(x.to(images.device), SIDE)
+        small = shrunk(x.to(images.device), CLASSIFIER_SIDE)
         if tuple(small.shape[1:]) != size:
             raise ValueError(f"This classifier was trained on images of shape {size}, got {tuple(x.shape[1:])}.")
         ids: Tensor = kinds.to(images.device)[logits_of(small).argmax(1)]

@@ -106,22 +106,22 @@ def _leading(samples: Tensor, size: int, shared: Tensor | None, generator: torch
     count, n = rows.shape
     if count < n:
         values, vectors = torch.linalg.eigh(rows @ rows.T)
-        found = rows.T @ vectors.flip(1)[:, :size]
-        found = found / found.norm(dim=0).clamp(min=1e-300)
+        basis = rows.T @ vectors.flip(1)[:, :size]
+        basis = basis / basis.norm(dim=0).clamp(min=1e-300)
     else:
         values, vectors = torch.linalg.eigh(rows.T @ rows)
-        found = vectors.flip(1)[:, :size]
+        basis = vectors.flip(1)[:, :size]
     values = values.flip(0)[:size]
-    found = found[:, : int((values > 1e-9 * values[:1].clamp(min=1e-300)).sum())]
+    basis = basis[:, : int((values > 1e-9 * values[:1].clamp(min=1e-300)).sum())]
     # Where the samples span too little, any directions will do.
-    more = torch.randn(n, size - found.shape[1], generator=generator, dtype=torch.float64).to(found)
-    known = found if shared is None else torch.cat([shared, found], 1)
+    more = torch.randn(n, size - basis.shape[1], generator=generator, dtype=torch.float64).to(basis)
+    known = basis if shared is None else torch.cat([shared, basis], 1)
     for _ in range(2):
         more = more - known @ (known.T @ more)
     columns = torch.cat([known, more], 1)
     q, r = torch.linalg.qr(columns)
     signs = torch.where(r.diagonal() < 0, -1.0, 1.0).to(q)
-    leading: Tensor = (q * signs)[:, known.shape[1] - found.shape[1] :]
+    leading: Tensor = (q * signs)[:, known.shape[1] - basis.shape[1] :]
     return leading
 
 
@@ -139,13 +139,13 @@ def _weighted(samples: Tensor, codes: Tensor) -> Tensor:
 
 def _probed(pool: Pool, chosen: Tensor, generator: torch.Generator) -> Tensor:
     """Samples g with E[g g^T] = J^T J / pixels at codes, by gradients."""
-    found = []
+    parts = []
     with torch.enable_grad():
         for part in chosen.split(min(64, pool.at_once)):
             samples = metric_samples(pool.differentiable, pool.codes[part], PROBES, generator)
             assert samples is not None  # has_gradients said so
-            found.append(samples)
-    return torch.cat(found)
+            parts.append(samples)
+    return torch.cat(parts)
 
 
 @torch.no_grad()
@@ -184,9 +184,9 @@ def _through_features(codes: Tensor, features: Tensor, size: int) -> Tensor:
         _, axes = torch.linalg.eigh(rows.T @ rows)
         coordinates = rows @ axes.flip(1)[:, :size]
         coordinates = coordinates / coordinates.norm(dim=0).clamp(min=1e-300)
-    found = coordinates.T @ z.to(coordinates)
-    importance = torch.logspace(0, -4, len(found), dtype=torch.float64, device=found.device)
-    scaled: Tensor = found / found.norm(dim=1, keepdim=True).clamp(min=1e-300) * importance.unsqueeze(1)
+    along = coordinates.T @ z.to(coordinates)
+    importance = torch.logspace(0, -4, len(along), dtype=torch.float64, device=along.device)
+    scaled: Tensor = along / along.norm(dim=1, keepdim=True).clamp(min=1e-300) * importance.unsqueeze(1)
     return scaled
 
 
@@ -200,26 +200,28 @@ def features_of(pool: Pool, features: Features, chosen: Tensor) -> Tensor:
     codes = pool.codes[chosen].unflatten(1, pool.latent_shape)
     if features is None:
         return pool.images[chosen.to(pool.images.device)].flatten(1)
-    found: list[Any] = []
+    outputs: list[Any] = []
     if isinstance(features, str):
         names = dict(pool.decoder.named_modules()) if isinstance(pool.decoder, nn.Module) else {}
         if features not in names or not features:
             known = ", ".join(name for name in list(names)[:12] if name) or "none: this decoder is no nn.Module"
             raise ValueError(f"features is the name of a submodule of the decoder, got {features!r}. Known: {known}.")
-        hook = names[features].register_forward_hook(lambda module, inputs, output: found.append(output))
+        hook = names[features].register_forward_hook(lambda module, inputs, output: outputs.append(output))
         try:
             for part in pool.codes[chosen].split(pool.at_once):
-                before = len(found)
+                before = len(outputs)
                 pool.decode_once(part)
-                del found[before + 1 :]
+                del outputs[before + 1 :]
         finally:
             hook.remove()
     else:
-        found = [features(part) for part in codes.split(pool.at_once)]
-    if not all(isinstance(part, Tensor) and part.dim() > 1 for part in found) or sum(map(len, found)) != len(codes):
-        what = f"shape {tuple(found[0].shape)}" if found and isinstance(found[0], Tensor) else "something else"
+        outputs = [features(part) for part in codes.split(pool.at_once)]
+    if not all(isinstance(part, Tensor) and part.dim() > 1 for part in outputs) or sum(map(len, outputs)) != len(
+        codes
+    ):
+        what = f"shape {tuple(outputs[0].shape)}" if outputs and isinstance(outputs[0], Tensor) else "something else"
         raise ValueError(f"features are a tensor (B, ...), one row per code; for {len(codes)} codes got {what}.")
-    rows = torch.cat([part.detach().float().flatten(1).cpu() for part in found])
+    rows = torch.cat([part.detach().float().flatten(1).cpu() for part in outputs])
     if not torch.isfinite(rows).all():
         raise ValueError("features hold NaN or infinity.")
     if rows.shape[1] > MOST_FEATURES:

@@ -24,7 +24,7 @@ from .report import DirectionsReport
 __all__ = ["Direction", "Directions"]
 
 
-REACH = 3.0
+DEFAULT_REACH = 3.0
 
 TOLERANCE = 1e-4
 
@@ -55,7 +55,7 @@ class Direction:
             raise ValueError(f"steps are finite, one number or one per code ({len(batch)}), got {steps!r:.80}.")
         return batch + far * self.step * self.vector.to(batch.device).reshape(self.latent_shape)
 
-    def along(self, code: ArrayLike, steps: int = 13, reach: float = REACH) -> Tensor:
+    def along(self, code: ArrayLike, steps: int = 13, reach: float = DEFAULT_REACH) -> Tensor:
         """Codes (steps, *latent_shape) from ``-reach`` to ``reach`` steps along the direction, the code in the middle.
 
         Args:
@@ -103,10 +103,10 @@ class Directions:
         >>> from latent_vizae import discover_directions, load_decoder
         >>> f_d = load_decoder("mnist")
         >>> codes, _ = f_d.examples(count=300)
-        >>> found = discover_directions(f_d, codes, method="codes", n_directions=2)
-        >>> found.global_directions.shape, found.pick(1).name
+        >>> directions = discover_directions(f_d, codes, method="codes", n_directions=2)
+        >>> directions.global_directions.shape, directions.pick(1).name
         (torch.Size([2, 10]), 'global 1')
-        >>> f_d(found.pick(0).along(codes[0], steps=13)).shape
+        >>> f_d(directions.pick(0).along(codes[0], steps=13)).shape
         torch.Size([13, 1, 28, 28])
     """
 
@@ -157,10 +157,10 @@ class Directions:
             ValueError: no such class or number.
         """
         number = as_whole(number, "the number of a direction")
-        found = self.of(label)
-        if number >= len(found):
-            raise ValueError(f"A set has {len(found)} directions, counted from 0; asked for number {number}.")
-        return found[number]
+        directions = self.of(label)
+        if number >= len(directions):
+            raise ValueError(f"A set has {len(directions)} directions, counted from 0; asked for number {number}.")
+        return directions[number]
 
     def example(self, label: int | None = None) -> Tensor:
         """A typical code (*latent_shape) of a class, or the first one there is."""

@@ -3,7 +3,7 @@
 1. A pool of codes, their images and their classes (pool.py).
 2. Directions in closed form (closed_form.py): the result of the closed-form methods, the start of the trained one.
 3. The trained method: deformators and shift predictors (search.py).
-4. The length of a step, and the quality of the directions on held-out codes (judge.py).
+4. The length of a step, and the quality of the directions on held-out codes (evaluate.py).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from latent_vizae.training.progress import Progress
 from .classifier import Classifier, require_classifier
 from .closed_form import METHODS, Features, closed_form, has_gradients
 from .directions import Directions
-from .judge import Judge, typical_change
+from .evaluate import Evaluator, typical_change
 from .pool import ENOUGH_CODES, MOST_CODES, Pool, gather
 from .report import DirectionsReport
 from .search import Deformators, Search
@@ -40,7 +40,7 @@ MOST_DIRECTIONS, STEPS = 5, 1000
 FAR = 0.75
 """The largest shift changes images by so much of what two images differ by."""
 
-JUDGED = 512
+SCORED = 512
 
 
 @torch.inference_mode(False)  # training works under a caller's no_grad or inference_mode too
@@ -104,8 +104,8 @@ def discover_directions(
         >>> from latent_vizae import load_decoder
         >>> f_d = load_decoder("mnist")
         >>> fives, _ = f_d.examples(label=5, count=200)
-        >>> found = discover_directions(f_d, fives, method="metric", n_directions=3)
-        >>> found.global_directions.shape, found.report.cosine_within < 1e-5
+        >>> directions = discover_directions(f_d, fives, method="metric", n_directions=3)
+        >>> directions.global_directions.shape, directions.report.cosine_within < 1e-5
         (torch.Size([3, 10]), True)
     """
     started = time.perf_counter()
@@ -131,9 +131,9 @@ def discover_directions(
     if n_directions is not None:
         n_directions = as_whole(n_directions, "n_directions", 1)
         _check_size(n_directions, getattr(decoder, "latent_shape", None), classifier is not None)
-    place = None if device is None else as_device(device)
+    chosen_device = None if device is None else as_device(device)
     most = ENOUGH_CODES if method != "trained" and classifier is None else MOST_CODES
-    pool = gather(decoder, codes, classifier, n_classes, seed, place, most, progress)
+    pool = gather(decoder, codes, classifier, n_classes, seed, chosen_device, most, progress)
     size = _check_size(n_directions, pool.latent_shape, classifier is not None)
     wanted = typical_change(pool)
     if wanted == 0:
@@ -144,8 +144,8 @@ def discover_directions(
             "torch, detaches, works under no_grad or rounds). Use method='metric': it works by finite differences."
         )
     shared, own = closed_form(pool, size, "start" if method == "trained" else method, features, seed)
-    judge = Judge(pool, classifier, measured, seed)
-    shift = judge.shift_for(shared.T, FAR * wanted) if shift is None else float(shift)
+    evaluator = Evaluator(pool, classifier, measured, seed)
+    shift = evaluator.shift_for(shared.T, FAR * wanted) if shift is None else float(shift)
     search = Search(pool, Deformators(shared, own), shift, steps, seed, learn=method == "trained")
     if kept is not None:
         settings = [method, size, pool.labels.tolist(), round(shift, 6), steps, seed]
@@ -154,8 +154,8 @@ def discover_directions(
     search.run(progress, kept)
     shared, own = (columns.transpose(-1, -2) for columns in search.deformators.columns(precise=True))
     if not search.interrupted:  # else what there is is measured, whatever the function goes on to raise
-        judge.told = Progress(progress, "measure")
-    found = judge.measure(shared.float(), own.float(), shift, wanted, _told(search))
+        evaluator.shown = Progress(progress, "measure")
+    evaluated = evaluator.measure(shared.float(), own.float(), shift, wanted, _predictor_scores(search))
     report = DirectionsReport(
         method=method,
         n=pool.codes.shape[1],
@@ -168,8 +168,8 @@ def discover_directions(
         chance=1 / size,
         steps=search.step,
         seconds=round(time.perf_counter() - started, 3),
-        interrupted=search.interrupted or found.interrupted,
-        **found.numbers,
+        interrupted=search.interrupted or evaluated.interrupted,
+        **evaluated.numbers,
     )
     if kept is not None and not report.interrupted:
         kept.remove()
@@ -182,7 +182,7 @@ def discover_directions(
         report=report,
         source=source,
         source_options={} if source is None else as_source_options(getattr(decoder, "options", {})),
-        **found.tensors,
+        **evaluated.tensors,
     )
 
 
@@ -203,28 +203,28 @@ def _check_size(size: int | None, latent_shape: Any, by_class: bool) -> int:
     return size
 
 
-def _told(search: Search) -> dict[str, Any]:
-    """What the predictors can tell of held-out moves; nothing where they learned nothing."""
+def _predictor_scores(search: Search) -> dict[str, Any]:
+    """Scores of the predictors on held-out moves; none where they learned nothing."""
     names = ("accuracy_global", "accuracy_class", "shift_error_global", "shift_error_class")
-    told: dict[str, Any] = dict.fromkeys(names)
+    scores: dict[str, Any] = dict.fromkeys(names)
     if search.step == 0:
-        return told
+        return scores
     try:
-        shared, *own = search.judge(JUDGED, max(16, JUDGED // max(1, len(search.pool.labels))), seed=2)
+        shared, *own = search.judge(SCORED, max(16, SCORED // max(1, len(search.pool.labels))), seed=2)
     except KeyboardInterrupt:
         search.interrupted = True
-        return told
-    told["accuracy_global"], told["shift_error_global"] = shared.accuracy.item(), shared.shift_error.item()
+        return scores
+    scores["accuracy_global"], scores["shift_error_global"] = shared.accuracy.item(), shared.shift_error.item()
     for each in own:
-        told["accuracy_class"], told["shift_error_class"] = each.accuracy.tolist(), each.shift_error.tolist()
-    return told
+        scores["accuracy_class"], scores["shift_error_class"] = each.accuracy.tolist(), each.shift_error.tolist()
+    return scores
 
 
 def _examples(pool: Pool) -> Tensor:
     """A typical code (N or 1, n) of each class: the one whose image is nearest to the mean image."""
-    found = []
+    chosen = []
     for kind in range(len(pool.labels)) if len(pool.labels) else [None]:
         rows = pool.rows(kind, held_out=True)
         images = pool.images[rows.to(pool.images.device)].flatten(1)
-        found.append(rows[int((images - images.mean(0)).square().sum(1).argmin())])
-    return pool.codes[torch.stack(found).to(pool.codes.device)].detach().cpu().clone()
+        chosen.append(rows[int((images - images.mean(0)).square().sum(1).argmin())])
+    return pool.codes[torch.stack(chosen).to(pool.codes.device)].detach().cpu().clone()

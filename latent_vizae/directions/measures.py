@@ -17,7 +17,7 @@ Decode = Callable[[Tensor], Tensor]
 GRID = (1 / 16, 1 / 4, 1.0, 4.0)
 """Where steps are first looked for, in shifts; the last is the longest a step may be."""
 
-ROUNDS, EXACT = 10, 1e-3
+MOST_ITERATIONS, EXACT = 10, 1e-3
 
 LEAST = 0.3
 """Directions that reach less than this share of the wanted change are reported as not changing images."""
@@ -31,11 +31,11 @@ def moved(decode: Decode, codes: Tensor, move: Tensor) -> tuple[Tensor, Tensor]:
 
 def change_of(decode: Decode, codes: Tensor, moves: Tensor) -> Tensor:
     """Image change (D,) of moves (D, n): root mean square over pixels, mean over codes (B, n) and both ways."""
-    before, found = decode(codes), []
+    before, changes = decode(codes), []
     for move in moves:
         sides = [(side - before).flatten(1).square().mean(1).sqrt() for side in moved(decode, codes, move)]
-        found.append(torch.cat(sides).mean())
-    return torch.stack(found)
+        changes.append(torch.cat(sides).mean())
+    return torch.stack(changes)
 
 
 def calibrate(
@@ -67,7 +67,7 @@ def calibrate(
     reached = torch.cat([table.amax(1) for table in tables])
     moving = reached >= LEAST * wanted
     amount = min(wanted, 0.98 * reached[moving].min().item()) if moving.any() else 0.0
-    found = []
+    all_lengths = []
     for (directions, codes), table in zip(sets, tables, strict=True):
         live = table.amax(1) >= LEAST * wanted
         lengths = grid[-1].expand(len(directions)).clone()
@@ -75,8 +75,8 @@ def calibrate(
             lengths[live] = _solve(
                 partial(change, codes=codes), directions[live.to(directions.device)], grid, table[live], amount
             )
-        found.append(lengths.float())
-    return found, amount, ~moving
+        all_lengths.append(lengths.float())
+    return all_lengths, amount, ~moving
 
 
 def _solve(
@@ -89,7 +89,7 @@ def _solve(
     low_value = torch.where(first > 0, table.gather(1, before[:, None])[:, 0], 0.0) - amount
     high, high_value = grid[first], table.gather(1, first[:, None])[:, 0] - amount
     best, error = high.clone(), high_value.abs()
-    for _ in range(ROUNDS):
+    for _ in range(MOST_ITERATIONS):
         unsolved = (error > EXACT * amount).nonzero().squeeze(1)
         if len(unsolved) == 0:
             break

@@ -27,7 +27,7 @@ from .classifier import Classifier, classify, shrunk
 __all__ = ["ENOUGH_CODES", "MOST_CODES", "Pool", "gather"]
 
 
-MOST_CODES, ROUNDS, AT_A_TIME = 4096, 4, 256
+MOST_CODES, MOST_DRAWS, CODES_PER_BATCH = 4096, 4, 256
 
 ENOUGH_CODES = 1024
 """Codes of which a closed form without classes makes images."""
@@ -37,7 +37,7 @@ FEWEST = 8
 
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.25, 1000
 
-SIDE = 64
+PREDICTOR_SIDE = 64
 """Largest side, in pixels, of the images that shift predictors get."""
 
 
@@ -81,13 +81,13 @@ class Pool:
 
     def decode_seen(self, codes: Tensor) -> Tensor:
         """Small images of flat codes (B, n)."""
-        return torch.cat([shrunk(self.decode(part), SIDE) for part in codes.split(self.at_once)])
+        return torch.cat([shrunk(self.decode(part), PREDICTOR_SIDE) for part in codes.split(self.at_once)])
 
     def differentiable(self, codes: Tensor) -> Tensor:
         """Small images of flat codes (B, n) with gradients; activations of one batch at a time are in memory."""
 
         def images_of(part: Tensor) -> Tensor:
-            return shrunk(differentiable_images(self.decoder, part.unflatten(1, self.latent_shape)), SIDE)
+            return shrunk(differentiable_images(self.decoder, part.unflatten(1, self.latent_shape)), PREDICTOR_SIDE)
 
         if len(codes) <= self.at_once:
             return images_of(codes)
@@ -120,7 +120,7 @@ def gather(
     batch = draw(0)
     latent_shape = tuple(batch.shape[1:])
     require_decoder(decoder, latent_shape)
-    place = decoder_dtype_and_device(decoder)[1] or device or batch.device
+    device = decoder_dtype_and_device(decoder)[1] or device or batch.device
     if len(batch) < FEWEST:
         raise ValueError(f"Directions need at least {FEWEST} codes, some for measuring; got {len(batch)}.")
 
@@ -129,29 +129,29 @@ def gather(
         first = decode_images(decoder, some[:1])
         notice_noise(decoder, some[:2])
         ids, small, done = [], [], 0
-        told = Progress(progress, "images")
-        for part in some.split(max(1, min(AT_A_TIME, VALUES_PER_BATCH // first.numel()))):
+        shown = Progress(progress, "images")
+        for part in some.split(max(1, min(CODES_PER_BATCH, VALUES_PER_BATCH // first.numel()))):
             images = decode_images(decoder, part)
-            small.append(shrunk(images, SIDE))
+            small.append(shrunk(images, PREDICTOR_SIDE))
             nothing = torch.zeros(len(part), dtype=torch.int64)
             ids.append(nothing if classifier is None else classify(classifier, images, n_classes))
             done += len(part)
-            told(done, len(some))
-        told.close()
+            shown(done, len(some))
+        shown.close()
         return torch.cat(ids), torch.cat(small), first.numel()
 
-    batch = batch.to(place)
+    batch = batch.to(device)
     ids, small, values = looked_at(batch)
     labels, again = _frequent(ids), 0
-    while classifier is not None and n_classes is not None and len(labels) < n_classes and again < ROUNDS:
+    while classifier is not None and n_classes is not None and len(labels) < n_classes and again < MOST_DRAWS:
         again += 1
         more = draw(again)
         if more is None:
             break
-        more = more.to(place)
+        more = more.to(device)
         of_more, small_more, _ = looked_at(more)
         rare = (of_more[:, None] != labels).all(1)
-        batch, ids = torch.cat([batch, more[rare.to(place)]]), torch.cat([ids, of_more[rare]])
+        batch, ids = torch.cat([batch, more[rare.to(device)]]), torch.cat([ids, of_more[rare]])
         small = torch.cat([small, small_more[rare.to(small.device)]])
         labels = _frequent(ids)
     if classifier is None:
@@ -201,14 +201,14 @@ def _source_of(decoder: Callable[[Tensor], Tensor], codes: Any, seed: int, most:
 
 def _frequent(ids: Tensor) -> Tensor:
     """Ids of the classes with enough codes."""
-    found, counts = ids.unique(return_counts=True)
-    frequent: Tensor = found[counts >= FEWEST]
+    labels, counts = ids.unique(return_counts=True)
+    frequent: Tensor = labels[counts >= FEWEST]
     return frequent
 
 
 def _require_classes(ids: Tensor, labels: Tensor, n_classes: int | None) -> None:
-    found, counts = ids.unique(return_counts=True)
-    counted = dict(zip(found.tolist(), counts.tolist(), strict=True))
+    there, counts = ids.unique(return_counts=True)
+    counted = dict(zip(there.tolist(), counts.tolist(), strict=True))
     if n_classes is not None and len(labels) < n_classes:
         few = [f"{label} ({counted.get(label, 0)})" for label in range(n_classes) if label not in labels.tolist()]
         raise ValueError(

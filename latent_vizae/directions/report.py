@@ -101,7 +101,7 @@ class DirectionsReport:
 
     def lines(self) -> list[tuple[str, str]]:
         """Names and numbers, for printing."""
-        found: list[tuple[str, str]] = [
+        lines: list[tuple[str, str]] = [
             ("directions", f"{self.directions} global and {self.directions} of each of {self.classes} classes"
                            if self.classes else f"{self.directions} global"),
             ("method", f"{self.method}, {self.steps} steps, {self.seconds:.1f} s"
@@ -112,7 +112,7 @@ class DirectionsReport:
         def add(name: str, **values: float | list[float] | None) -> None:
             known = {key: value for key, value in values.items() if value is not None and value != []}
             if known:
-                found.append((name, ", ".join(f"{key} {_mean(value):.3g}" for key, value in known.items())))
+                lines.append((name, ", ".join(f"{key} {_mean(value):.3g}" for key, value in known.items())))
 
         if self.accuracy_global is not None:
             add("direction predicted", chance=self.chance, globally=self.accuracy_global, by_class=self.accuracy_class)
@@ -128,8 +128,8 @@ class DirectionsReport:
         add("of the rest, explained by a set of K", own=self.explained_own, other_class=self.explained_other,
             random=self.explained_random)  # fmt: skip
         if self.unmoved:
-            found.append(("images hardly change along", ", ".join(self.unmoved)))
-        return found
+            lines.append(("images hardly change along", ", ".join(self.unmoved)))
+        return lines
 
     def __str__(self) -> str:
         """A small table."""

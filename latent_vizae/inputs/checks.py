@@ -97,9 +97,9 @@ def as_device(device: str | torch.device) -> torch.device:
         ValueError: there is no such device, or it is "meta".
     """
     try:
-        found = torch.empty(0, device=device).device
+        there = torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, TypeError) as error:
         raise ValueError(f"There is no device {device!r} here: {str(error).splitlines()[0]}") from error
-    if found.type == "meta":
+    if there.type == "meta":
         raise ValueError("The device 'meta' holds no values. Choose 'cpu' or an accelerator.")
-    return found
+    return there

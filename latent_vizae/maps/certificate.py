@@ -24,12 +24,12 @@ from latent_vizae.inputs.sources import as_codes
 from latent_vizae.measures.geometry import stretch
 from latent_vizae.model.vizae import VizAE
 
-from .layers import Activation, LinearMap, _measure_map, activations, linear_maps
+from .layers import Activation, LinearMap, activations, linear_maps, measure_map
 
 __all__ = ["Certificate", "NoiseTest", "certify", "noise_test"]
 
 
-SIDE = {1: 201, 2: 25, 3: 9}
+GRID_PER_AXIS = {1: 201, 2: 25, 3: 9}
 
 NOISE_DRAWS = 6
 
@@ -116,10 +116,10 @@ class Certificate:
 
     def statements(self) -> list[tuple[str, str]]:
         """Verdicts in words: ("holds" | "does not hold" | "cannot hold" | "not known", sentence)."""
-        found: list[tuple[str, str]] = []
+        statements: list[tuple[str, str]] = []
 
         def say(verdict: str, *text: str) -> None:
-            found.append((verdict, " ".join(text)))
+            statements.append((verdict, " ".join(text)))
 
         def of_images(holds: bool) -> str:
             return "not known" if noisy else "holds" if holds else "does not hold"
@@ -189,7 +189,7 @@ class Certificate:
                 f"{uncertain}every small step on the map changes the image: root mean square change per map unit from",
                 f"{self.stretch_min:.3g} (slowest place and direction) to {self.stretch_max:.3g} (fastest).",
             )
-        return found
+        return statements
 
     def __str__(self) -> str:
         """The tables and the verdicts, for printing."""
@@ -236,13 +236,13 @@ def noise_test(
     norm = z.norm().item()
     clean = decode_images(decoder, z)
     scales = {"1/|z|": 1 / norm, "0.5/|z|": 0.5 / norm} if norm > 0 else {}
-    found = []
+    tests = []
     for name, scale in {**scales, "1": 1.0}.items():
         change = (decode_images(decoder, z + scale * noise) - clean).flatten(1).double()
         l2, mse = change.norm(dim=1), change.square().mean(1)
         deviations = [x.std().item() if draws > 1 else 0.0 for x in (l2, mse)]
-        found.append(NoiseTest(name, scale, l2.mean().item(), deviations[0], mse.mean().item(), deviations[1]))
-    return tuple(found)
+        tests.append(NoiseTest(name, scale, l2.mean().item(), deviations[0], mse.mean().item(), deviations[1]))
+    return tuple(tests)
 
 
 @torch.no_grad()
@@ -291,8 +291,8 @@ def certify(
     maps = [*linear_maps(v.encoder, "v_e"), *linear_maps(v.decoder, "v_d")]
     n, rank = v.basis.shape
     upper = torch.linalg.qr(v.basis.double(), mode="r")[1]  # rank x rank, whatever n is
-    maps.insert(0, _measure_map("v_e.normalisation", upper @ v.frame.double(), (n, rank)))
-    maps.append(_measure_map("v_d.normalisation", v.unframe.double() @ upper.T, (rank, n)))
+    maps.insert(0, measure_map("v_e.normalisation", upper @ v.frame.double(), (n, rank)))
+    maps.append(measure_map("v_d.normalisation", v.unframe.double() @ upper.T, (rank, n)))
     acts = [*activations(v.encoder, "v_e"), *activations(v.decoder, "v_d")]
     if isinstance(decoder, nn.Module):
         maps += linear_maps(decoder, "decoder")
@@ -300,7 +300,7 @@ def certify(
 
     if resolution is None:
         values = 1 if decoder is None else decode_images(decoder, v.decode(torch.zeros(1, v.dim)))[0].numel()
-        resolution = min(SIDE[v.dim], max(5, int((GRID_VALUES / values) ** (1 / v.dim))))
+        resolution = min(GRID_PER_AXIS[v.dim], max(5, int((GRID_VALUES / values) ** (1 / v.dim))))
     axis = torch.linspace(-1, 1, as_whole(resolution, "resolution", 3), device=v.device)
     grid = torch.stack(torch.meshgrid(*[axis] * v.dim, indexing="ij"), -1).reshape(-1, v.dim)
     decoded = v.decode(grid)
@@ -349,7 +349,7 @@ def _collisions(
     cells = results.unflatten(0, (side,) * dim)
     steps = [cells.diff(dim=axis).flatten(0, dim - 1).norm(dim=1) for axis in range(dim)]
     threshold = torch.cat(steps).median() / 2
-    found: list[tuple[float, int, int]] = []
+    nearest: list[tuple[float, int, int]] = []
     count = pairs = 0
     size = max(1, PAIRS_AT_A_TIME // len(grid))
     for start in range(0, len(grid), size):
@@ -361,6 +361,6 @@ def _collisions(
         distances = changed[where[:, 0], where[:, 1]]
         closest = distances.argsort()[:10]
         each = zip(distances[closest].tolist(), where[closest].tolist(), strict=True)
-        found = sorted([*found, *((distance, start + i, j) for distance, (i, j) in each)])[:10]
+        nearest = sorted([*nearest, *((distance, start + i, j) for distance, (i, j) in each)])[:10]
         count, pairs = count + len(where), pairs + int(is_far.sum())
-    return tuple((grid[i].tolist(), grid[j].tolist(), distance) for distance, i, j in found), count, pairs
+    return tuple((grid[i].tolist(), grid[j].tolist(), distance) for distance, i, j in nearest), count, pairs

@@ -13,7 +13,7 @@ from latent_vizae.decoders.contract import decode_images, decoder_dtype_and_devi
 from latent_vizae.decoders.encoded import encoded
 from latent_vizae.decoders.load import load_decoder
 from latent_vizae.decoders.repeats import notice_noise
-from latent_vizae.directions.directions import REACH, Direction, Directions
+from latent_vizae.directions.directions import DEFAULT_REACH, Direction, Directions
 from latent_vizae.inputs.arrays import MOST_DECODED, ArrayLike, as_points, as_tensor
 from latent_vizae.inputs.checks import as_whole
 from latent_vizae.inputs.sources import as_codes
@@ -281,7 +281,9 @@ class LatentMap:
         )
 
     @torch.no_grad()
-    def traverse(self, code: ArrayLike, direction: Direction, steps: int = 13, reach: float = REACH) -> Samples:
+    def traverse(
+        self, code: ArrayLike, direction: Direction, steps: int = 13, reach: float = DEFAULT_REACH
+    ) -> Samples:
         """Move one code along a direction, from negative to positive steps; the sample in the middle is the code.
 
         Args:

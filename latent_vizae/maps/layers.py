@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from latent_vizae.network.abtanh import AbTanh
 
-__all__ = ["Activation", "LinearMap", "activations", "linear_maps"]
+__all__ = ["Activation", "LinearMap", "activations", "linear_maps", "measure_map"]
 
 
 INJECTIVE = (nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Softsign, nn.LogSigmoid, nn.SELU, nn.Tanhshrink, AbTanh)
@@ -57,7 +57,7 @@ class Activation:
     injective: bool | None
 
 
-def _measure_map(name: str, matrix: Tensor, shape: tuple[int, int] | None = None) -> LinearMap:
+def measure_map(name: str, matrix: Tensor, shape: tuple[int, int] | None = None) -> LinearMap:
     """Rank of a matrix; ``shape`` is that of the map if the matrix is a smaller one with the same singular values."""
     inputs, outputs = shape or (matrix.shape[0], matrix.shape[1])
     values = torch.linalg.svdvals(matrix.detach().double())
@@ -72,7 +72,7 @@ def linear_maps(module: nn.Module, prefix: str) -> tuple[LinearMap, ...]:
         module: any module.
         prefix: put before the layers' names.
     """
-    found = []
+    maps = []
     for name, layer in module.named_modules():
         if isinstance(layer, nn.Linear):
             matrix = layer.weight.T
@@ -82,8 +82,8 @@ def linear_maps(module: nn.Module, prefix: str) -> tuple[LinearMap, ...]:
             matrix = layer.weight.movedim(1, -1).flatten(0, -2)
         else:
             continue
-        found.append(_measure_map(f"{prefix}.{name}".rstrip("."), matrix))
-    return tuple(found)
+        maps.append(measure_map(f"{prefix}.{name}".rstrip("."), matrix))
+    return tuple(maps)
 
 
 def activations(module: nn.Module, prefix: str) -> tuple[Activation, ...]:
@@ -93,7 +93,7 @@ def activations(module: nn.Module, prefix: str) -> tuple[Activation, ...]:
         module: any module.
         prefix: put before the layers' names.
     """
-    found = []
+    kinds = []
     for name, layer in module.named_modules():
         verdict: bool | None
         conditional = next((key for kind, key in INJECTIVE_IF_POSITIVE.items() if isinstance(layer, kind)), None)
@@ -107,5 +107,5 @@ def activations(module: nn.Module, prefix: str) -> tuple[Activation, ...]:
             verdict = None
         else:
             continue
-        found.append(Activation(f"{prefix}.{name}".rstrip("."), type(layer).__name__, verdict))
-    return tuple(found)
+        kinds.append(Activation(f"{prefix}.{name}".rstrip("."), type(layer).__name__, verdict))
+    return tuple(kinds)

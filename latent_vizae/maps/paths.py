@@ -13,7 +13,7 @@ from torch import Tensor
 from latent_vizae.measures.geometry import VALUES_HELD, pull_back_metric, resample
 from latent_vizae.training.optimisers import Adam
 
-__all__ = ["constant_pace", "image_steps", "lengths_along", "shortest_curve"]
+__all__ = ["constant_pace", "frame_changes", "lengths_along", "shortest_curve"]
 
 
 Images = Callable[[Tensor], Tensor]
@@ -21,17 +21,17 @@ Images = Callable[[Tensor], Tensor]
 CELLS = {1: 2, 2: 24, 3: 9}
 
 
-def image_steps(images: Tensor) -> Tensor:
+def frame_changes(images: Tensor) -> Tensor:
     """Root mean square over pixels of the change from image to image, (F - 1,)."""
     return (images[1:] - images[:-1]).flatten(1).square().mean(1).sqrt()
 
 
 def _steps(images_of: Images, rows: Tensor) -> Tensor:
-    """`image_steps` of the images of rows (F, m), of which a bounded number is held at a time."""
+    """`frame_changes` of the images of rows (F, m), of which a bounded number is held at a time."""
     last, steps = images_of(rows[:1]), []
     for part in rows[1:].split(max(1, VALUES_HELD // last.numel())):
         images = torch.cat([last, images_of(part)])
-        steps.append(image_steps(images))
+        steps.append(frame_changes(images))
         last = images[-1:]
     return torch.cat(steps)
 

@@ -138,12 +138,12 @@ def cover(region: Region, count: int, seed: int) -> Tensor:
     """An even random cover: the first scrambled Sobol points (Sobol 1967, Owen 1998) that lie inside."""
     engine = SobolEngine(len(region.low), scramble=True, seed=as_whole(seed, "seed"))
     inside: list[Tensor] = []
-    found = 0
+    count_inside = 0
     for _ in range(64):
         candidates = region.low + engine.draw(max(256, 2 * count)) * (region.high - region.low)
         inside.append(candidates[region.contains(candidates)])
-        found += len(inside[-1])
-        if found >= count:
+        count_inside += len(inside[-1])
+        if count_inside >= count:
             return torch.cat(inside)[:count]
     raise ValueError("This region is too thin to fill: less than 1 % of its bounding box lies inside.")
 

@@ -103,7 +103,7 @@ def sliced_wasserstein(images: Tensor, others: Tensor, seed: int = 0) -> float:
     if min(images.shape[2:]) < PATCH:
         raise ValueError(f"Patches have {PATCH} x {PATCH} pixels, these images {tuple(images.shape[2:])}.")
     generator = torch.Generator().manual_seed(seed)
-    found = []
+    distances = []
     for one, other in zip(_pyramid(images.float()), _pyramid(others.float().to(images.device)), strict=True):
         places = torch.rand(2, len(one), PATCHES, 2, generator=generator)
         first, second = _patches(one, places[0]), _patches(other, places[1])
@@ -113,8 +113,8 @@ def sliced_wasserstein(images: Tensor, others: Tensor, seed: int = 0) -> float:
         directions = (directions / directions.norm(dim=0)).to(first)
         sides = [((rows - mean) / deviation.clamp(min=1e-12)).flatten(1) for rows in (first, second)]
         ordered = [np.sort((directions.T @ rows.T).cpu().numpy(), axis=1) for rows in sides]  # faster than torch's
-        found.append(float(np.abs(ordered[0] - ordered[1]).mean()))
-    return sum(found) / len(found)
+        distances.append(float(np.abs(ordered[0] - ordered[1]).mean()))
+    return sum(distances) / len(distances)
 
 
 def _pyramid(images: Tensor) -> list[Tensor]:

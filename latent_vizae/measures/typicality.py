@@ -134,9 +134,9 @@ def energy_test(one: Tensor, other: Tensor, permutations: int = 199, seed: int =
     generator = torch.Generator().manual_seed(seed)
     given = _signs(len(one), len(other))
     orders = torch.rand(permutations, given.shape[1], generator=generator).argsort(1)
-    found = _energies(one, other, torch.cat([given, given[0][orders]]))
-    as_large = int((found[1:] >= found[0] * (1 - 1e-9)).sum())
-    return found[0].item(), (1 + as_large) / (1 + permutations)
+    energies = _energies(one, other, torch.cat([given, given[0][orders]]))
+    as_large = int((energies[1:] >= energies[0] * (1 - 1e-9)).sum())
+    return energies[0].item(), (1 + as_large) / (1 + permutations)
 
 
 def _signs(count: int, others: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .abtanh import AbTanh
 from .perceptron import affine, bent
 
-__all__ = ["Half"]
+__all__ = ["Half", "gradient_of"]
 
 
 class Half:
@@ -45,21 +45,22 @@ class Half:
         """Slope of the loss by the outputs (B, outputs) -> by the inputs (B, inputs) or the first layer's outputs."""
         for index in reversed(range(len(self.linear))):
             linear, inputs, weight = self.linear[index], self._inputs[index], self._weights[index]
-            by_bias = torch.sum(slope, 0, out=_gradient(linear.bias))
+            by_bias = torch.sum(slope, 0, out=gradient_of(linear.bias))
             if index < len(self.bends):
-                torch.neg(by_bias, out=_gradient(self.bends[index].location))
-            by_weight = torch.mm(slope.T, inputs, out=_gradient(linear.weight))
+                torch.neg(by_bias, out=gradient_of(self.bends[index].location))
+            by_weight = torch.mm(slope.T, inputs, out=gradient_of(linear.weight))
             if index > 0 or self.by_inputs:
                 slope = torch.mm(slope, weight)
             if index > 0:
                 scale = self.bends[index - 1].log_scale
-                torch.sum(by_weight * weight, 0, out=_gradient(scale))
+                torch.sum(by_weight * weight, 0, out=gradient_of(scale))
                 by_weight *= scale.exp()
                 slope = torch.ops.aten.tanh_backward(slope, inputs)
         return slope
 
 
-def _gradient(weight: Tensor) -> Tensor:
+def gradient_of(weight: Tensor) -> Tensor:
+    """The memory where an optimiser looks for a weight's gradient."""
     if weight.grad is None:
         raise RuntimeError("These weights need gradients: make an Adam of them first.")
     return weight.grad

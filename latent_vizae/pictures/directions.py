@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from latent_vizae.decoders.contract import decode_images
-from latent_vizae.directions.directions import REACH, Direction, Directions
+from latent_vizae.directions.directions import DEFAULT_REACH, Direction, Directions
 from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.maps.arrows import Arrows
 from latent_vizae.maps.latent_map import LatentMap
@@ -29,7 +29,11 @@ FEWEST = 0.15
 
 
 def walk(
-    decoder: Callable[[Tensor], Tensor], code: ArrayLike, direction: Direction, steps: int = 13, reach: float = REACH
+    decoder: Callable[[Tensor], Tensor],
+    code: ArrayLike,
+    direction: Direction,
+    steps: int = 13,
+    reach: float = DEFAULT_REACH,
 ) -> Tensor:
     """Images (steps, C, H, W) along a direction, from negative to positive; the middle one is the code's own."""
     codes = direction.along(code, steps, reach)
@@ -46,7 +50,7 @@ def direction_picture(
     label: int | None = None,
     code: ArrayLike | None = None,
     steps: int = 13,
-    reach: float = REACH,
+    reach: float = DEFAULT_REACH,
     title: str | None = None,
 ) -> Path:
     """Draw the images of one code moved along directions: a row for each, from negative to positive steps.

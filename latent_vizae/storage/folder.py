@@ -235,13 +235,13 @@ def read_folder(
         with _open(folder) as file:
             names = {"F32": "float32", "I64": "int64"}
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            found = {
+            stored = {
                 name: (tuple(s.get_shape()), names.get(s.get_dtype(), s.get_dtype())) for name, s in slices.items()
             }
-            if found != shapes:
-                wrong = sorted(name for name in found.keys() | shapes.keys() if found.get(name) != shapes.get(name))
+            if stored != shapes:
+                wrong = sorted(name for name in stored.keys() | shapes.keys() if stored.get(name) != shapes.get(name))
                 differences = [
-                    f"{w} should be {shapes.get(w, 'absent')}, is {found.get(w, 'absent')}" for w in wrong[:4]
+                    f"{w} should be {shapes.get(w, 'absent')}, is {stored.get(w, 'absent')}" for w in wrong[:4]
                 ]
                 raise ValueError(f"{folder / MODEL_FILE} does not fit its configuration: {'; '.join(differences)}")
             tensors = {name: file.get_tensor(name).clone() for name in shapes}  # aligned: rounds as what was saved

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from latent_vizae.network.backprop import _gradient
+from latent_vizae.network.backprop import gradient_of
 
 __all__ = ["Adam", "Muon", "near_orthogonal"]
 
@@ -20,7 +20,7 @@ __all__ = ["Adam", "Muon", "near_orthogonal"]
 FAST = 0.9
 """How much of the running mean of slopes stays at a step."""
 
-SPECTRAL, ROUNDS = 13, 3
+SPECTRAL, ITERATIONS = 13, 3
 
 
 class Adam:
@@ -35,12 +35,12 @@ class Adam:
     def __init__(self, parameters: Iterable[Tensor], rate: float, slow: float = 0.98) -> None:
         self._parameters = list(parameters)
         self._weights = torch.cat([weight.detach().flatten() for weight in self._parameters])
-        self._gradient, self._first, self._second = (torch.zeros_like(self._weights) for _ in range(3))
+        self.gradient, self._first, self._second = (torch.zeros_like(self._weights) for _ in range(3))
         self._rate, self._slow, self.steps, start = rate, slow, 0, 0
         for weight in self._parameters:
             part = slice(start, start + weight.numel())
             weight.data = self._weights[part].view(weight.shape)
-            weight.grad = self._gradient[part].view(weight.shape)
+            weight.grad = self.gradient[part].view(weight.shape)
             start = part.stop
 
     @property
@@ -52,8 +52,8 @@ class Adam:
         """Change the weights by their ``.grad``; ``share`` scales the step size."""
         self.steps += 1
         slow, mine = self._slow, slice(len(self._second))  # Muon keeps no squares of its matrices, which come last
-        self._first.lerp_(self._gradient, 1 - FAST)
-        self._second.mul_(slow).addcmul_(self._gradient[mine], self._gradient[mine], value=1 - slow)
+        self._first.lerp_(self.gradient, 1 - FAST)
+        self._second.mul_(slow).addcmul_(self.gradient[mine], self.gradient[mine], value=1 - slow)
         spread = (self._second / (1 - slow**self.steps)).sqrt_().add_(1e-8)
         rate = self._rate * share / (1 - FAST**self.steps)
         self._weights[mine].addcdiv_(self._first[mine], spread, value=-rate)
@@ -61,7 +61,7 @@ class Adam:
     def descend(self, loss: Tensor, share: float = 1.0) -> None:
         """A step down the slope of a loss, by autograd."""
         for weight, slope in zip(self._parameters, torch.autograd.grad(loss, self._parameters), strict=True):
-            _gradient(weight).copy_(slope)
+            gradient_of(weight).copy_(slope)
         self.step(share)
 
     def release(self) -> None:
@@ -100,21 +100,21 @@ class Muon(Adam):
         """Change the weights by their ``.grad``; ``share`` scales the step size."""
         super().step(share)
         for part, shape in self._alike:
-            ahead = torch.lerp(self._gradient[part], self._first[part], FAST).view(shape)
+            ahead = torch.lerp(self.gradient[part], self._first[part], FAST).view(shape)
             self._weights[part].view(shape).sub_(near_orthogonal(ahead), alpha=SPECTRAL * self._rate * share)
 
 
 def near_orthogonal(matrices: Tensor) -> Tensor:
-    """Matrices (N, r, c) with their singular values brought near 1, by `ROUNDS` of Newton and Schulz's iteration.
+    """Matrices (N, r, c) with their singular values brought near 1, by `ITERATIONS` of Newton and Schulz's iteration.
 
     Each round takes a singular value s to ``3.4445 s - 4.7750 s^3 + 2.0315 s^5`` (Jordan et al. 2024). To begin with
     they are divided by ``(sum of s^4)^(1/4)``, which is above the greatest.
     """
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
-    for turn in range(ROUNDS):
+    for iteration in range(ITERATIONS):
         gram = x @ x.mT
-        if turn == 0:
+        if iteration == 0:
             size = torch.linalg.matrix_norm(gram, keepdim=True).clamp(min=1e-30)
             gram, x = gram / size, x / size.sqrt()
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from latent_vizae import LatentMap, fit
 from latent_vizae.maps import paths
-from latent_vizae.maps.paths import image_steps
+from latent_vizae.maps.paths import frame_changes
 from latent_vizae.maps.regions import box_region, cover, disc_region, lattice, polygon_region
 from latent_vizae.maps.samples import Samples, to_uint8
 from latent_vizae.measures import geometry
@@ -341,7 +341,7 @@ def test_two_frames_are_the_ends(m):
 
 
 def length(samples):
-    return image_steps(samples.images).sum().item()
+    return frame_changes(samples.images).sum().item()
 
 
 def test_the_shortest_path_is_no_longer_than_the_straight_one(cheap):

@@ -287,10 +287,10 @@ def test_three_ways_have_the_same_ends(few):
     assert torch.allclose(ways["pixels"][3], ends.mean(0), atol=1e-6)
     assert torch.allclose(ways["codes"][3:4], few.decoder(((one + other) / 2)[None]), atol=1e-6)
     assert path_evenness(ways["pixels"]) < 1e-3
-    judged = lessons.judge([ways["codes"]], ways["codes"])
-    assert judged.unreal < 1e-6
-    assert judged.evenness == pytest.approx(path_evenness(ways["codes"]))
-    assert len(lessons.ways_table({"codes": judged}).splitlines()) == 3
+    measured = lessons.measure_ways([ways["codes"]], ways["codes"])
+    assert measured.unreal < 1e-6
+    assert measured.evenness == pytest.approx(path_evenness(ways["codes"]))
+    assert len(lessons.ways_table({"codes": measured}).splitlines()) == 3
 
 
 # Sums and mixtures.

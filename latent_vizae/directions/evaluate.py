@@ -14,7 +14,7 @@ from .classifier import Classifier, classify
 from .measures import calibrate, change_of, explained, largest_cosine, moved, random_sets, sameness
 from .pool import Pool
 
-__all__ = ["Found", "Judge", "typical_change"]
+__all__ = ["Evaluated", "Evaluator", "typical_change"]
 
 
 STEP = 0.25
@@ -31,7 +31,7 @@ def typical_change(pool: Pool) -> float:
 
 
 @dataclass
-class Found:
+class Evaluated:
     """The measured tensors of a `Directions`, and the numbers of its report."""
 
     tensors: dict[str, Tensor]
@@ -39,7 +39,7 @@ class Found:
     interrupted: bool = False
 
 
-class Judge:
+class Evaluator:
     """Measures sets of directions on held-out codes of a pool.
 
     Args:
@@ -49,12 +49,12 @@ class Judge:
         seed: of the choice of codes and of random directions.
 
     Attributes:
-        told: progress, called after every move that is decoded; silent by default.
+        shown: progress, called after every move that is decoded; silent by default.
     """
 
     def __init__(self, pool: Pool, classifier: Classifier | None, measured: int, seed: int) -> None:
         self.pool, self.classifier = pool, classifier
-        self.told, self.done = Progress(False, "measure"), 0
+        self.shown, self.done = Progress(False, "measure"), 0
         self.generator = torch.Generator().manual_seed(seed)
         self.first, self.second = [], []
         for kind in (None, *range(len(pool.labels))):
@@ -66,16 +66,16 @@ class Judge:
 
     def _decode(self, codes: Tensor) -> Tensor:
         images = self.pool.decode(codes)
-        self.told(self.done, 3 + 5 * len(self.pool.labels))  # parts of what `measure` does, sets each
+        self.shown(self.done, 3 + 5 * len(self.pool.labels))  # parts of what `measure` does, sets each
         return images
 
     def shift_for(self, directions: Tensor, change: float) -> float:
         """A move, in code units, after which images have changed by so much: the median over directions (D, n)."""
         typical = 1.5 * self.pool.codes.var(0).mean().sqrt().item()
-        found, _, _ = calibrate(self._decode, [(directions, self.first[0])], change, max(typical, 1e-6))
-        return float(found[0].median())
+        lengths, _, _ = calibrate(self._decode, [(directions, self.first[0])], change, max(typical, 1e-6))
+        return float(lengths[0].median())
 
-    def measure(self, shared: Tensor, own: Tensor, shift: float, typical: float, told: dict[str, Any]) -> Found:
+    def measure(self, shared: Tensor, own: Tensor, shift: float, typical: float, known: dict[str, Any]) -> Evaluated:
         """Measure a global set (K, n) and classes' sets (N, K, n).
 
         Args:
@@ -83,13 +83,13 @@ class Judge:
             own: the classes' sets.
             shift: a typical move, in code units.
             typical: root mean square difference of two images.
-            told: numbers of the report that are already known.
+            known: numbers of the report that are already known.
         """
         sets = [shared, *own]
         across, within = largest_cosine(shared, own)
         names = [f"global {at}" for at in range(len(shared))]
         names += [f"class {label}, {at}" for label in self.pool.labels.tolist() for at in range(len(shared))]
-        numbers: dict[str, Any] = {**told, "cosine_global_class": across, "cosine_within": within, "unmoved": []}
+        numbers: dict[str, Any] = {**known, "cosine_global_class": across, "cosine_within": within, "unmoved": []}
         numbers |= dict.fromkeys(MEASURED)
         lengths, effects = [torch.full((len(shared),), shift) for _ in sets], [torch.zeros(len(shared)) for _ in sets]
         interrupted = False
@@ -108,7 +108,7 @@ class Judge:
         except KeyboardInterrupt:
             interrupted = True
         finally:
-            self.told.close()
+            self.shown.close()
         none = torch.zeros(0, len(shared))
         tensors = {
             "global_directions": shared.cpu(),
@@ -118,7 +118,7 @@ class Judge:
             "global_effects": effects[0],
             "class_effects": torch.stack(effects[1:]) if len(own) else none,
         }
-        return Found({name: tensor.float() for name, tensor in tensors.items()}, numbers, interrupted)
+        return Evaluated({name: tensor.float() for name, tensor in tensors.items()}, numbers, interrupted)
 
     def _compare(
         self,
@@ -147,8 +147,8 @@ class Judge:
         at_random = random_sets(sets[0], len(sets) - 1, self.generator)[:, :RANDOM]
         same, kept = [], []
         for row, directions in enumerate(at_random):
-            found, _, _ = calibrate(self._decode, [(directions, self.first[row + 1])], amount, shift)
-            _, alike, stays = self._steps(directions, found[0], self.second[row + 1], row)
+            at_random_lengths, _, _ = calibrate(self._decode, [(directions, self.first[row + 1])], amount, shift)
+            _, alike, stays = self._steps(directions, at_random_lengths[0], self.second[row + 1], row)
             self.done += 1
             same.append(alike)
             kept.append(stays)
