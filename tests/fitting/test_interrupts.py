@@ -9,7 +9,6 @@ from draws import normal
 from safetensors.torch import load_file, save_file
 
 from latent_vizae import fit
-from latent_vizae.inputs.sources import CodeReader
 
 Z = torch.randn(1000, 2, 5, generator=torch.Generator().manual_seed(0))
 
@@ -162,15 +161,9 @@ def interrupted_before_a_v(codes, at, settings):
 
 @pytest.mark.parametrize("decoder", [None, squares])
 def test_an_interrupt_while_measuring_returns_a_measured_v(monkeypatch, decoder):
-    codes, take, left = normal(20, 6), CodeReader.take, itertools.count(1, -1)
-
-    def interrupted(rows, chosen):
-        if next(left) == 1:
-            raise KeyboardInterrupt
-        return take(rows, chosen)
-
+    codes, module = normal(20, 6), importlib.import_module("latent_vizae.fitting.measure")
     wanted = fit(codes, decoder).report
-    monkeypatch.setattr(CodeReader, "take", interrupted)
+    monkeypatch.setattr(module, "_square_sum", raising_at(module._square_sum, 1))
     report = fit(codes, decoder).report
     assert report.interrupted
     assert report.fvu == wanted.fvu
