@@ -348,7 +348,9 @@ class VizAE(nn.Module):
             with torch.device("meta"):  # sizes are compared before anything is allocated
                 v = cls(tuple(config["latent_shape"]), hidden=tuple(config["hidden"]), **sizes)
             v.source, v.source_options = config["source"], as_source_options(config["source_options"])
-            v.report = None if config["report"] is None else FitReport.from_dict(config["report"])
+            if config["report"] is not None:
+                v.report = FitReport.from_dict(config["report"])  # which checks its entries
+                config["report"] = v.report.to_dict()  # earlier versions measured fewer
             if not isinstance(v.source, str | None) or type(config["labelled"]) is not bool:
                 raise TypeError(f"source is a string and labelled a switch, got {v.source!r}, {config['labelled']!r}.")
             mine = v.config

@@ -1,12 +1,14 @@
 """What a person does to a v, and what is saved of it: never what could not be loaded."""
 
 import copy
+import json
 
 import pytest
 import torch
 from torch import nn
 
 from latent_vizae import LatentMap, VizAE, certify, fit
+from latent_vizae.model.report import FitReport
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +119,16 @@ def test_a_double_v_is_the_same_map_in_float64(v, f_d, fives):
     assert certify(fine, f_d, resolution=5).round_trip_rms == pytest.approx(
         certify(v, f_d, resolution=5).round_trip_rms, rel=0.05
     )
+
+
+def test_a_v_whose_report_has_fewer_entries_than_todays_loads(small, tmp_path, monkeypatch):
+    entries = FitReport.to_dict
+    monkeypatch.setattr(
+        FitReport, "to_dict", lambda self: {name: x for name, x in entries(self).items() if name != "guided_by"}
+    )
+    small.save_pretrained(tmp_path)
+    monkeypatch.undo()
+    assert "guided_by" not in json.loads((tmp_path / "config.json").read_text())["report"]
+    loaded = VizAE.from_pretrained(tmp_path)
+    assert loaded.report.guided_by is None
+    assert torch.equal(loaded.points, small.points)
