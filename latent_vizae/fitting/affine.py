@@ -8,6 +8,8 @@ from torch import Tensor
 from latent_vizae.model.vizae import VizAE
 from latent_vizae.network.perceptron import linear_layer
 
+from .frame import Frame
+
 __all__ = ["rescale", "set_identity", "set_plane", "to_principal_axes"]
 
 
@@ -21,20 +23,19 @@ def set_identity(v: VizAE) -> None:
 
 
 @torch.no_grad()
-def set_plane(v: VizAE, x: Tensor) -> None:
-    """Set an affine v to the plane of least squares through x (K, rank): the principal components in the frame."""
-    middle = x.mean(0, dtype=torch.float64)
-    square = torch.zeros(len(middle), len(middle)).to(middle)
-    for part in x.split(4096):
-        centred = part.double() - middle
-        square += centred.T @ centred
-    axes = torch.linalg.eigh(square)[1].flip(1)[:, : v.dim]
+def set_plane(v: VizAE, frame: Frame) -> None:
+    """Set an affine v to the plane of least squares through all codes: their principal components in the frame.
+
+    In the basis of the frame the codes have mean 0 and the covariance diag(variances). Points have unit variance.
+    """
+    turned = frame.coordinates.frame.double()
+    values, axes = torch.linalg.eigh(turned.T @ torch.diag(frame.variances) @ turned)
+    axes, spread = axes.flip(1)[:, : v.dim], values.flip(0)[: v.dim].clamp(min=1e-30).sqrt()
     v_e, v_d = linear_layer(v.encoder, -1), linear_layer(v.decoder, 0)
-    v_e.weight.copy_(axes.T)
-    v_e.bias.copy_(-(middle @ axes))
-    v_d.weight.copy_(axes)
-    v_d.bias.copy_(middle)
-    to_principal_axes(v, x)
+    v_e.weight.copy_((axes / spread).T)
+    v_d.weight.copy_(axes * spread)
+    v_e.bias.zero_()
+    v_d.bias.zero_()
 
 
 @torch.no_grad()

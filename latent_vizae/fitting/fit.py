@@ -182,17 +182,17 @@ def fit_codes(
                 )  # fmt: skip
                 if settings.hidden is None:
                     plane = _new_vizae(latent_shape, dim, (), frame)
-                    set_plane(plane, x)
+                    plane.keep_neighbours = keep_neighbours
+                    set_plane(plane, frame)
                     v = plane if returned(plane, x_held) < returned(v, x_held) else v
             except KeyboardInterrupt:  # before the first step or after the last
                 interrupted = True
-        else:
+        elif hidden:
             x = _framed(v, reader, trained)
-            if hidden:
-                solve_few(v.encoder, v.decoder, x, place_few(frame.for_neighbours(x), dim), generator)
-                to_principal_axes(v, x)
-            else:
-                set_plane(v, x)
+            solve_few(v.encoder, v.decoder, x, place_few(frame.for_neighbours(x), dim), generator)
+            to_principal_axes(v, x)
+        else:
+            set_plane(v, frame)
     v.requires_grad_(False).eval()
     interrupted = interrupted or (loop is not None and loop.interrupted)
     chosen = drawn(k, MOST_POINTS, generator).sort().values if k > MOST_POINTS else trained[:0]

@@ -56,7 +56,7 @@ def place_all(
             interrupted = True
             if seen == 0:
                 raise
-        if v.hidden or low.abs().max() > 1 or high.abs().max() > 1:  # an affine map is scaled to its codes already
+        if v.hidden or low.abs().max() > 1 or high.abs().max() > 1:  # the map of one code reaches beyond it
             rescale(v, low.double(), high.double())
         try:
             for part in reader.parts():

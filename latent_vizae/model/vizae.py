@@ -46,7 +46,7 @@ class VizAE(nn.Module):
     ``x = (z - mean) @ basis @ frame``, in which the network works: ``basis`` (n, rank) spans the directions in
     which the codes vary, and distances in x are distances of codes, or, where a decoder was given to ``fit``,
     of images to first order. ``v_d = mean + decoder(point) @ unframe @ basis.T`` (Ko et al. 2023, eq. 5); v_e (eq. 4)
-    is the point for which ``decoder`` comes nearest to x, found from ``encoder(x)`` (`projecting`).
+    is the point for which ``decoder`` comes nearest to x, found from ``encoder(x)`` (`nearest_point`).
 
     Args:
         latent_shape: shape of one code; n is its product.
