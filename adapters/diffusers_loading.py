@@ -108,7 +108,7 @@ def _opened(
     """A folder or a repository: what makes files of these names be there, where to look, what a place is called."""
     folder = Path(reference).expanduser()
     if reference and folder.is_dir():
-        return lambda names: folder, "", lambda place: f"diffusers:{reference}"
+        return lambda names: folder, "", lambda place: f"diffusers:{folder.absolute()}"
     try:
         repo, base, revision = parse_reference(reference)
     except ValueError as error:

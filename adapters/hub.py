@@ -38,8 +38,9 @@ class _Repository:
     """A folder, or a commit of a Hub repository of which only what is asked for gets downloaded."""
 
     def __init__(self, reference: str, token: str | bool | None, most_bytes: int | None) -> None:
-        self.local = bool(reference) and Path(reference).is_dir()
-        self.folder, self.source = Path(reference), f"hub:{reference}"
+        self.folder = Path(reference).expanduser().absolute()
+        self.local = bool(reference) and self.folder.is_dir()
+        self.source = f"hub:{self.folder if self.local else reference}"
         if not self.local:
             try:
                 self._wanted = parse_reference(reference)

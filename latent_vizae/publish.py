@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from latent_vizae.decoders.load import load_decoder
+from latent_vizae.decoders.load import is_portable, load_source
 from latent_vizae.directions.card import write_direction_card
 from latent_vizae.directions.directions import Directions
 from latent_vizae.maps.certificate import certify
@@ -29,7 +31,10 @@ def publish(
     """Push a v to the Hub, see `VizAE.push_to_hub`."""
     if not isinstance(repo, str) or not is_repo_id(repo):  # before any work
         raise ValueError(f"A repository is called user/name, got {repo!r}.")
-    decoder = _decoder_of(v) if decoder is None else decoder
+    decoder = _decoder_of(v.source, v.source_options) if decoder is None else decoder
+    if _is_left_out(v.source):
+        v = copy.copy(v)
+        v.source, v.source_options = None, {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "v"
         v.save_pretrained(folder)
@@ -48,18 +53,31 @@ def publish(
         return push_folder(folder, repo, message="Upload a visualization autoencoder", **where)
 
 
-def _decoder_of(v: VizAE) -> Callable[[Tensor], Tensor] | None:
-    """The decoder that v names, or None and a warning."""
-    if v.source is None:
+def _decoder_of(source: str | None, options: dict[str, Any]) -> Callable[[Tensor], Tensor] | None:
+    """The decoder of that name, or None and a warning."""
+    if source is None:
         return None
     try:
-        decoder: Callable[[Tensor], Tensor] = load_decoder(v.source, **v.source_options)
+        decoder: Callable[[Tensor], Tensor] = load_source(source, options)
     except (ValueError, ImportError, OSError) as error:
         warnings.warn(
-            f"The decoder {v.source!r} could not be loaded, so the card shows no images: {error}", stacklevel=4
+            f"The decoder {source!r} could not be loaded, so the card shows no images: {error}", stacklevel=4
         )
         return None
     return decoder
+
+
+def _is_left_out(source: str | None) -> bool:
+    """Whether a decoder's name means something on this machine only; then a warning says so."""
+    if source is None or is_portable(source):
+        return False
+    warnings.warn(
+        f"The decoder {source!r} is a folder of this machine, or a repository without a commit, so what is pushed "
+        "names no decoder. Push the generator too, load it from there (load_decoder('hub:user/name')), and set source "
+        "to that decoder's.",
+        stacklevel=4,
+    )
+    return True
 
 
 def _draw(latent_map: LatentMap, folder: Path) -> tuple[str, ...]:
@@ -89,14 +107,9 @@ def publish_directions(
     """Push directions to the Hub, see `Directions.push_to_hub`."""
     if not isinstance(repo, str) or not is_repo_id(repo):  # before any work
         raise ValueError(f"A repository is called user/name, got {repo!r}.")
-    if decoder is None and directions.source is not None:
-        try:
-            decoder = load_decoder(directions.source, **directions.source_options)
-        except (ValueError, ImportError, OSError) as error:
-            warnings.warn(
-                f"The decoder {directions.source!r} could not be loaded, so the card shows no images: {error}",
-                stacklevel=3,
-            )
+    decoder = _decoder_of(directions.source, directions.source_options) if decoder is None else decoder
+    if _is_left_out(directions.source):
+        directions = replace(directions, source=None, source_options={})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "directions"
         directions.save_pretrained(folder)

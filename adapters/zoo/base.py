@@ -92,7 +92,7 @@ class ZooGenerator(nn.Module):
         >>> Table1Autoencoder().save_pretrained("my-generator")
         >>> f_d = ZooGenerator.from_pretrained("my-generator")
         >>> type(f_d).__name__, f_d(torch.zeros(2, 10)).shape, f_d.source
-        ('Table1Autoencoder', torch.Size([2, 1, 28, 28]), 'hub:my-generator')
+        ('Table1Autoencoder', torch.Size([2, 1, 28, 28]), 'hub:/.../my-generator')
     """
 
     latent_shape: tuple[int, ...]
@@ -220,10 +220,10 @@ class ZooGenerator(nn.Module):
             huggingface_hub.errors.HfHubHTTPError: the Hub refused.
         """
         place = as_device(device)
-        if Path(reference).is_dir():
+        if (folder := Path(reference).expanduser()).is_dir():
             if revision is not None:
                 raise ValueError(f"{reference} is a folder; only the Hub has revisions, got revision={revision!r}.")
-            folder, source = Path(reference), f"hub:{reference}"
+            source = f"hub:{folder.absolute()}"
         else:
             parsed = parse_reference(str(reference))
             if revision is not None and parsed.revision is not None:

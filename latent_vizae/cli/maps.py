@@ -17,7 +17,7 @@ import torch
 import typer
 from torch import Tensor
 
-from latent_vizae.decoders.load import ENTRY_POINT_GROUP, load_decoder
+from latent_vizae.decoders.load import ENTRY_POINT_GROUP, load_decoder, load_source
 from latent_vizae.fitting.fit import fit
 from latent_vizae.maps.certificate import Certificate, certify
 from latent_vizae.maps.latent_map import LatentMap
@@ -368,7 +368,7 @@ def _load_decoder(v: VizAE, name: str | None) -> Any:
     """The decoder of that name, or that of the fit, or None."""
     if name is not None:
         return load_decoder(name)
-    return None if v.source is None else load_decoder(v.source, **v.source_options)
+    return None if v.source is None else load_source(v.source, v.source_options)
 
 
 def _load_map(name: str, decoder: str | None) -> LatentMap:

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import json
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from latent_vizae.storage.hub import parse_reference
 from latent_vizae.storage.shards import digest
 
-__all__ = ["as_source_options", "decoder_name", "load_decoder"]
+__all__ = ["MOST_BYTES", "as_source_options", "decoder_name", "is_portable", "load_decoder", "load_source"]
 
 
 ENTRY_POINT_GROUP = "latent_vizae.decoders"
+
+HUB_SCHEMES = ("hub", "diffusers")
+"""Schemes of folders and of repositories of the Hub. A source of theirs has the whole path, or the commit."""
+
+MOST_BYTES = 2**30
+"""So much is downloaded at most for a decoder that was not asked for, but named in a saved file."""
 
 
 def load_decoder(source: str, **options: Any) -> Any:
@@ -57,6 +65,44 @@ def load_decoder(source: str, **options: Any) -> Any:
     return next(iter(matches.values())).load()(reference, **options)
 
 
+def is_portable(source: str) -> bool:
+    """Whether a ``source`` finds the same decoder on every machine: no path, and no repository without a commit."""
+    scheme, _, reference = source.partition(":")
+    if scheme not in HUB_SCHEMES:
+        return not Path(reference).is_absolute()
+    try:
+        return parse_reference(reference).revision is not None
+    except ValueError:
+        return False
+
+
+def load_source(
+    source: str, options: dict[str, Any], *, device: Any = None, most_bytes: int | None = MOST_BYTES
+) -> Any:
+    """The decoder that a saved file names, which may be a stranger's.
+
+    Args:
+        source: as a decoder's ``source``.
+        options: as a decoder's ``options``.
+        device: for `load_decoder`, where it is given.
+        most_bytes: to download at a time; None for any number.
+
+    Raises:
+        ValueError: it names a folder that is not there, or a repository without a commit, as files did that were saved
+            for a folder by its relative path: no stranger's repository of that name is asked for. Or it is too large.
+    """
+    scheme, _, reference = source.partition(":")
+    more = {} if device is None else {"device": device}
+    if scheme in HUB_SCHEMES:
+        if not Path(reference).exists() and not is_portable(source):
+            raise ValueError(
+                f"The decoder {source!r} is named as a folder or file, and there is none here. Load it from where it "
+                "is, load_decoder(...), and hand it in as decoder=."
+            )
+        more["most_bytes"] = most_bytes
+    return load_decoder(source, **options, **more)
+
+
 def as_source_options(options: Any) -> dict[str, Any]:
     """The options of a decoder that are saved with v: numbers, strings or lists of numbers by name.
 
@@ -91,6 +137,9 @@ def decoder_name(decoder: Any) -> Any:
     weights = [digest(decoder.state_dict().values())] if isinstance(decoder, nn.Module) else []
     source = getattr(decoder, "source", None)
     if isinstance(source, str):
+        scheme, _, reference = source.partition(":")
+        if Path(reference).is_absolute():  # other machines of the same work may have it elsewhere
+            source = f"{scheme}:{Path(reference).name}"
         return [source, json.loads(json.dumps(getattr(decoder, "options", {}), default=str)), *weights]
     kind = decoder if hasattr(decoder, "__qualname__") else type(decoder)
     return [f"{kind.__module__}.{kind.__qualname__}", *weights]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from latent_vizae.decoders.contract import decode_images, decoder_dtype_and_device, images_at_a_time, require_decoder
 from latent_vizae.decoders.encoded import encoded
-from latent_vizae.decoders.load import load_decoder
+from latent_vizae.decoders.load import MOST_BYTES, load_source
 from latent_vizae.decoders.repeats import notice_noise
 from latent_vizae.directions.directions import DEFAULT_REACH, Direction, Directions
 from latent_vizae.inputs.arrays import MOST_DECODED, ArrayLike, as_points, as_tensor
@@ -70,6 +70,7 @@ class LatentMap:
         revision: str | None = None,
         device: str | torch.device | None = None,
         token: str | bool | None = None,
+        most_bytes: int | None = MOST_BYTES,
     ) -> LatentMap:
         """A saved v and its decoder, in one call.
 
@@ -79,9 +80,11 @@ class LatentMap:
             revision: branch, tag or commit of the repository.
             device: of v and of a loaded decoder; by default the CPU.
             token: of a Hub user; by default the one that is logged in.
+            most_bytes: to download for a decoder that v names, 1 GiB by default; None for any number.
 
         Raises:
-            ValueError: v was saved without the name of a decoder, or no installed package registers it.
+            ValueError: v was saved without the name of a decoder, or no installed package registers it, or it names a
+                folder that is not on this machine, or one that is larger than ``most_bytes``.
             FileNotFoundError: no such folder. Others: see `VizAE.from_pretrained` and `load_decoder`.
         """
         v = VizAE.from_pretrained(name, revision=revision, device="cpu" if device is None else device, token=token)
@@ -90,7 +93,7 @@ class LatentMap:
                 raise ValueError(
                     f"The v in {name} names no decoder: LatentMap.from_pretrained({str(name)!r}, decoder=...)."
                 )
-            decoder = load_decoder(v.source, **v.source_options, **({} if device is None else {"device": device}))
+            decoder = load_source(v.source, v.source_options, device=device, most_bytes=most_bytes)
         return cls(v, decoder)
 
     def render(self, points: ArrayLike, residual_of: ArrayLike | None = None) -> Tensor:

@@ -293,7 +293,8 @@ class VizAE(nn.Module):
         Args:
             repo: ``user/name``; made where there is none.
             decoder: for the pictures and the certificate; by default the one that v names (``v.source``). A v
-                without one gets a card without pictures.
+                without one gets a card without pictures. The name of a folder of this machine is left out of what is
+                pushed, with a warning.
             private: whether a new repository is private.
             token: of a Hub user; by default the one that is logged in.
             revision: branch to commit to; by default the main branch.
