@@ -21,6 +21,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 import peer_cells
+import tables
 from shared_models import face_gan, face_vae
 
 from latent_vizae.fitting.fit import fit_codes
@@ -100,9 +101,10 @@ def write(cells: dict[str, Any]) -> None:
     """The table of what was measured so far."""
     lines = [
         "# What each part of fit is worth",
-        "`make ablate`. Means over the seeds that all rows of a set and size have. In brackets: the change of the image",
-        "error against `fit`. Image error, trustworthiness and continuity at 7 are of held-out codes. Round trips (root",
-        "mean square and worst) are in percent of the map's width. Defaults were chosen on the sets marked *.",
+        "`make ablate`. Means over the seeds that all rows of a set and size have. In brackets: the change of the",
+        "image error against `fit`. Image error, trustworthiness and continuity at 7 are of held-out codes. Round",
+        "trips (root mean square and worst) are in percent of the map's width. Defaults were chosen on the sets",
+        "marked *.",
     ]
     for name, sizes in SETS.items():
         for size in sizes:
@@ -125,6 +127,7 @@ def write(cells: dict[str, Any]) -> None:
                 shown[0] += "" if part == "fit" else f" ({change:+.0%})"
                 lines.append(f"| {part} | " + " | ".join(shown) + " |")
     (RESULTS / "ablations.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    tables.into_page(tables.PAGE, "keep_neighbours", tables.keeping(cells))
 
 
 def main() -> None:

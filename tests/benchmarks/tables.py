@@ -115,6 +115,26 @@ def single_classes(rows: list[Row]) -> str:
     return markdown(lines, 1)
 
 
+def keeping(found: dict[str, dict[str, dict[str, float]]]) -> str:
+    """Both ends of ``keep_neighbours`` and the default: held-out image error, trustworthiness and continuity."""
+    ends = {"keep_neighbours=0": "0", "fit": "0.5 (the default)", "keep_neighbours=1": "1"}
+    lines = [["set", "codes", *ends.values()]]
+    for key in found:
+        name, size, part = key.split("/", 2)
+        each = [found.get(f"{name}/{size}/{end}", {}) for end in ends]
+        if part != "fit" or not all(each):
+            continue
+        common = sorted(set.intersection(*map(set, each)))
+        texts = []
+        for values in each:
+            error, trust, cont = (
+                sum(values[seed][what] for seed in common) / len(common) for what in ("image_error", "trust", "cont")
+            )
+            texts.append(f"{error:.4f}; {trust:.3f}, {cont:.3f}")
+        lines.append([name, f"{int(size):,}", *texts])
+    return markdown(lines, 2)
+
+
 def into_page(file: Path, name: str, text: str) -> None:
     """Put a table between the marks of that name in a page."""
     start, end = f"<!-- benchmark: {name} -->", "<!-- to here -->"
@@ -136,6 +156,7 @@ def write(results: Path = RESULTS, readme: Path = README, page: Path = PAGE) -> 
         ("single classes", single_classes(others)),
     ):
         into_page(page, name, text)
+    into_page(page, "keep_neighbours", keeping(json.loads((results / "ablations.json").read_text())))
 
 
 if __name__ == "__main__":
