@@ -223,9 +223,9 @@ def _check_hidden(hidden: Any) -> tuple[int, ...] | None:
 def _check_share(share: Any) -> float:
     if isinstance(share, bool) or not isinstance(share, numbers.Real):  # numpy's too
         raise TypeError(f"keep_neighbours is a number from 0 to 1, got {share!r}.")
-    if not 0 <= share <= 1:
+    if not 0 <= (number := float(share)) <= 1:
         raise ValueError(f"keep_neighbours is a number from 0 to 1, got {share}.")
-    return float(share)
+    return number
 
 
 def _source_of(decoder: Any) -> tuple[str | None, dict[str, Any]]:

@@ -23,7 +23,8 @@ import torch
 
 __all__ = ["callers_threads", "in_parallel", "one_thread"]
 
-Part, Result = TypeVar("Part"), TypeVar("Result")
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 WORKERS = 8
 """At most so many threads: memory grows with them."""
 
