@@ -210,7 +210,7 @@ def _predictor_scores(search: Search) -> dict[str, Any]:
     if search.step == 0:
         return scores
     try:
-        shared, *own = search.judge(SCORED, max(16, SCORED // max(1, len(search.pool.labels))), seed=2)
+        shared, *own = search.score(SCORED, max(16, SCORED // max(1, len(search.pool.labels))), seed=2)
     except KeyboardInterrupt:
         search.interrupted = True
         return scores

@@ -22,7 +22,7 @@ from latent_vizae.training.optimisers import Adam
 from .pool import Pool
 from .predictors import ShiftPredictors
 
-__all__ = ["Deformators", "Search", "Told"]
+__all__ = ["Deformators", "PredictorScore", "Search"]
 
 
 GLOBAL_BATCH, CLASS_BATCH, FEWEST_EACH = 32, 32, 2
@@ -33,11 +33,11 @@ LEAST_SHIFT = 0.1
 RATE, DEFORMATOR_RATE, SHIFT_WEIGHT = 2e-3, 1.5e-3, 2.0
 
 
-JUDGED = 96
+SCORED = 96
 
 
 @dataclass(frozen=True)
-class Told:
+class PredictorScore:
     """Quality of the predictions for held-out moves, of one set of directions or several.
 
     Attributes:
@@ -115,10 +115,10 @@ class Search:
         where = pool.images.device
         self.shared = ShiftPredictors(1, size, image, scale, self.generator, where)
         self.own = ShiftPredictors(count, size, image, scale, self.generator, where) if count else None
-        judges = [*self.shared.parameters, *(self.own.parameters if self.own else [])]
+        predicting = [*self.shared.parameters, *(self.own.parameters if self.own else [])]
         moving = [matrix.requires_grad_() for matrix in deformators.parameters] if learn else []
-        self.parameters: list[Tensor] = [*judges, *moving]
-        self.optimisers = [Adam(judges, RATE, 0.99)] + ([Adam(moving, DEFORMATOR_RATE, 0.99)] if learn else [])
+        self.parameters: list[Tensor] = [*predicting, *moving]
+        self.optimisers = [Adam(predicting, RATE, 0.99)] + ([Adam(moving, DEFORMATOR_RATE, 0.99)] if learn else [])
         each = max(FEWEST_EACH, -(-CLASS_BATCH // count)) if count else 0
         self.each = each
         self.rows = [pool.rows(kind) for kind in (None, *range(count))]
@@ -141,7 +141,7 @@ class Search:
         drawn += [self._draw(some, each, generator) for some in rows[1:]]
         return [torch.cat(parts).to(self.pool.codes.device) for parts in zip(*drawn, strict=True)]
 
-    def _tell(self, batch: list[Tensor], shared: int, each: int, differentiable: bool) -> tuple[Tensor, list[Told]]:
+    def _loss(self, batch: list[Tensor], shared: int, each: int, differentiable: bool) -> Losses:
         """The loss of a batch, and the quality of its predictions."""
         chosen, which, shifts = batch
         common, own = self.deformators.columns()
@@ -154,7 +154,7 @@ class Search:
         after = self.pool.differentiable(codes) if differentiable else self.pool.decode_seen(codes.detach())
         before, where = self.pool.images[chosen], self.pool.images.device
         which, shifts = which.to(where), shifts.to(where)
-        total, told = after.new_zeros(()), []
+        total, scores = after.new_zeros(()), []
         for predictors, part in ((self.shared, slice(0, shared)), (self.own, slice(shared, None))):
             if predictors is None:
                 continue
@@ -163,9 +163,9 @@ class Search:
             targets, distances = which[part].unflatten(0, shape), shifts[part].unflatten(0, shape)
             loss = cross_entropy(logits.flatten(0, 1), targets.flatten()) + SHIFT_WEIGHT * l1_loss(said, distances)
             right = (logits.argmax(2) == targets).float().mean(1)
-            told.append(Told(right.detach(), (said - distances).abs().mean(1).detach(), loss.item()))
+            scores.append(PredictorScore(right.detach(), (said - distances).abs().mean(1).detach(), loss.item()))
             total = total + loss
-        return total, told
+        return total, scores
 
     def advance(self, step: int) -> None:
         """One step of Adam, under a rate that warms up and falls like a cosine; ``step`` counts those before it."""
@@ -173,7 +173,7 @@ class Search:
         factor = warm * 0.5 * (1 + math.cos(math.pi * step / self.steps))
         batch = self._batch(self.rows, GLOBAL_BATCH, self.each, self.generator)
         with torch.enable_grad():
-            loss, _ = self._tell(batch, GLOBAL_BATCH, self.each, differentiable=self.learn)
+            loss, _ = self._loss(batch, GLOBAL_BATCH, self.each, differentiable=self.learn)
             slopes = torch.autograd.grad(loss, self.parameters)  # a decoder's own weights keep theirs
         for tensor, slope in zip(self.parameters, slopes, strict=True):
             assert tensor.grad is not None  # the optimisers made it
@@ -182,11 +182,11 @@ class Search:
             optimiser.step(factor)
 
     @torch.no_grad()
-    def judge(self, shared: int, each: int, seed: int) -> list[Told]:
+    def score(self, shared: int, each: int, seed: int) -> list[PredictorScore]:
         """Predictions for moves of held-out codes: the global set, then the classes'."""
         generator = torch.Generator().manual_seed(seed)
         batch = self._batch(self.held, shared, each, generator)
-        return self._tell(batch, shared, each, differentiable=False)[1]
+        return self._loss(batch, shared, each, differentiable=False)[1]
 
     # All steps.
 
@@ -200,10 +200,10 @@ class Search:
             progress=progress,
             checkpoint=checkpoint,
         )
-        each = max(FEWEST_EACH, JUDGED // max(1, len(self.pool.labels)))
+        each = max(FEWEST_EACH, SCORED // max(1, len(self.pool.labels)))
         loop.run(
             lambda: self.advance(loop.step),
-            lambda: sum(told.loss for told in self.judge(JUDGED, each, seed=1)),
+            lambda: sum(score.loss for score in self.score(SCORED, each, seed=1)),
             self.steps,
         )
         self.step, self.interrupted = loop.step, loop.interrupted

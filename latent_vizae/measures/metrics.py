@@ -112,11 +112,11 @@ def trustworthiness(codes: Tensor, points: Tensor, neighbours: int = 7) -> float
         raise ValueError(f"There is one point per code, got {count} codes and {len(points)} points.")
     if not 1 <= neighbours < count / 2:
         raise ValueError(f"neighbours is at least 1 and below half of the {count} codes, got {neighbours}.")
-    judge, proposed = codes.detach().double(), points.detach().double()
+    reference, proposed = codes.detach().double(), points.detach().double()
     excess = 0
     for rows in torch.arange(count).split(max(1, VALUES_AT_ONCE // count)):
         nearest = _distances(proposed, rows).topk(neighbours + 1, largest=False).indices[:, 1:]
-        ranks = _ranks(_distances(judge, rows), nearest.to(judge.device))
+        ranks = _ranks(_distances(reference, rows), nearest.to(reference.device))
         excess += int((ranks - neighbours).clamp(min=0).sum().item())
     return 1 - 2 / (count * neighbours * (2 * count - 3 * neighbours - 1)) * excess
 

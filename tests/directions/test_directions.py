@@ -3,6 +3,7 @@
 import itertools
 import re
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -102,14 +103,14 @@ def test_training_turns_directions_towards_what_can_be_told_apart():
     pool = gather(blocks, lambda count, seed: normal(300, 8, seed=seed), None, None, 0, None)
     start = torch.zeros(8, 2)
     start[(0, 4, 1, 5), (0, 0, 1, 1)] = torch.tensor([0.3, 0.954, 0.3, 0.954])
-    told = {}
+    scores = {}
     for learn in (True, False):
         search = Search(pool, Deformators(start, torch.zeros(0, 8, 2)), 2.0, 300, 0, learn)
         search.run(False)
-        told[learn] = (search.judge(400, 0, seed=1)[0].loss, search.deformators.columns()[0][:2].norm(dim=0))
-    assert told[True][0] < told[False][0]
-    assert (told[True][1] > 0.34).all()
-    assert torch.allclose(told[False][1], torch.full((2,), 0.3), atol=1e-3)
+        scores[learn] = (search.score(400, 0, seed=1)[0].loss, search.deformators.columns()[0][:2].norm(dim=0))
+    assert scores[True][0] < scores[False][0]
+    assert (scores[True][1] > 0.34).all()
+    assert torch.allclose(scores[False][1], torch.full((2,), 0.3), atol=1e-3)
 
 
 def test_closed_forms_agree_with_linear_algebra():
@@ -329,7 +330,7 @@ def test_a_resumed_search_ends_where_an_uninterrupted_one_does(tmp_path):
 
 @pytest.mark.parametrize(
     ("owner", "name", "call", "step"),
-    [(Search, "_tell", 21, 21), (Adam, "step", 42, 21), (Search, "_tell", 51, 50)],
+    [(Search, "_loss", 21, 21), (Adam, "step", 42, 21), (Search, "_loss", 51, 50)],
     ids=["in a step", "between its optimisers", "before its check"],
 )  # fmt: skip
 def test_a_step_that_is_cut_short_is_done_again(monkeypatch, tmp_path, owner, name, call, step):
@@ -460,7 +461,7 @@ def test_a_v_and_directions_are_not_taken_for_each_other(trained, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "config", "missing", "long rows", "step 0"])
-def test_damaged_directions_are_refused(trained, tmp_path, damage):
+def test_damaged_directions_are_refused(trained, tmp_path, damage, monkeypatch):
     trained.save_pretrained(tmp_path)
     file = tmp_path / "model.safetensors"
     data = bytearray(file.read_bytes())
@@ -477,7 +478,12 @@ def test_damaged_directions_are_refused(trained, tmp_path, damage):
         name, factor = {"long rows": ("global_directions", 2), "step 0": ("global_steps", 0)}[damage]
         changed = {name: factor * getattr(trained, name)}
         values = {name: getattr(trained, name) for name in trained.__dataclass_fields__}
+        with pytest.raises(ValueError, match="not saved"):
+            Directions(**{**values, **changed}).save_pretrained(tmp_path)
+        assert file.read_bytes() == data
+        monkeypatch.setattr("latent_vizae.directions.directions._check_values", lambda *_: None)
         Directions(**{**values, **changed}).save_pretrained(tmp_path)
+        monkeypatch.undo()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a configuration that is not the header's
         with pytest.raises((ValueError, FileNotFoundError)):
@@ -582,8 +588,9 @@ def test_what_a_map_cannot_do_with_directions_is_refused(any_map, trained):
 def test_arrows_and_rows_of_images_are_drawn(any_map, trained, tmp_path):
     from PIL import Image
 
-    arrow_picture(any_map, any_map.arrows(trained, shape=5), tmp_path / "global.png")
-    arrow_picture(any_map, any_map.arrows(trained, shape=5, label=1), tmp_path / "own.png")
+    for label, name in ((None, "global.png"), (1, "own.png")):
+        arrows = any_map.arrows(trained, shape=5, label=label)
+        arrow_picture(any_map, replace(arrows, trust=torch.ones_like(arrows.trust)), tmp_path / name)
     shown, own = (
         np.asarray(Image.open(tmp_path / name).convert("RGB")).astype(int) for name in ("global.png", "own.png")
     )

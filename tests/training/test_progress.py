@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import torch
 
 from latent_vizae import encode_images, fit, place_codes, sample_codes
 from latent_vizae.training.progress import Progress
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Means:
@@ -80,3 +83,9 @@ def test_a_notebook_without_widgets_has_a_bar_of_text():
     )
     assert done.returncode == 0, done.stderr
     assert "stage" in done.stderr
+
+
+def test_one_file_knows_tqdm():
+    folders = [ROOT / name for name in ("latent_vizae", "adapters", "demos")]
+    files = [path for folder in folders for path in folder.rglob("*.py") if "import tqdm" in path.read_text()]
+    assert [path.name for path in files] == ["progress.py"]
