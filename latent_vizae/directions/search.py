@@ -141,7 +141,9 @@ class Search:
         drawn += [self._draw(some, each, generator) for some in rows[1:]]
         return [torch.cat(parts).to(self.pool.codes.device) for parts in zip(*drawn, strict=True)]
 
-    def _loss(self, batch: list[Tensor], shared: int, each: int, differentiable: bool) -> Losses:
+    def _loss(
+        self, batch: list[Tensor], shared: int, each: int, differentiable: bool
+    ) -> tuple[Tensor, list[PredictorScore]]:
         """The loss of a batch, and the quality of its predictions."""
         chosen, which, shifts = batch
         common, own = self.deformators.columns()
