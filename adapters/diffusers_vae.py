@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latent_vizae.decoders.contract import images_at_a_time
+from latent_vizae.decoders.contract import evaluating, images_at_a_time
 from latent_vizae.inputs.checks import as_whole
 
 __all__ = ["CLIP", "IMAGE", "NO_IMAGES", "REFUSED", "DiffusersDecoder"]
@@ -67,8 +67,8 @@ class DiffusersDecoder(nn.Module):
     A clip is one image: its frames side by side, W = num_frames * the width of one frame.
 
     Args:
-        vae: the autoencoder, or any module with such methods ``encode`` and ``decode``. Its settings stay (tiling
-            too), but it is switched to evaluation mode, and its weights to ``requires_grad_(False)``.
+        vae: the autoencoder, or any module with such methods ``encode`` and ``decode``. It stays as it is: its
+            settings (tiling too), its mode, its weights.
         image_size: side of one frame in pixels, or (height, width), a multiple of the size of a latent pixel; by
             default that of the autoencoder's configuration, at most 256.
         num_frames: frames of a clip, 1 for image autoencoders.
@@ -118,7 +118,7 @@ class DiffusersDecoder(nn.Module):
         if self.num_frames > 1 and self.kind not in CLIP:
             raise ValueError(f"{self.kind} makes single images: num_frames is 1, got {num_frames}.")
         self.max_batch = 1 if self.kind in ONE_BY_ONE else max_batch and as_whole(max_batch, "max_batch", 1)
-        self.vae: Any = vae.eval().requires_grad_(False)
+        self.vae: Any = vae
         self.source: str | None = None
         self.options: dict[str, Any] = {} if self.num_frames == 1 else {"num_frames": self.num_frames}
         pixels = (torch.tensor(value).view(-1, 1, 1, 1) for value in PIXELS.get(self.kind, ((0.5,), (0.5,))))
@@ -145,9 +145,10 @@ class DiffusersDecoder(nn.Module):
             self.image_shape: tuple[int, ...] = (_channels(self.vae), frame[0], frame[1] * self.num_frames)
             self.options["image_size"] = frame[0] if frame[0] == frame[1] else list(frame)
         try:
-            if frame is not None:
-                self.latent_shape = tuple(self._encode(self.shift.new_full((1, *self.image_shape), 0.5)).shape[1:])
-            made = self._decode(self.shift.new_zeros(1, *self.latent_shape))
+            with evaluating(self.vae):
+                if frame is not None:
+                    self.latent_shape = tuple(self._encode(self.shift.new_full((1, *self.image_shape), 0.5)).shape[1:])
+                made = self._decode(self.shift.new_zeros(1, *self.latent_shape))
         except Exception as error:
             raise ValueError(
                 f"{self.kind} does not work on {what} ({type(error).__name__}: {str(error)[:300]}). "
@@ -177,7 +178,8 @@ class DiffusersDecoder(nn.Module):
         """
         if tuple(codes.shape[1:]) != self.latent_shape or len(codes) == 0:
             raise ValueError(f"{self.kind} decodes codes (B, *{self.latent_shape}), got {tuple(codes.shape)}.")
-        return torch.cat([self._decode(batch) for batch in codes.split(self.max_batch or len(codes))])
+        with _grad_for(codes):
+            return torch.cat([self._decode(batch) for batch in codes.split(self.max_batch or len(codes))])
 
     def _decode(self, codes: Tensor) -> Tensor:
         shift, scale = self._normal(codes)
@@ -228,7 +230,8 @@ class DiffusersDecoder(nn.Module):
         if tuple(images.shape[1:]) != self.image_shape or len(images) == 0:
             raise ValueError(f"This decoder's images are (B, *{self.image_shape}), got {tuple(images.shape)}.")
         size = self.max_batch or images_at_a_time(images[0], self._weight.device)
-        return torch.cat([self._encode(batch) for batch in images.split(size)])
+        with _grad_for(images):
+            return torch.cat([self._encode(batch) for batch in images.split(size)])
 
     def _encode(self, images: Tensor) -> Tensor:
         clips = images.to(self._weight.device).float().unflatten(3, (self.num_frames, -1)).movedim(3, 2)
@@ -257,6 +260,11 @@ class DiffusersDecoder(nn.Module):
         generator = torch.Generator().manual_seed(as_whole(seed, "seed"))
         codes = torch.randn(as_whole(count, "count", 1), *self.latent_shape, generator=generator)
         return codes.to(self._weight.device)
+
+
+def _grad_for(inputs: Tensor) -> Any:
+    """No graph but for inputs that ask for one: the weights of an autoencoder in hand may, and stay as they are."""
+    return torch.set_grad_enabled(torch.is_grad_enabled() and inputs.requires_grad)
 
 
 def _kind(vae: Any) -> str:

@@ -20,7 +20,7 @@ from latent_vizae.adapters.zoo import ARCHITECTURES, ZooGenerator
 from latent_vizae.adapters.zoo.files import read_json, read_weights
 from latent_vizae.inputs.checks import as_device
 from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE
-from latent_vizae.storage.hub import fetch_folder, list_files, parse_reference
+from latent_vizae.storage.hub import fetch_folder, full_reference, list_files, parse_reference
 
 __all__ = ["load_hub"]
 
@@ -100,6 +100,8 @@ def load_hub(
     image_shape: tuple[int, int, int] | None = None,
     output_range: tuple[float, float] | Literal["logits"] = (0.0, 1.0),
     file: str | None = None,
+    subfolder: str | None = None,
+    revision: str | None = None,
     device: str | torch.device | None = None,
     token: str | bool | None = None,
     most_bytes: int | None = None,
@@ -107,13 +109,16 @@ def load_hub(
     """The entry point of the scheme ``hub``.
 
     Args:
-        reference: ``user/repo[/subfolder][@revision]``, or a folder.
+        reference: ``user/repo[/subfolder or file][@revision]``, a folder, or a file.
         module: a network to load the repository's weights into, strictly. It is unchanged if that fails, and its mode
             stays.
         latent_shape: shape of one code; by default the generator's own (``module.latent_shape``, the graph's input).
         image_shape: (C, H, W) of one image; needed where the output is flat.
         output_range: values of black and white in the output of a module or graph, or "logits".
-        file: the .safetensors (for a module) or .onnx file; needed where there are several.
+        file: the .safetensors (for a module) or .onnx file; needed where there are several. It may also be the end
+            of the reference.
+        subfolder: the same as in the reference.
+        revision: the same as in the reference.
         device: of the decoder; by default the CPU, or the module's. ONNX graphs stay on the CPU.
         token: of a Hub user; by default the one that is logged in.
         most_bytes: most bytes of one download, configuration and weights; by default any number.
@@ -123,7 +128,7 @@ def load_hub(
         it is None for a module.
 
     Raises:
-        FileNotFoundError: a file is missing.
+        FileNotFoundError: there is no such file.
         ImportError: an ONNX graph, and onnxruntime is not installed.
         TypeError: ``module`` is not an ``nn.Module``.
         ValueError: the repository holds nothing that can be loaded safely, or its files are damaged, foreign, too
@@ -142,7 +147,11 @@ def load_hub(
         raise TypeError(f"module is an nn.Module to load the weights into, got {type(module).__name__}.")
     if device is not None:
         as_device(device)
-    if file is not None:
+    reference, named = _apart(full_reference(reference, subfolder, revision))
+    if file is not None and named is not None:
+        raise ValueError(f"Two files came, {named!r} in the reference and file={file!r}.")
+    file = named if file is None else file
+    if file is not None and not (file == MODEL_FILE and module is None):
         _check_path(file)
         if not file.endswith(".onnx" if module is None else ".safetensors"):
             raise ValueError(
@@ -152,14 +161,14 @@ def load_hub(
     repository = _Repository(reference, token, most_bytes)
     if module is not None:
         return _into_module(repository, module, file, latent_shape, image_shape, output_range, device)
-    if file is None:
+    if file is None or file == MODEL_FILE:
         repository.fetch(CONFIG_FILE)
         config = repository.folder / CONFIG_FILE
         described = read_json(config) if config.is_file() else None
         if isinstance(described, dict) and "latent_vizae" in described:
             return _from_zoo(repository, described, latent_shape, image_shape, output_range, device)
     graph = repository.one(".onnx", "model.onnx") if file is None else repository.named(file)
-    if graph is None:
+    if graph is None or file == MODEL_FILE:
         raise ValueError(_nothing(repository))
     if device is not None and as_device(device).type != "cpu":
         raise ValueError(f"ONNX graphs run on the CPU here, asked for device={str(device)!r}.")
@@ -172,6 +181,24 @@ def load_hub(
     if _tuple(output_range) != (0.0, 1.0):
         decoder.options["output_range"] = output_range if isinstance(output_range, str) else list(output_range)
     return decoder
+
+
+def _apart(reference: str) -> tuple[str, str | None]:
+    """A folder or repository, and the file that a reference ends with, if it does.
+
+    Raises:
+        FileNotFoundError: there is no such file here, and it names none of a repository.
+    """
+    path = Path(reference).expanduser()
+    if path.is_file():
+        return str(path.parent), path.name
+    name, at, revision = reference.partition("@")
+    folder, _, last = name.rpartition("/")
+    if path.is_dir() or not last.lower().endswith((".onnx", ".safetensors", *PICKLES)):
+        return reference, None
+    if "/" not in folder or path.is_absolute():
+        raise FileNotFoundError(f"There is no file {reference!r}.")
+    return f"{folder}{at}{revision}", last
 
 
 def _from_zoo(

@@ -6,7 +6,9 @@ can add a scheme.
 
 from __future__ import annotations
 
+import inspect
 import json
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,18 @@ __all__ = ["MOST_BYTES", "as_source_options", "decoder_name", "is_portable", "lo
 
 
 ENTRY_POINT_GROUP = "latent_vizae.decoders"
+
+INSTEAD = {
+    "cache_dir": "HF_HOME says where downloads are kept",
+    "dtype": "a loaded module has .to(dtype)",
+    "local_files_only": "HF_HUB_OFFLINE=1 keeps to the cache",
+    "map_location": "device= says where a decoder goes",
+    "torch_dtype": "a loaded module has .to(dtype)",
+    "trust_remote_code": "nothing that is loaded is ever run",
+    "use_safetensors": "weights are read from safetensors only",
+    "variant": "file= names one of several files",
+}
+"""What people type, from other libraries."""
 
 HUB_SCHEMES = ("hub", "diffusers")
 """Schemes of folders and of repositories of the Hub. A source of theirs has the whole path, or the commit."""
@@ -40,7 +54,7 @@ def load_decoder(source: str, **options: Any) -> Any:
         A callable, codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
 
     Raises:
-        TypeError: ``source`` is not a string.
+        TypeError: ``source`` is not a string, or the adapter has no option of such a name.
         ValueError: no installed package registers the scheme, or two do.
 
     Example:
@@ -62,7 +76,24 @@ def load_decoder(source: str, **options: Any) -> Any:
         raise ValueError(f"No decoder is registered for {scheme!r} (asked for: {source!r}). Known: {known}.")
     if len(matches) > 1:
         raise ValueError(f"More than one package registers {scheme!r}: {', '.join(sorted(matches))}. Remove one.")
-    return next(iter(matches.values())).load()(reference, **options)
+    adapter = next(iter(matches.values())).load()
+    _check_options(scheme, adapter, options)
+    return adapter(reference, **options)
+
+
+def _check_options(scheme: str, adapter: Callable[..., Any], options: dict[str, Any]) -> None:
+    """Raise TypeError for options that an adapter does not have, with what there is instead."""
+    try:
+        _, *taken = inspect.signature(adapter).parameters.values()  # the first is the reference
+    except (TypeError, ValueError):  # of a builtin
+        return
+    names = [parameter.name for parameter in taken]
+    odd = [] if any(parameter.kind == parameter.VAR_KEYWORD for parameter in taken) else sorted(options.keys() - names)
+    if odd:
+        hints = "".join(f" {name}: {INSTEAD[name]}." for name in odd if name in INSTEAD)
+        raise TypeError(
+            f"load_decoder({scheme!r}, ...) takes {', '.join(names) or 'no options'}; got {', '.join(odd)}.{hints}"
+        )
 
 
 def is_portable(source: str) -> bool:

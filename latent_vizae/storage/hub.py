@@ -14,6 +14,7 @@ __all__ = [
     "Reference",
     "fetch_folder",
     "folder_of",
+    "full_reference",
     "is_repo_id",
     "list_files",
     "look_up",
@@ -57,6 +58,27 @@ def parse_reference(text: str) -> Reference:
     if not is_repo_id(f"{user}/{name}") or any(part in ("", ".", "..") for part in parts) or (at and not revision):
         raise ValueError(f"A Hub reference is user/repo[/subfolder][@revision], got {text!r}.")
     return Reference(f"{user}/{name}", subfolder, revision or None)
+
+
+def full_reference(reference: str, subfolder: str | None = None, revision: str | None = None) -> str:
+    """A folder's path or a repository's reference, with a subfolder and a revision in it, where these came apart.
+
+    Raises:
+        ValueError: two revisions, or one of a folder.
+    """
+    path = Path(reference).expanduser()
+    if path.exists() or path.is_absolute():
+        if revision is not None:
+            raise ValueError(f"revision={revision!r} is for repositories of the Hub, and {reference} is a folder.")
+        return str(path / subfolder) if subfolder else reference
+    if not subfolder and revision is None:
+        return reference
+    name, _, said = reference.partition("@")
+    if said and revision is not None:
+        raise ValueError(f"Two revisions came, {said!r} and {revision!r}.")
+    name = f"{name}/{subfolder.strip('/')}" if subfolder else name
+    said = said if revision is None else revision
+    return f"{name}@{said}" if said else name
 
 
 def look_up(repo: str, revision: str | None = None, token: str | bool | None = None, *, sizes: bool = False) -> Any:

@@ -197,7 +197,7 @@ def tiny(name, **changes):
                 getattr(vae, buffer).uniform_(low, high)
     if name == "AutoencoderKLAllegro":  # its tiles have 320 pixels
         vae.kernel, vae.stride = (24, 16, 16), (16, 16, 16)
-    return vae.eval()
+    return vae.eval().requires_grad_(False)  # with gradients some kernels round in another way
 
 
 def wrapped(name, **changes):
@@ -492,7 +492,7 @@ def test_what_cannot_be_asked_for(options, message, folder):
         load_diffusers(str(folder), **{"image_size": 16, **options})
 
 
-@pytest.mark.parametrize("reference", ["", "./nowhere", "one", "user/repo/../x"])
+@pytest.mark.parametrize("reference", ["./nowhere", "one", "user/repo/../x"])
 def test_what_is_neither_a_folder_nor_a_repository(reference):
     with pytest.raises(ValueError, match=r"There is no folder .* user/repo\[/subfolder\]"):
         load_decoder(f"diffusers:{reference}")

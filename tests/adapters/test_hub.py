@@ -550,3 +550,36 @@ def test_pushing_is_saving_and_uploading_the_folder(monkeypatch):
     assert (pushed["private"], pushed["create_pr"], pushed["revision"], pushed["token"]) == (True, True, None, None)
     assert 'load_decoder("hub:user/repo")' in pushed["card"]
     assert "| hidden | 6 |" in pushed["card"]
+
+
+def test_files_and_parts_of_a_reference(hub, saved):
+    """A file at its end, or its parts as arguments, as of other libraries."""
+    repository, asked = hub
+    shutil.copytree(saved[0], repository / "sub")
+    wanted = load_decoder("hub:user/repo/sub@v1").source
+    for reference, more in (
+        ("user/repo/sub/model.safetensors@v1", {}),
+        ("user/repo", {"subfolder": "sub", "revision": "v1"}),
+        ("user/repo/sub", {"revision": "v1"}),
+    ):
+        assert load_decoder(f"hub:{reference}", **more).source == wanted
+    assert {revision for _, _, revision, _ in asked} <= {"v1", "c0ffee"}
+    mine = Tiny(hidden=5)
+    save_file(mine.state_dict(), repository / "sub" / "w.safetensors")
+    asked.clear()
+    load_decoder("hub:user/repo/sub/w.safetensors@v1", module=Tiny(hidden=5))
+    assert [patterns for _, patterns, _, _ in asked] == [["sub/w.safetensors"]]
+    with pytest.raises(ValueError, match="Two revisions came, 'v1' and 'v2'"):
+        load_decoder("hub:user/repo@v1", revision="v2")
+    with pytest.raises(ValueError, match="is for repositories of the Hub"):
+        load_decoder(f"hub:{saved[0]}", revision="v1")
+    for name in ("weights.pt", "weights.bin"):
+        with pytest.raises(ValueError, match="Pickled weights"):
+            load_decoder(f"hub:user/repo/{name}")
+
+
+def test_a_generators_file_is_the_generator(saved):
+    folder, generator = saved
+    f_d = load_decoder(f"hub:{folder}/model.safetensors")
+    assert f_d.source == f"hub:{folder}"
+    assert torch.equal(f_d(torch.zeros(2, 4)), generator(torch.zeros(2, 4)))

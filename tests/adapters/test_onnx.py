@@ -200,3 +200,22 @@ def test_without_onnxruntime_the_extra_is_named(tmp_path, monkeypatch):
     (tmp_path / "model.onnx").write_bytes(b"")
     with pytest.raises(ImportError, match=r'pip install "latent-vizae\[onnx\]"'):
         load_decoder(f"hub:{tmp_path}")
+
+
+def test_a_graph_is_named_by_its_path(tmp_path, monkeypatch):
+    (tmp_path / "one.onnx").write_bytes(graph(batch=3))
+    (tmp_path / "two.onnx").write_bytes(graph())
+    codes = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    monkeypatch.chdir(tmp_path.parent)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    wanted = load_decoder(f"hub:{tmp_path}", file="two.onnx")
+    for reference in (f"{tmp_path}/two.onnx", f"{tmp_path.name}/two.onnx", "~/two.onnx"):
+        f_d = load_decoder(f"hub:{reference}")
+        assert torch.equal(f_d(codes), wanted(codes))
+        assert (f_d.source, f_d.options) == (f"hub:{tmp_path}", {"file": "two.onnx"})
+        assert torch.equal(load_decoder(f_d.source, **f_d.options)(codes), wanted(codes))
+    with pytest.raises(ValueError, match="Two files came"):
+        load_decoder(f"hub:{tmp_path}/two.onnx", file="one.onnx")
+    for gone in ("models/gone.onnx", "gone.onnx", f"{tmp_path}/gone.onnx"):  # and no repository models/gone.onnx
+        with pytest.raises(FileNotFoundError, match="There is no file"):
+            load_decoder(f"hub:{gone}")
