@@ -28,27 +28,22 @@ __all__ = ["publish", "publish_directions"]
 def publish(
     v: VizAE, repo: str, decoder: Callable[[Tensor], Tensor] | None = None, *, licence: str = "other", **where: Any
 ) -> str:
-    """Push a v to the Hub, see `VizAE.push_to_hub`."""
+    """Push a v to the Hub; with its decoder, pictures and a certificate too. See `LatentMap.push_to_hub`."""
     if not isinstance(repo, str) or not is_repo_id(repo):  # before any work
         raise ValueError(f"A repository is called user/name, got {repo!r}.")
-    decoder = _decoder_of(v.source, v.source_options) if decoder is None else decoder
     if _is_left_out(v.source):
         v = copy.copy(v)
         v.source, v.source_options = None, {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "v"
         v.save_pretrained(folder)
-        certificate = certify(v, decoder)
-        (folder / "certificate.json").write_text(certificate.to_json(), encoding="utf-8")
-        pictures = () if decoder is None else _draw(LatentMap(v, decoder), folder)
-        text = write_card(
-            v.config,
-            repo,
-            statements=certificate.statements(),
-            round_trip=certificate.round_trip_rms,
-            pictures=pictures,
-            licence=licence,
-        )
+        seen: dict[str, Any] = {}
+        if decoder is not None:
+            certificate = certify(v, decoder)
+            (folder / "certificate.json").write_text(certificate.to_json(), encoding="utf-8")
+            seen = {"statements": certificate.statements(), "round_trip": certificate.round_trip_rms}
+            seen["pictures"] = _draw(LatentMap(v, decoder), folder)
+        text = write_card(v.config, repo, licence=licence, **seen)
         (folder / "README.md").write_text(text, encoding="utf-8")
         return push_folder(folder, repo, message="Upload a visualization autoencoder", **where)
 

@@ -140,9 +140,7 @@ def build() -> gr.Blocks:
         if not TOKEN.fullmatch(token):  # or the client would complain of the header, with the token in its words
             raise ValueError("A token is one word of letters, digits and _, as hf_...; this one is not.")
         fitted = maps.get(map_id)
-        address = fitted.latent_map.v.push_to_hub(
-            repo.strip(), fitted.latent_map.decoder, private=private, token=token
-        )
+        address = fitted.latent_map.push_to_hub(repo.strip(), private=private, token=token)
         return f"Done: [{repo.strip()}]({address})", ""
 
     def selected(event: gr.EventData) -> dict[str, Any]:

@@ -96,6 +96,41 @@ class LatentMap:
             decoder = load_source(v.source, v.source_options, device=device, most_bytes=most_bytes)
         return cls(v, decoder)
 
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        licence: str = "other",
+    ) -> str:
+        """Put v on the Hugging Face Hub, with its certificate and a card that shows its map; see `from_pretrained`.
+
+        The decoder is not uploaded: v names it (``v.source``), and `from_pretrained` brings both back. The name of a
+        folder of this machine is left out, with a warning. Pictures of the map need the extra ``plot``.
+
+        Args:
+            repo: ``user/name``; made where there is none.
+            private: whether a new repository is private.
+            token: of a Hub user; by default the one that is logged in.
+            revision: branch to commit to; by default the main branch.
+            create_pr: open a pull request instead of committing.
+            licence: of this v, as the Hub spells it: "apache-2.0", "cc-by-sa-4.0", ...
+
+        Returns:
+            Address of the commit or of the pull request.
+
+        Raises:
+            ValueError: ``repo`` is not ``user/name``.
+            huggingface_hub.errors.HfHubHTTPError: the Hub refused; its message says why.
+        """
+        from latent_vizae.publish import publish  # whose pictures are of maps
+
+        where = {"private": private, "token": token, "revision": revision, "create_pr": create_pr}
+        return publish(self.v, repo, self.decoder, licence=licence, **where)
+
     def render(self, points: ArrayLike, residual_of: ArrayLike | None = None) -> Tensor:
         """Images of points, ``f_d(v_d(point))``, in batches of bounded memory.
 

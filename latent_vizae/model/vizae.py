@@ -288,13 +288,14 @@ class VizAE(nn.Module):
         create_pr: bool = False,
         licence: str = "other",
     ) -> str:
-        """Put v on the Hugging Face Hub: weights, configuration, certificate, and a card with pictures of the map.
+        """Put v on the Hugging Face Hub: what `save_pretrained` writes.
+
+        `LatentMap.push_to_hub` adds pictures of the map and a certificate to its card.
 
         Args:
-            repo: ``user/name``; made where there is none.
-            decoder: for the pictures and the certificate; by default the one that v names (``v.source``). A v
-                without one gets a card without pictures. The name of a folder of this machine is left out of what is
-                pushed, with a warning.
+            repo: ``user/name``; made where there is none. Where v names a decoder that is a folder of this machine,
+                that name is left out of what is pushed, with a warning.
+            decoder: with it, the card has pictures and a certificate, as that of `LatentMap.push_to_hub`.
             private: whether a new repository is private.
             token: of a Hub user; by default the one that is logged in.
             revision: branch to commit to; by default the main branch.

@@ -41,7 +41,7 @@ def told(hub, code, **options):
 def pushed(hub, tmp_path_factory):
     """One map, pushed and loaded again in the same process, by way of LFS."""
     code = """
-address = v.push_to_hub("alice/fives", licence="cc-by-sa-3.0")
+address = LatentMap(v, load_decoder("mnist")).push_to_hub("alice/fives", licence="cc-by-sa-3.0")
 again = VizAE.from_pretrained("alice/fives")
 m = LatentMap.from_pretrained("alice/fives")
 images = m.render(v.points[:3])
@@ -96,8 +96,9 @@ def test_an_unchanged_push_makes_no_commit_and_a_pull_request_no_main_commit(hub
     before = hub.repos["models/alice/fives"].log("main")
     code = """
 import sys
-v = VizAE.from_pretrained("alice/fives")
-v.push_to_hub("alice/fives", licence="cc-by-sa-3.0")
+m = LatentMap.from_pretrained("alice/fives")
+v = m.v
+m.push_to_hub("alice/fives", licence="cc-by-sa-3.0")
 request = v.push_to_hub("alice/fives", licence="mit", create_pr=True)
 branch = v.push_to_hub("alice/fives", licence="mit", revision="mine")
 print(json.dumps([request, same(v, VizAE.from_pretrained("alice/fives", revision="refs/pr/1")),
@@ -107,6 +108,25 @@ print(json.dumps([request, same(v, VizAE.from_pretrained("alice/fives", revision
     assert hub.repos["models/alice/fives"].log("main") == before
     assert "discussions/1" in request or "pr/1" in request
     assert loads == [True, True]
+
+
+def test_a_v_alone_is_what_save_pretrained_writes_and_with_a_decoder_what_a_map_is(hub, tmp_path):
+    code = """
+v.source = "hub:alice/never@" + 40 * "0"  # which nobody can load
+v.push_to_hub("alice/alone", licence="mit")
+v.source = None
+v.push_to_hub("alice/shown", load_decoder("mnist"))
+print(json.dumps([same(v, VizAE.from_pretrained("alice/shown")), VizAE.from_pretrained("alice/alone").source]))
+"""
+    is_same, source = told(hub, code, token="hf_alice", cwd=tmp_path)
+    assert is_same
+    assert source == "hub:alice/never@" + 40 * "0"
+    named = {
+        name: sorted(file for file in hub.files(name) if not file.startswith("."))
+        for name in ("alice/alone", "alice/shown")
+    }
+    assert named == {"alice/alone": ["README.md", "config.json", "model.safetensors"], "alice/shown": MADE}
+    assert "license: mit" in hub.files("alice/alone")["README.md"].decode()
 
 
 def test_private_missing_and_misspelt_repositories_are_the_hubs_own_errors(hub, pushed, tmp_path):
