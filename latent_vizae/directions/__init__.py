@@ -1,5 +1,6 @@
 """Semantic directions of a latent space: found, measured, saved, walked along."""
 
-from .directions import Direction, Directions
+from .direction import Direction
+from .directions import Directions
 
 __all__ = ["Direction", "Directions"]

@@ -15,6 +15,7 @@ SAID = (
     "A step of 1 changes images by the same measured amount in every direction. No attribute was labelled, so the "
     "meaning of a direction is for people to name."
 )
+SAID_GIVEN = "A step of 1 is the vector as it was given; its effect on images was not measured."
 
 
 def write_direction_card(
@@ -54,6 +55,7 @@ def write_direction_card(
         "codes": "the principal components of codes",
         "features": "the principal components of features (GANSpace)",
         "metric": "the leading directions of the average pull-back metric",
+        "given": "as they were given",
     }
     what = (
         f"{report.directions} global directions of the latent space{of_decoder}, codes of shape "
@@ -75,7 +77,7 @@ def write_direction_card(
         what,
         *(f"![{picture.removesuffix('.png')}]({picture})" for picture in pictures),
         f"```python\n{snippet}\n```",
-        f"| measured on held-out codes | |\n|---|---|\n{rows}",
-        SAID,
+        f"| {'as given' if report.method == 'given' else 'measured on held-out codes'} | |\n|---|---|\n{rows}",
+        SAID_GIVEN if report.method == "given" else SAID,
     ]
     return "\n\n".join(parts) + "\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,73 +12,20 @@ import torch
 from torch import Tensor
 
 from latent_vizae.decoders.load import as_source_options
-from latent_vizae.inputs.arrays import ArrayLike
+from latent_vizae.inputs.arrays import ArrayLike, as_tensor
 from latent_vizae.inputs.checks import as_whole
 from latent_vizae.inputs.sources import as_codes
 from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE, read_folder, write_folder
 from latent_vizae.storage.hub import folder_of
 
 from .card import write_direction_card
+from .direction import Direction, as_direction
 from .report import DirectionsReport
 
-__all__ = ["Direction", "Directions"]
+__all__ = ["Directions"]
 
 
-DEFAULT_REACH = 3.0
-
-TOLERANCE = 1e-4
-
-
-@dataclass(frozen=True, eq=False)
-class Direction:
-    """One direction of a latent space.
-
-    Attributes:
-        vector: (n,), of unit length.
-        step: length of a step of 1, in code units.
-        name: for people, such as "class 8, 2"; numbers count from 0.
-        label: id of its class, None for a global one.
-        latent_shape: of one code.
-    """
-
-    vector: Tensor
-    step: float
-    name: str
-    label: int | None
-    latent_shape: tuple[int, ...]
-
-    def move(self, codes: ArrayLike, steps: ArrayLike = 1.0) -> Tensor:
-        """Codes (k, *latent_shape), each moved by so many steps: a number, or one per code."""
-        batch = as_codes(codes, self.latent_shape)
-        far = torch.as_tensor(steps, dtype=torch.float32, device=batch.device).reshape(-1, *[1] * (batch.dim() - 1))
-        if not torch.isfinite(far).all() or len(far) not in (1, len(batch)):
-            raise ValueError(f"steps are finite, one number or one per code ({len(batch)}), got {steps!r:.80}.")
-        return batch + far * self.step * self.vector.to(batch.device).reshape(self.latent_shape)
-
-    def along(self, code: ArrayLike, steps: int = 13, reach: float = DEFAULT_REACH) -> Tensor:
-        """Codes (steps, *latent_shape) from ``-reach`` to ``reach`` steps along the direction, the code in the middle.
-
-        Args:
-            code: (*latent_shape), or (1, *latent_shape).
-            steps: number of codes, odd and at least 3.
-            reach: distance to both sides, in steps, above 0.
-        """
-        steps = as_whole(steps, "steps", 3)
-        if steps % 2 == 0:
-            raise ValueError(f"steps is odd, so that the middle one is the code itself; got {steps}. Try {steps + 1}.")
-        if isinstance(reach, bool) or not isinstance(reach, int | float) or not 0 < reach < math.inf:
-            raise ValueError(f"reach is a number of steps above 0, got {reach!r}.")
-        start = as_codes(code if _is_batch(code, self.latent_shape) else [code], self.latent_shape, "the code")
-        if len(start) != 1:
-            raise ValueError(f"A traverse starts at one code, got {len(start)}.")
-        side = torch.arange(1, steps // 2 + 1) * (reach / (steps // 2))
-        far = torch.cat([-side.flip(0), torch.zeros(1), side])
-        return self.move(start.expand(steps, *self.latent_shape), far)
-
-
-def _is_batch(code: ArrayLike, latent_shape: tuple[int, ...]) -> bool:
-    shape = getattr(code, "shape", None)
-    return shape is not None and len(shape) == len(latent_shape) + 1
+TOLERANCE, LONGEST_NAME = 1e-4, 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +45,7 @@ class Directions:
         report: what was measured on held-out codes.
         source: name of the decoder, as `load_decoder` takes it, or None.
         source_options: the keywords of `load_decoder` that go with it.
+        names: of the global directions, where they have any.
 
     Example:
         >>> from latent_vizae import discover_directions, load_decoder
@@ -122,6 +70,64 @@ class Directions:
     report: DirectionsReport
     source: str | None = None
     source_options: dict[str, Any] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def of_vectors(
+        cls,
+        vectors: Mapping[str, ArrayLike] | ArrayLike,
+        latent_shape: tuple[int, ...] | None = None,
+        decoder: Any = None,
+        example: ArrayLike | None = None,
+    ) -> Directions:
+        """Directions that are known, such as those of a paper or a file, as a global set.
+
+        A step of 1 is the vector as it is given. Nothing is measured, and they need not be orthogonal.
+
+        Args:
+            vectors: K of them by name, or (K, n) or (K, *latent_shape); at most n.
+            latent_shape: of one code; by default the shape of one vector.
+            decoder: that they are of; only its name is kept, if it has one (``source``).
+            example: a code (*latent_shape) at which they are drawn; by default the code of 0.
+
+        Raises:
+            TypeError: not real numbers.
+            ValueError: none or more than n, another shape, NaN or infinity, or a vector of 0.
+
+        Example:
+            >>> directions = Directions.of_vectors({"smile": torch.ones(4), "age": [0.0, 1.0, 0.0, 0.0]})
+            >>> directions.pick(0).name, directions.pick(0).step
+            ('smile', 2.0)
+        """
+        given = vectors if isinstance(vectors, Mapping) else {f"global {at}": row for at, row in enumerate(vectors)}
+        rows = {name: as_tensor(row, f"the direction {name!r}") for name, row in given.items()}
+        shape = tuple(next(iter(rows.values())).shape if rows and latent_shape is None else latent_shape or ())
+        n = math.prod(shape)
+        if not shape or not 1 <= len(rows) <= n:
+            raise ValueError(f"Directions of codes of shape {shape} are 1 to {n} vectors, got {len(rows)}.")
+        names = _checked_names(list(rows) if isinstance(vectors, Mapping) else [], len(rows))
+        made = [as_direction(row, shape, name) for name, row in rows.items()]
+        matrix, steps = torch.stack([each.vector for each in made]), torch.tensor([each.step for each in made])
+        start = (
+            torch.zeros(1, n) if example is None else as_codes(as_tensor(example, "example")[None], shape).flatten(1)
+        )
+        source = getattr(decoder, "source", None)
+        named = isinstance(source, str)
+        return cls(
+            latent_shape=shape,
+            global_directions=matrix.cpu(),
+            class_directions=torch.zeros(0, len(made), n),
+            class_labels=torch.zeros(0, dtype=torch.int64),
+            global_steps=steps,
+            class_steps=torch.zeros(0, len(made)),
+            global_effects=torch.zeros(len(made)),
+            class_effects=torch.zeros(0, len(made)),
+            examples=start.cpu(),
+            report=DirectionsReport.of_given(matrix, float(steps.max())),
+            source=source if named else None,
+            source_options=as_source_options(getattr(decoder, "options", {})) if named else {},
+            names=names,
+        )
 
     def __len__(self) -> int:
         """Number of all directions, (N + 1) K."""
@@ -143,10 +149,11 @@ class Directions:
         else:
             row = self._row(label)
             vectors, steps = self.class_directions[row], self.class_steps[row]
-        name = "global" if label is None else f"class {int(label)},"
+        kind = "global" if label is None else f"class {int(label)},"
         own = None if label is None else int(label)
+        names = self.names if label is None and self.names else [f"{kind} {at}" for at in range(len(vectors))]
         return [
-            Direction(vector, float(step), f"{name} {at}", own, self.latent_shape)
+            Direction(vector, float(step), names[at], own, self.latent_shape)
             for at, (vector, step) in enumerate(zip(vectors, steps, strict=True))
         ]
 
@@ -196,6 +203,7 @@ class Directions:
             "source": self.source,
             "source_options": self.source_options,
             "report": self.report.to_dict(),
+            **({"names": list(self.names)} if self.names else {}),
         }
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -235,7 +243,8 @@ class Directions:
         folder = folder_of(name, [MODEL_FILE, CONFIG_FILE], "directions", revision, token)
         config, open_tensors = read_folder(folder, kind="directions")
         try:
-            if set(config) != {"latent_shape", "directions", "classes", "source", "source_options", "report"}:
+            known = {"latent_shape", "directions", "classes", "source", "source_options", "report", "names"}
+            if set(config) | {"names"} != known:  # which few have
                 raise ValueError("its entries are not those of directions.")
             shape = tuple(as_whole(side, "latent_shape", 1) for side in config["latent_shape"])
             size, count = as_whole(config["directions"], "directions", 1), as_whole(config["classes"], "classes")
@@ -246,13 +255,14 @@ class Directions:
                 raise TypeError(f"source is a string, got {config['source']!r}.")
             options = as_source_options(config["source_options"])
             report = DirectionsReport.from_dict(config["report"])
+            names = _checked_names(config.get("names", []), size)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(
                 f"The configuration in {folder}/{MODEL_FILE} does not describe directions: {error}"
             ) from error
         tensors = open_tensors(_shapes(n, size, count))
         _check_values(folder, tensors)
-        return cls(shape, report=report, source=config["source"], source_options=options, **tensors)
+        return cls(shape, report=report, source=config["source"], source_options=options, names=names, **tensors)
 
     def push_to_hub(
         self,
@@ -283,6 +293,15 @@ class Directions:
 
         where = {"private": private, "token": token, "revision": revision, "create_pr": create_pr}
         return publish_directions(self, repo, decoder, licence=licence, **where)
+
+
+def _checked_names(names: Any, size: int) -> tuple[str, ...]:
+    """Names of so many directions, or none; raises ValueError for others."""
+    if not isinstance(names, list) or len(names) not in (0, size):
+        raise ValueError(f"names are a list of {size}.")
+    if not all(isinstance(name, str) and 0 < len(name) <= LONGEST_NAME for name in names):
+        raise ValueError(f"names are texts of 1 to {LONGEST_NAME} letters.")
+    return tuple(names)
 
 
 TENSORS = (

@@ -179,6 +179,7 @@ def discover_directions(
         latent_shape=pool.latent_shape,
         class_labels=pool.labels,
         examples=_examples(pool),
+        names=(),
         report=report,
         source=source,
         source_options={} if source is None else as_source_options(getattr(decoder, "options", {})),

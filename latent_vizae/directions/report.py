@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from torch import Tensor
+
 __all__ = ["DirectionsReport"]
 
 
@@ -15,7 +17,7 @@ class DirectionsReport:
     Lists have one number per class, in the order of ``Directions.class_labels``; they are empty without a classifier.
 
     Attributes:
-        method: "trained", "codes", "features" or "metric".
+        method: "trained", "codes", "features" or "metric"; "given" where they were not discovered.
         n: numbers in one code.
         directions: K, directions in a set.
         classes: N, number of classes.
@@ -83,6 +85,19 @@ class DirectionsReport:
     seconds: float
     interrupted: bool
 
+    @classmethod
+    def of_given(cls, vectors: Tensor, longest: float) -> DirectionsReport:
+        """Of unit vectors (K, n) that were given, with the length of the longest step: nothing is measured."""
+        size, n = vectors.shape
+        others = (vectors @ vectors.T).abs().fill_diagonal_(0)
+        values: dict[str, Any] = {each.name: None for each in fields(cls)}
+        values |= {
+            "method": "given", "n": n, "directions": size, "classes": 0, "codes": 0, "held_out": 0, "steps": 0,
+            "codes_per_class": [], "shift": longest, "chance": 1 / size, "cosine_global_class": 0.0,
+            "cosine_within": others.max().item(), "unmoved": [], "seconds": 0.0, "interrupted": False,
+        }  # fmt: skip
+        return cls(**values)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and names, for JSON."""
         return asdict(self)
@@ -108,6 +123,8 @@ class DirectionsReport:
                        + (", interrupted" if self.interrupted else "")),
             ("codes", f"{self.codes} of {self.n} numbers, {self.held_out} held out"),
         ]  # fmt: skip
+        if self.method == "given":
+            lines[1:] = [("method", f"given, not measured; codes of {self.n} numbers")]
 
         def add(name: str, **values: float | list[float] | None) -> None:
             known = {key: value for key, value in values.items() if value is not None and value != []}

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from latent_vizae.directions.directions import Direction, Directions
+from latent_vizae.directions.direction import Direction, as_direction
+from latent_vizae.directions.directions import Directions
+from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.model.vizae import VizAE
 
 __all__ = ["Arrows", "chosen_directions", "class_share", "find_arrows"]
@@ -39,9 +42,9 @@ class Arrows:
 
 
 def chosen_directions(
-    directions: Directions | Direction | Sequence[Direction], label: int | None, latent_shape: tuple[int, ...]
+    directions: Directions | Direction | Sequence[Any] | ArrayLike, label: int | None, latent_shape: tuple[int, ...]
 ) -> list[Direction]:
-    """A list of directions: the global set, a class's set, or the given ones.
+    """A list of directions: the global set, a class's set, or the given ones, which may be vectors (`as_direction`).
 
     Raises:
         TypeError: not directions.
@@ -50,15 +53,30 @@ def chosen_directions(
     if isinstance(directions, Directions):
         chosen = directions.of(label)
     else:
-        chosen = [directions] if isinstance(directions, Direction) else list(directions)
-        if not all(isinstance(direction, Direction) for direction in chosen):
-            raise TypeError("directions are Directions (of discover_directions), or single ones (pick, of).")
+        given = (
+            [directions]
+            if isinstance(directions, Direction) or not _several(directions, latent_shape)
+            else list(directions)
+        )
+        chosen = [as_direction(each, latent_shape, f"given {at}") for at, each in enumerate(given)]
         if label is not None or not chosen:
             raise ValueError(f"label={label!r} selects a set of Directions; got {len(chosen)} single directions.")
     odd = [direction.latent_shape for direction in chosen if direction.latent_shape != latent_shape]
     if odd:
         raise ValueError(f"These directions are of codes of shape {odd[0]}; this map's have {latent_shape}.")
     return chosen
+
+
+def _several(directions: Any, latent_shape: tuple[int, ...]) -> bool:
+    """Whether these are several directions or vectors, and not one vector."""
+    if hasattr(directions, "shape"):
+        return len(directions.shape) > 1 and tuple(directions.shape) != latent_shape
+    if not isinstance(directions, Sequence) or isinstance(directions, str):
+        raise TypeError(
+            "directions are Directions (of discover_directions or Directions.of_vectors), single ones (pick, of), or "
+            f"vectors of code space, got {type(directions).__name__}."
+        )
+    return len(directions) == 0 or not all(isinstance(each, int | float) for each in directions)
 
 
 @torch.no_grad()

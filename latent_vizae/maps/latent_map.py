@@ -13,7 +13,8 @@ from latent_vizae.decoders.contract import decode_images, decoder_dtype_and_devi
 from latent_vizae.decoders.encoded import encoded
 from latent_vizae.decoders.load import MOST_BYTES, load_source
 from latent_vizae.decoders.repeats import notice_noise
-from latent_vizae.directions.directions import DEFAULT_REACH, Direction, Directions
+from latent_vizae.directions.direction import DEFAULT_REACH, Direction, as_direction
+from latent_vizae.directions.directions import Directions
 from latent_vizae.inputs.arrays import MOST_DECODED, ArrayLike, as_points, as_tensor
 from latent_vizae.inputs.checks import as_whole
 from latent_vizae.inputs.sources import as_codes
@@ -169,7 +170,7 @@ class LatentMap:
 
         Args:
             box: two corners (d,), the lower one first; by default the whole map, [-1, 1]^d.
-            shape: number of rows, of columns (and of layers); by default 10 each.
+            shape: number of rows, of columns (and of layers), or one number for all; by default 10.
             residual_of: see `render`.
 
         Returns:
@@ -243,7 +244,7 @@ class LatentMap:
         """Transformation between samples: a path along the map, decoded frame by frame (the paper's Fig. 9).
 
         Args:
-            ends: two or more codes (latent_shape) or points (d,), or one array of them: the corners of a polyline.
+            ends: two or more codes (latent_shape) or points (d,), or batches of them: the corners of a polyline.
                 Where both shapes fit (codes of d numbers), they are points.
             frames: number of frames, at least 2; the first and the last are the ends.
             pace: "constant" for equal image changes from frame to frame, "linear" for equal steps on the map.
@@ -300,11 +301,12 @@ class LatentMap:
     def _corners(self, ends: tuple[ArrayLike, ...]) -> tuple[Tensor, Tensor | None]:
         """Corners of a path as points (c, d), and as codes where they were given as codes."""
         shape, dim = self.v.latent_shape, self.v.dim
-        given = [as_tensor(end, "an end of a path") for end in ends]
-        if len(given) == 1 and given[0].dim() > 0:
-            alone = tuple(given[0].shape)
-            if alone[1:] == (dim,) or alone not in ((dim,), shape):  # points, though one code may look like them
-                given = list(given[0])
+        given: list[Tensor] = []
+        for end in (as_tensor(end, "an end of a path") for end in ends):
+            is_one = tuple(end.shape) in ((dim,), shape)
+            if len(ends) == 1 and tuple(end.shape[1:]) == (dim,):  # points, though one code may look like them
+                is_one = False
+            given += [end] if is_one or end.dim() == 0 else list(end)
         if len(given) < 2:
             raise ValueError(f"A path has at least two ends, got {len(given)}. Give two codes or two points.")
         shapes = {tuple(end.shape) for end in given}
@@ -320,13 +322,14 @@ class LatentMap:
 
     @torch.no_grad()
     def traverse(
-        self, code: ArrayLike, direction: Direction, steps: int = 13, reach: float = DEFAULT_REACH
+        self, code: ArrayLike, direction: Direction | ArrayLike, steps: int = 13, reach: float = DEFAULT_REACH
     ) -> Samples:
         """Move one code along a direction, from negative to positive steps; the sample in the middle is the code.
 
         Args:
             code: (*latent_shape).
-            direction: one of `Directions`, such as ``directions.pick(0)``.
+            direction: one of `Directions`, such as ``directions.pick(0)``, or a vector of code space, (n,) or
+                (*latent_shape); a step along a vector is the vector.
             steps: number of samples, odd and at least 3.
             reach: distance to both sides, in steps of the direction.
 
@@ -335,13 +338,12 @@ class LatentMap:
 
         Raises:
             TypeError: not one direction.
-            ValueError: a code or direction of another shape, an even number of steps, a reach that is not above 0.
+            ValueError: a code or direction of another shape, a vector of 0, an even number of steps, a reach that is
+                not above 0.
         """
-        if not isinstance(direction, Direction):
-            raise TypeError(
-                f"traverse takes one direction, such as directions.pick(0), got {type(direction).__name__}."
-            )
-        (one,) = chosen_directions(direction, None, self.v.latent_shape)
+        if isinstance(direction, Directions):
+            raise TypeError("traverse takes one direction, such as directions.pick(0), got Directions.")
+        (one,) = chosen_directions(as_direction(direction, self.v.latent_shape), None, self.v.latent_shape)
         codes = one.along(code, steps, reach).to(self.v.device)
         images, middle = self._images(codes), steps // 2
         images[middle] = decode_images(self.decoder, codes[middle : middle + 1])[0]  # alone, so to the last bit
@@ -350,7 +352,7 @@ class LatentMap:
     @torch.no_grad()
     def arrows(
         self,
-        directions: Directions | Direction | Sequence[Direction],
+        directions: Directions | Direction | Sequence[Any] | ArrayLike,
         shape: int | tuple[int, ...] | None = None,
         *,
         label: int | None = None,
@@ -361,7 +363,7 @@ class LatentMap:
 
         Args:
             directions: `Directions`, for its global set or the set of class ``label``; or one or more directions, of
-                ``pick`` and ``of``.
+                ``pick`` and ``of``, or vectors of code space.
             shape: number of rows, of columns (and of layers) of points, or one number for all; by default 10 each.
             label: class id.
             box: two corners (d,), the lower one first; by default the whole map.
@@ -378,8 +380,7 @@ class LatentMap:
         chosen = chosen_directions(directions, label, self.v.latent_shape)
         dim = self.v.dim
         corners = ((-1.0,) * dim, (1.0,) * dim) if box is None else box
-        counts = (shape,) * dim if isinstance(shape, int) else shape
-        points = grid_points(box_region(corners, dim), counts, dim)[0].to(self.v.device, torch.float32)
+        points = grid_points(box_region(corners, dim), shape, dim)[0].to(self.v.device, torch.float32)
         support = self.support(points) if len(self.v.points) else points.new_ones(len(points))
         return find_arrows(self.v, points, chosen, step, support)
 

@@ -106,16 +106,18 @@ def grid_points(region: Region, shape: int | tuple[int, ...] | None, dim: int) -
 
     Args:
         region: a box.
-        shape: rows, columns, layers (as many as the map has dimensions).
+        shape: rows, columns, layers (as many as the map has dimensions), or one number for all; 10 by default.
         dim: dimension of the map.
     """
+    wanted = f"{dim} whole numbers of at least 1 on this map, or one for all"
     try:
-        given: tuple[Any, ...] = (10,) * dim if shape is None else tuple(np.atleast_1d(np.asarray(shape)).tolist())
+        sides = np.asarray(10 if shape is None else shape)
+        given: tuple[Any, ...] = (sides.item(),) * dim if sides.ndim == 0 else tuple(sides.tolist())
         counts = [as_whole(count, "shape", 1) for count in given]
     except (TypeError, ValueError) as error:
-        raise ValueError(f"shape is {dim} whole numbers of at least 1 on this map, got {shape!r}.") from error
+        raise ValueError(f"shape is {wanted}, got {shape!r}.") from error
     if len(counts) != dim:
-        raise ValueError(f"shape is {dim} whole numbers of at least 1 on this map, got {shape!r}.")
+        raise ValueError(f"shape is {wanted}, got {shape!r}.")
     if math.prod(counts) > MOST_DECODED:
         raise ValueError(f"A grid has at most {MOST_DECODED} points, got the shape {shape!r}. Choose a smaller one.")
 

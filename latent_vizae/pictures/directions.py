@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from latent_vizae.decoders.contract import decode_images
-from latent_vizae.directions.directions import DEFAULT_REACH, Direction, Directions
+from latent_vizae.directions.direction import DEFAULT_REACH, Direction
+from latent_vizae.directions.directions import Directions
 from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.maps.arrows import Arrows
 from latent_vizae.maps.latent_map import LatentMap
