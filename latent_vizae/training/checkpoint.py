@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ class Checkpoint:
         """Read the file, if there is one, into ``facts`` and ``tensors``.
 
         Raises:
-            ValueError: it is damaged, or was written with another mark.
+            ValueError: it is damaged, or was written with another mark or by another version of this package, whose
+                training may be another.
         """
         self.mark = mark
         if not self.path.exists():
@@ -65,6 +67,12 @@ class Checkpoint:
             facts = json.loads(header["facts"])
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise ValueError(f"{self.path} is no checkpoint, or damaged: {error}. Choose another name.") from error
+        if facts.get("version") != version("latent-vizae"):
+            other = facts.get("version", "of an earlier kind")
+            raise ValueError(
+                f"{self.path} was written by latent_vizae {other}; this is {version('latent-vizae')}, which may train "
+                "otherwise. Finish it with that version, or choose another name to begin anew."
+            )
         if facts.get("mark") != mark:
             raise ValueError(
                 f"{self.path} belongs to a training on other codes or with other settings. Ask for what was asked "
@@ -78,7 +86,7 @@ class Checkpoint:
 
     def write(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Replace the file."""
-        text = json.dumps({**facts, "mark": self.mark})
+        text = json.dumps({**facts, "mark": self.mark, "version": version("latent-vizae")})
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         content = safetensors_bytes(tensors, {"facts": text, "sha256": checksum(text, tensors)})
         with atomic_file(self.path) as partial:

@@ -8,6 +8,7 @@ import torch
 from draws import normal
 from safetensors.torch import load_file, save_file
 
+import latent_vizae
 from latent_vizae import fit
 
 Z = torch.randn(1000, 2, 5, generator=torch.Generator().manual_seed(0))
@@ -179,3 +180,16 @@ def test_an_interrupted_training_keeps_the_best_weights():
     assert v.report.interrupted
     assert 100 <= v.report.steps < 140
     assert v.report.fvu < 0.6
+
+
+@pytest.mark.parametrize("written", ["0.0.9", None], ids=["another version", "no version"])
+def test_a_checkpoint_of_another_version_is_refused_and_kept(tmp_path, monkeypatch, written):
+    kept = tmp_path / "fit.safetensors"
+    with monkeypatch.context() as earlier:
+        earlier.setattr("latent_vizae.training.checkpoint.version", lambda _: written)
+        fit(Z, steps=60, checkpoint=kept, progress=Break("fit", 20))
+    content = kept.read_bytes()
+    words = rf"written by latent_vizae {written or 'None'}; this is {latent_vizae.__version__}"
+    with pytest.raises(ValueError, match=words):
+        fit(Z, steps=60, checkpoint=kept)
+    assert kept.read_bytes() == content
