@@ -118,4 +118,4 @@ def _pull(v: VizAE, frame: Frame, x: Tensor, keep_neighbours: float, settings: S
     if keep_neighbours in (0.0, 1.0) or len(x) < FEWEST_COMPARED:
         return GREATEST_PULL * (keep_neighbours == 1)
     trust = max(0.0, 2 * trustworthiness(frame.for_neighbours(x), v.encoder(x)) - 1)
-    return min(GREATEST_PULL, settings.pull * trust**2 * keep_neighbours / (1 - keep_neighbours))
+    return min(GREATEST_PULL, settings.pull[v.dim - 1] * trust**2 * keep_neighbours / (1 - keep_neighbours))

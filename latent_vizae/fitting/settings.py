@@ -20,7 +20,9 @@ class Settings:
         muon: matrices between hidden layers learn by orthogonalised steps; else all by Adam.
         last_layer: v_d's last layer is solved at the end.
         neighbours: weight of the neighbours' divergence where ``keep_neighbours`` is 1.
-        pull: weight of the guess in `encode` where ``keep_neighbours`` is one half (model/vizae.py).
+        pull: by the dimension of the map, weight of the guess in `encode` where ``keep_neighbours`` is one half and
+            guesses keep all neighbours (many.py). On a 3-D map, where fewer are torn apart, a fifth is as good, and
+            points come back ten times as close.
         hidden: units of the hidden layers, or None.
         steps: of training, or None.
     """
@@ -33,6 +35,6 @@ class Settings:
     muon: bool = True
     last_layer: bool = True
     neighbours: float = 3.0
-    pull: float = 55.0
+    pull: tuple[float, float, float] = (55.0, 55.0, 11.0)
     hidden: tuple[int, ...] | None = None
     steps: int | None = None

@@ -29,6 +29,8 @@ NODES = 1024, 40, 15
 BLOCK = 1024
 """Codes whose distances to all nodes are held at a time: few enough for a processor's cache."""
 
+HIT = 0.1
+"""Share of the squared distance at the guess below which a node's own is followed to its end before it counts."""
 FAR, APART = 0.03, 0.3
 """Distances on the map: from which on another start may lead to another fold; and between two starts on a 3-D map."""
 
@@ -142,6 +144,10 @@ def starts_from(
     step = _step(bends, downhill, damping, none, (-1 - here).clamp(min=-between), (1 - here).clamp(max=between))
     gained = (step * (2 * downhill - (bends @ step.unsqueeze(2)).squeeze(2))).sum(1, keepdim=True).clamp(min=0)
     at_guess, at_best = _distance(network, x, guess), (_squared(x) + least.unsqueeze(1) - gained).clamp(min=0)
+    hit = (at_best < HIT * at_guess).squeeze(1)  # of what v_d can make, as of points that come back: to be sure of it
+    if pull and bool(hit.any()):
+        known = outputs[best][hit], slopes[best][hit]
+        at_best[hit] = project(network, x[hit], here[hit], guess[hit], none[hit], known)[1]
     weight = pull * (at_guess - at_best).clamp(min=0) * (at_best / at_guess.clamp(min=1e-30))
     wanted, offered = torch.cat([weight * guess, -weight / 2], 1), torch.cat([points, _squared(points)], 1)
     chosen = [cost.addmm_(wanted, offered.T, alpha=-2).argmin(1)]
