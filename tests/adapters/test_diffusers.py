@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from latent_vizae import fit, load_decoder
+from latent_vizae.adapters.diffusers_building import plausible
 from latent_vizae.decoders.contract import decode_images
 from latent_vizae.testing import check_decoder
 
