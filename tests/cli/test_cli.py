@@ -127,6 +127,7 @@ class Squares:
 def squares(monkeypatch, tmp_path):
     """Runs the command on the decoder above, in a new folder."""
     monkeypatch.setattr(maps, "load_decoder", lambda name: Squares())
+    monkeypatch.setattr(maps, "load_source", lambda name, options: Squares())
     monkeypatch.chdir(tmp_path)
     return lambda *arguments: CliRunner().invoke(app.app, [str(argument) for argument in arguments])
 
@@ -238,6 +239,7 @@ def test_points_boxes_and_shapes_are_read_or_refused(squares):
     done = squares(
         "path", "--v", "o", "--from", "0", "--via", "-0.5,.5", "--to", "7", "--out", "p.safetensors", "--json"
     )
+    assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["count"] == 16
     done = squares("path", "--v", "o", "--from", "0", "--to", "7", "--exact", "--frames", 4, "--out", "p.safetensors")
     assert done.exit_code == 0, done.output
