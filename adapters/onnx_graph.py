@@ -63,6 +63,7 @@ class OnnxDecoder:
         source: the string for `latent_vizae.load_decoder`, or None.
         options: the keywords for it.
         device: of the codes, the CPU.
+        nbytes: size of the file.
 
     Raises:
         ImportError: onnxruntime is not installed.
@@ -83,6 +84,7 @@ class OnnxDecoder:
     ) -> None:
         self._name = str(path)
         self._session = _open(Path(path))
+        self.nbytes = Path(path).stat().st_size
         self._input, self._batch, self.latent_shape = self._signature(latent_shape)
         self._dtype = DTYPES[self._input.type]
         self._decoder = ModuleDecoder(self._run, self.latent_shape, image_shape, output_range)

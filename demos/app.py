@@ -1,26 +1,34 @@
-"""The Space: ``python app.py``, or ``latent-vizae demo``."""
+"""The Space: ``python app.py``, or ``latent-vizae demo``. A process that does nothing else."""
 
-import os
-
-# One thread per decode, before torch is imported: a Gradio worker's second thread would wait for a busy core.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+from __future__ import annotations
 
 import argparse
+import os
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio is imported
+
+import torch
 
 from latent_vizae.demos.page import build, launch
 
-demo = build()
+__all__ = ["main", "run"]
+
+
+def run(port: int | None = None, share: bool = False, mcp: bool = False) -> None:
+    """Serve the page until it is interrupted."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)  # for each visitor: two who decode at a time would wait for each other's threads
+    launch(build(), port=port, share=share, mcp_server=mcp)
 
 
 def main() -> None:
-    """Run the page until it is interrupted."""
+    """``python app.py``."""
     parser = argparse.ArgumentParser(description="A map of a generator's latent space that one can touch.")
     parser.add_argument("--port", type=int, default=None, help="by default the first free one from 7860 on")
     parser.add_argument("--share", action="store_true", help="a public address for 72 hours, through Gradio")
     parser.add_argument("--mcp", action="store_true", help='offer the endpoints to agents (needs the extra "mcp")')
     given = parser.parse_args()
-    launch(demo, port=given.port, share=given.share, mcp_server=given.mcp)
+    run(given.port, given.share, given.mcp)
 
 
 if __name__ == "__main__":

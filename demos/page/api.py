@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Awaitable, Callable
+from functools import partial, wraps
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from huggingface_hub.utils import httpx
 
 from latent_vizae import certify as measure_trust
 from latent_vizae.demos.page.finding import find_directions
+from latent_vizae.demos.page.fitted import FittedMap
 from latent_vizae.demos.page.hub import Decoders
 from latent_vizae.demos.page.jobs import fit_map, gather_codes, place_picture
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.pictures import open_picture
+from latent_vizae.demos.page.queues import Queues
 from latent_vizae.demos.page.steering import Steering
 from latent_vizae.maps.samples import Samples
 
@@ -35,13 +38,13 @@ def _png(samples: Samples) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def kindly(function: Callable[..., Any]) -> Callable[..., Any]:
+def kindly(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     """For events and endpoints: what a person can mend becomes a message, and what is on the page stays."""
 
     @wraps(function)
-    def run(*arguments: Any, **keywords: Any) -> Any:
+    async def run(*arguments: Any, **keywords: Any) -> Any:
         try:
-            return function(*arguments, **keywords)
+            return await function(*arguments, **keywords)
         except MENDABLE as error:
             raise gr.Error(in_words(error), duration=8, print_exception=False) from error
 
@@ -64,13 +67,24 @@ def _uploaded(picture: Any) -> Path:
     return path
 
 
-def add_endpoints(maps: Maps, decoders: Decoders, steering: Steering) -> None:
+def add_endpoints(maps: Maps, decoders: Decoders, steering: Steering, queues: Queues) -> None:
     """Add /fit, /render, /grid, /path, /place, /certify, /directions and /traverse to the page being built."""
 
     def known(map_id: str) -> str:
         return map_id or maps.start.id
 
-    def fit(
+    def in_turn(kind: str, function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+        """What asks a map's decoder, in the queue of that decoder."""
+
+        @wraps(function)
+        async def run(*arguments: Any, **keywords: Any) -> Any:
+            given = signature(function).bind(*arguments, **keywords).arguments
+            f_d = maps.get(known(given.get("map_id", ""))).latent_map.decoder
+            return await queues.run(kind, f_d, partial(function, **given))
+
+        return run
+
+    async def fit(
         decoder: str = "mnist", labels: list[int] | None = None, count: int = 200, dim: int = 2, seed: int = 0
     ) -> dict[str, Any]:
         """Fit a map of a decoder's example codes (or, where it has none, of samples of its prior).
@@ -85,10 +99,14 @@ def add_endpoints(maps: Maps, decoders: Decoders, steering: Steering) -> None:
         Returns:
             map: the id that the other endpoints take; report: what was measured.
         """
-        f_d = decoders.get(decoder)
+        f_d = await decoders.in_turn(queues, decoder)
         source = "examples" if hasattr(f_d, "examples") else "prior"
-        codes, kept = gather_codes(f_d, source, labels=labels, count=count, seed=seed)
-        fitted = fit_map(f_d, codes, kept, dim, seed, lambda *_: None, f"{len(codes):,} codes of {decoder}")
+
+        def gathered_and_fitted() -> FittedMap:
+            codes, kept = gather_codes(f_d, source, labels=labels, count=count, seed=seed)
+            return fit_map(f_d, codes, kept, dim, seed, lambda *_: None, f"{len(codes):,} codes of {decoder}")
+
+        fitted = await queues.run("fit", f_d, gathered_and_fitted)
         maps.add(fitted)
         report = fitted.latent_map.v.report
         return {"map": fitted.id, "report": None if report is None else report.to_dict()}
@@ -214,9 +232,7 @@ def add_endpoints(maps: Maps, decoders: Decoders, steering: Steering) -> None:
         samples = steering.traverse_samples(known(map_id), directions_id, label, number, start)
         return {"points": samples.points.tolist(), "sheet": _png(samples)}
 
-    limits: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "fit"}
-    for function, name, options in (
-        (fit, "fit", limits), (render, "render", {}), (grid, "grid", {}), (path, "path", {}), (place, "place", {}),
-        (certify, "certify", limits), (directions, "directions", limits), (traverse, "traverse", {}),
-    ):  # fmt: skip
-        gr.api(kindly(function), api_name=name, **options)
+    gr.api(kindly(fit), api_name="fit")
+    for function in (render, grid, path, place, certify, directions, traverse):
+        kind = "fit" if function is directions else "work"
+        gr.api(kindly(in_turn(kind, function)), api_name=function.__name__)

@@ -16,17 +16,19 @@ from latent_vizae.demos.page.finding import (
     find_directions,
     load_directions,
 )
+from latent_vizae.demos.page.queues import Queues
 from latent_vizae.demos.page.steering import FoundDirections, Steering
 from latent_vizae.demos.page.stops import Stops
 
 __all__ = ["add_directions_tab"]
 
 
-def add_directions_tab(steering: Steering, touched: gr.HTML, map_id: gr.State) -> gr.State:
+def add_directions_tab(steering: Steering, queues: Queues, touched: gr.HTML, map_id: gr.State) -> gr.State:
     """Fill the tab being built.
 
     Args:
         steering: keeps what is found.
+        queues: of the page.
         touched: the map, whose value names the directions that it offers.
         map_id: id of the visitor's map.
 
@@ -40,7 +42,7 @@ def add_directions_tab(steering: Steering, touched: gr.HTML, map_id: gr.State) -
         return {"id": map_id, "pin": None, "directions": found.id}, found.id, directions_in_words(found)
 
     @kindly
-    def find_(
+    async def find_(
         map_id: str,
         method: str,
         count: float,
@@ -51,14 +53,19 @@ def add_directions_tab(steering: Steering, touched: gr.HTML, map_id: gr.State) -
         bar: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio's own way to hand it in)
     ) -> tuple[Any, ...]:
         bar(0, desc="find directions")
+        fitted = steering.maps.get(map_id)
         with stops.progress(request, bar) as progress:
-            found = find_directions(steering.maps.get(map_id), method, count, by_class, steps, seed, progress)
+            found = await queues.run(
+                "fit", fitted.latent_map.decoder,
+                find_directions, fitted, method, count, by_class, steps, seed, progress,
+            )  # fmt: skip
         return shown(map_id, found)
 
     @kindly
-    def load_(map_id: str, name: str, login: gr.OAuthToken | None) -> tuple[Any, ...]:
+    async def load_(map_id: str, name: str, login: gr.OAuthToken | None) -> tuple[Any, ...]:
         token = False if login is None else login.token
-        return shown(map_id, load_directions(steering.maps.get(map_id), name, token))
+        fitted = steering.maps.get(map_id)
+        return shown(map_id, await queues.run("hub", name.strip(), load_directions, fitted, name, token))
 
     gr.Markdown(
         "Directions of the latent space along each of which pictures change in one way. Sliders beside the map move a "
@@ -92,8 +99,6 @@ def add_directions_tab(steering: Steering, touched: gr.HTML, map_id: gr.State) -
         find_,
         [map_id, method, count, by_class, steps, seed],
         given,
-        concurrency_limit=1,
-        concurrency_id="fit",
         show_progress_on=words,  # the map stays in use
         api_visibility="private",
     )

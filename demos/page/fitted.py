@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-import threading
+from collections import deque
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +14,18 @@ from torch import Tensor
 from latent_vizae import LatentMap, VizAE
 from latent_vizae.decoders.contract import decode_images
 
-__all__ = ["FittedMap", "image_shape_of", "quality", "shown_rows"]
+__all__ = ["FittedMap", "Question", "image_shape_of", "quality", "shown_rows"]
 
 MOST_DRAWN = 20_000
+
+
+@dataclass(eq=False)
+class Question:
+    """A point under a pointer, and its support (1,) and image (1, C, H, W), which are to come."""
+
+    point: list[float]
+    taken: bool = False
+    answer: Future[tuple[Tensor, Tensor]] = field(default_factory=Future)
 
 
 @dataclass
@@ -30,7 +40,8 @@ class FittedMap:
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     layers: dict[str, dict[str, Any]] = field(default_factory=dict)
     classifier: Any = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    questions: deque[Question] = field(default_factory=deque)
+    seconds: float = 1.0  # that a picture took last
 
 
 def shown_rows(count: int) -> Tensor:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from latent_vizae import load_decoder
+from latent_vizae.demos.page.kept import Kept
+from latent_vizae.demos.page.queues import Queues
 from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE
 from latent_vizae.storage.hub import fetch_folder, is_repo_id, look_up, parse_reference
 
@@ -18,16 +21,26 @@ MOST_VALUES = 2**26
 MOST_SIDE, MOST_FRAMES = 512, 16
 MOST_BYTES = 2**31
 """To download at a time."""
+MOST_DECODERS, DECODERS_BYTES = 3, 2**32
+"""Decoders that stay loaded though no map needs them."""
 SCHEMES = ("hub", "diffusers")
 
 
 class Decoders:
     """Decoders by name, shared by all visitors; the last few stay loaded."""
 
-    def __init__(self, bundled: dict[str, Any] | None = None, most: int = 3) -> None:
+    def __init__(self, bundled: dict[str, Any] | None = None) -> None:
         self._bundled = bundled or {}
-        self._kept: OrderedDict[str, Any] = OrderedDict()
-        self._most, self._lock = most, threading.Lock()
+        self._kept: Kept[Any] = Kept(MOST_DECODERS, DECODERS_BYTES)
+        self._loading: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+        self._lock = threading.Lock()
+
+    async def in_turn(self, queues: Queues, name: Any, **options: Any) -> Any:
+        """`get`, in a thread of its own where it may have to be downloaded."""
+        text = name.strip() if isinstance(name, str) else ""
+        if text in self._bundled:
+            return self._bundled[text]
+        return await queues.run("hub", text, partial(self.get, name, **options))
 
     def get(self, name: Any, **options: Any) -> Any:
         """Load a decoder, or have it at once.
@@ -45,12 +58,13 @@ class Decoders:
             name, public = _pinned(name), {"token": False, "most_bytes": MOST_BYTES}
         key = f"{name} {sorted(options.items())}"
         with self._lock:
-            if key not in self._kept:
-                self._kept[key] = load_decoder(name, **options, **public)
-                while len(self._kept) > self._most:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(key)
-            return self._kept[key]
+            lock = self._loading.setdefault(key, threading.Lock())
+        with lock:  # of this decoder: a download takes long
+            decoder = self._kept.find(key)
+            if decoder is None:
+                decoder = load_decoder(name, **options, **public)
+                self._kept.add(key, decoder)
+            return decoder
 
 
 def _checked_name(name: Any) -> str:

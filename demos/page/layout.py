@@ -5,24 +5,26 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
-from inspect import signature
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import torch
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
-from latent_vizae import load_decoder
+from latent_vizae import Directions, load_decoder
 from latent_vizae.demos.page.api import MENDABLE, add_endpoints, in_words, kindly
+from latent_vizae.demos.page.calls import map_calls
 from latent_vizae.demos.page.directions_tab import add_directions_tab
+from latent_vizae.demos.page.fitted import FittedMap
 from latent_vizae.demos.page.hub import MOST_SIDE, Decoders
 from latent_vizae.demos.page.jobs import certified, fit_map, gather_codes, load_map, pack, place_picture, start_map
 from latent_vizae.demos.page.live import live_route
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.pictures import open_picture
+from latent_vizae.demos.page.queues import Queues
 from latent_vizae.demos.page.steering import Steering
 from latent_vizae.demos.page.stops import Stops
 
@@ -44,41 +46,23 @@ SOURCES = [
 HOUR, DAY = 3600, 86400
 """How often files are looked over, and how old those are that go: uploads, and what was prepared."""
 TOKEN = re.compile(r"[A-Za-z0-9_.~+/=-]{1,4096}")
-
-
-def plainly(function: Callable[..., Any], name: str) -> Callable[[Any], dict[str, Any]]:
-    """For the map's own calls: Gradio hands several arguments over as one list; an error becomes a sentence."""
-    needed = [parameter.default is parameter.empty for parameter in signature(function).parameters.values()]
-
-    def answer(data: Any) -> dict[str, Any]:
-        arguments = data if isinstance(data, list) else [data]
-        try:
-            if not sum(needed) <= len(arguments) <= len(needed):
-                raise ValueError(f"{name} takes {sum(needed)} to {len(needed)} values, got {len(arguments)}.")
-            result: dict[str, Any] = function(*arguments)
-            return result
-        except (ValueError, TypeError) as error:
-            return {"error": str(error)}
-
-    answer.__name__ = name
-    return answer
+MOST_EVENTS = 256
+"""Of Gradio's own, at a time; nearly all of them wait in `Queues`."""
 
 
 def build() -> gr.Blocks:
     """The page; the first map is there at once."""
     f_d = load_decoder("mnist")
     maps, decoders = Maps(start_map(f_d)), Decoders({"mnist": f_d})
-    steering, stops = Steering(maps), Stops()
+    steering, stops, queues = Steering(maps), Stops(), Queues()
     start = maps.start
 
-    def drawn(map_id: Any, drawing: Any) -> dict[str, Any]:
-        return {"pin": place_picture(maps, map_id, maps.drawing(map_id, drawing))}
+    def on_map(map_id: str, function: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
+        """``function(map, *arguments)`` when it is its turn at the map's decoder."""
+        fitted = maps.get(map_id)
+        return queues.run("work", fitted.latent_map.decoder, function, fitted, *arguments)
 
-    names = ("describe", "render", "grid", "path", "layer", "thumbs")
-    calls = [*(plainly(getattr(maps, name), name) for name in names), plainly(drawn, "drawn")]
-    calls += [plainly(getattr(steering, name), name) for name in ("directions", "arrows", "moved", "traverse")]
-
-    def fit_(
+    async def fit_(
         decoder: str,
         image_size: float,
         source: str,
@@ -89,49 +73,63 @@ def build() -> gr.Blocks:
         seed: float,
         request: gr.Request,
         bar: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio's own way to hand it in)
-    ) -> Iterator[tuple[Any, ...]]:
+    ) -> AsyncIterator[tuple[Any, ...]]:
+        def gathered_and_fitted(f_d: Any, progress: Callable[[int, int, str], object]) -> FittedMap:
+            bar(0, desc="gather codes")
+            chosen = [int(label) for label in labels]
+            codes, known = gather_codes(f_d, source, labels=chosen, count=int(count), seed=int(seed), files=files)
+            title = f"{len(codes):,} codes of {decoder.strip()}"
+            return fit_map(f_d, codes, known, int(dim), int(seed), progress, title)
+
         try:
             with stops.progress(request, bar) as progress:
                 bar(0, desc="load the decoder")
                 sized = decoder.strip().startswith("diffusers:") and image_size
                 options = {"image_size": int(image_size)} if sized else {}
-                f_d = decoders.get(decoder, **options)
-                bar(0, desc="gather codes")
-                codes, known = gather_codes(
-                    f_d, source, labels=[int(label) for label in labels], count=int(count), seed=int(seed), files=files
-                )
-                fitted = fit_map(
-                    f_d, codes, known, int(dim), int(seed), progress, f"{len(codes):,} codes of {decoder.strip()}"
-                )
+                f_d = await decoders.in_turn(queues, decoder, **options)
+                bar(0, desc="wait for other fits")
+                fitted = await queues.run("fit", f_d, gathered_and_fitted, f_d, progress)
         except MENDABLE as error:
             raise gr.Error(in_words(error), duration=8, print_exception=False) from error
         maps.add(fitted)
         report = f"**{fitted.title}**\n\n{fitted.latent_map.v.report}"
         value = {"id": fitted.id, "pin": None}
         yield value, fitted.id, report, "*Measuring how far to trust it ...*"
-        yield value, fitted.id, report, certified(fitted)
+        yield value, fitted.id, report, await on_map(fitted.id, certified)
 
     @kindly
-    def place_(map_id: str, file: Any) -> dict[str, Any]:
+    async def measure_(map_id: str) -> str:
+        words: str = await on_map(map_id, certified)
+        return words
+
+    @kindly
+    async def place_(map_id: str, file: Any) -> dict[str, Any]:
         if not file:
             raise ValueError("Upload a picture first.")
-        return {"id": map_id, "pin": place_picture(maps, map_id, open_picture(file))}
+        pin = await on_map(map_id, lambda fitted: place_picture(maps, fitted.id, open_picture(file)))
+        return {"id": map_id, "pin": pin}
 
     @kindly
-    def load_(name: str, login: gr.OAuthToken | None) -> tuple[Any, ...]:
-        fitted = load_map(decoders, name, False if login is None else login.token)
+    async def load_(name: str, login: gr.OAuthToken | None) -> tuple[Any, ...]:
+        token = False if login is None else login.token
+        fitted = await queues.run("hub", name.strip(), load_map, decoders, name, token)
         maps.add(fitted)
-        return {"id": fitted.id, "pin": None}, fitted.id, f"**{fitted.title}**\n\n{fitted.text}", certified(fitted)
+        words = f"**{fitted.title}**\n\n{fitted.text}"
+        return {"id": fitted.id, "pin": None}, fitted.id, words, await on_map(fitted.id, certified)
 
-    @kindly
-    def pack_(map_id: str, selection: dict[str, Any], found_id: str) -> list[str]:
-        directions = steering.kept(found_id).directions if found_id else None
+    def packed(fitted: FittedMap, selection: dict[str, Any], directions: Directions | None) -> list[str]:
         with tempfile.TemporaryDirectory() as folder:
-            files = pack(maps.get(map_id), selection or {}, maps, Path(folder), directions)
+            files = pack(fitted, selection, maps, Path(folder), directions)
             return [save_file_to_cache(file, get_upload_folder()) for file in files]  # whence Gradio removes them
 
     @kindly
-    def push_(map_id: str, repo: str, private: bool, token: str, login: gr.OAuthToken | None) -> tuple[str, str]:
+    async def pack_(map_id: str, selection: dict[str, Any], found_id: str) -> list[str]:
+        directions = steering.kept(found_id).directions if found_id else None
+        files: list[str] = await on_map(map_id, packed, selection or {}, directions)
+        return files
+
+    @kindly
+    async def push_(map_id: str, repo: str, private: bool, token: str, login: gr.OAuthToken | None) -> tuple[str, str]:
         token = token.strip() or (login.token if login is not None else "")
         if not token:
             raise ValueError(
@@ -139,8 +137,8 @@ def build() -> gr.Blocks:
             )
         if not TOKEN.fullmatch(token):  # or the client would complain of the header, with the token in its words
             raise ValueError("A token is one word of letters, digits and _, as hf_...; this one is not.")
-        fitted = maps.get(map_id)
-        address = fitted.latent_map.push_to_hub(repo.strip(), private=private, token=token)
+        push = partial(maps.get(map_id).latent_map.push_to_hub, repo.strip(), private=private, token=token)
+        address = await queues.run("hub", repo.strip(), push)
         return f"Done: [{repo.strip()}]({address})", ""
 
     def selected(event: gr.EventData) -> dict[str, Any]:
@@ -158,7 +156,7 @@ def build() -> gr.Blocks:
             html_template=(HERE / "map.html").read_text(encoding="utf-8"),
             css_template=(HERE / "map.css").read_text(encoding="utf-8"),
             js_on_load="\n".join((HERE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS),
-            server_functions=calls,
+            server_functions=map_calls(maps, steering, queues),
             apply_default_css=False,
             elem_id="lv",
         )
@@ -170,9 +168,7 @@ def build() -> gr.Blocks:
                 report = gr.Markdown(f"**{start.title}**\n\n{start.latent_map.v.report}", elem_id="lv-report")
                 certificate = gr.Markdown("*Measured when asked for.*", elem_id="lv-certificate")
                 measure = gr.Button("Measure", size="sm", elem_id="lv-measure")
-                measure.click(
-                    kindly(lambda map_id: certified(maps.get(map_id))), map_id, certificate, api_visibility="private"
-                )
+                measure.click(measure_, map_id, certificate, api_visibility="private")
             with gr.Tab("Own picture"):
                 gr.Markdown(
                     "A picture is encoded and pinned on the map. Select its pin: moving over the map, it keeps what "
@@ -218,13 +214,11 @@ def build() -> gr.Blocks:
                     fit_,
                     [decoder, image_size, source, labels, count, files, dim, seed],
                     [touched, map_id, report, certificate],
-                    concurrency_limit=1,
-                    concurrency_id="fit",
                     api_visibility="private",
                 )
                 cancel.click(stops.stop, queue=False, api_visibility="private")
             with gr.Tab("Directions"):
-                found_id = add_directions_tab(steering, touched, map_id)
+                found_id = add_directions_tab(steering, queues, touched, map_id)
             with gr.Tab("Keep"):
                 gr.Markdown(
                     "The map v as a folder, pictures, animation and codes of what is selected on it, and directions."
@@ -247,16 +241,16 @@ def build() -> gr.Blocks:
                         gr.LoginButton(elem_id="lv-login")
                 pushed = gr.Markdown(elem_id="lv-pushed")
                 push.click(push_, [map_id, repo, private, token], [pushed, token], api_visibility="private")
-        add_endpoints(maps, decoders, steering)
-    demo.queue(max_size=32, default_concurrency_limit=4)
-    demo.live_route = live_route(steering)
+        add_endpoints(maps, decoders, steering, queues)
+    demo.queue(max_size=MOST_EVENTS, default_concurrency_limit=None)
+    demo.live_route = live_route(steering, queues)
     return demo
 
 
 def launch(demo: gr.Blocks, port: int | None = None, share: bool = False, **options: Any) -> Any:
     """Serve the page."""
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     return demo.launch(
+        max_threads=MOST_EVENTS,
         server_port=port,
         share=share,
         css=(HERE / "page.css").read_text(encoding="utf-8"),

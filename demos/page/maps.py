@@ -10,7 +10,6 @@ import base64
 import binascii
 import math
 import secrets
-import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,8 +31,8 @@ MOST_MAPS, MOST_PINS = 64, 2000
 MOST_POINTS = 64
 MOST_FRAMES, MOST_CORNERS, MOST_ROWS = 64, 32, 20
 NO_PIN = "This pin is no longer on the map. Place the picture again."
-MOST_AT_ONCE = 4
-"""Regions and paths decoded at a time, of all visitors: each takes tens of megabytes."""
+MAPS_BYTES, PINS_BYTES = 2**32, 2**28
+"""Memory for kept maps, their decoders included, and for pins."""
 
 
 @dataclass
@@ -51,9 +50,10 @@ class Maps:
 
     def __init__(self, start: FittedMap) -> None:
         self.start = start
-        self._maps: Kept[FittedMap] = Kept(MOST_MAPS, "This map is no longer here. Fit it again, or reload the page.")
-        self._pins: Kept[Pin] = Kept(MOST_PINS, NO_PIN)
-        self._many = threading.BoundedSemaphore(MOST_AT_ONCE)
+        self._maps: Kept[FittedMap] = Kept(
+            MOST_MAPS, MAPS_BYTES, "This map is no longer here. Fit it again, or reload the page."
+        )
+        self._pins: Kept[Pin] = Kept(MOST_PINS, PINS_BYTES, NO_PIN)
 
     def add(self, fitted: FittedMap) -> str:
         """Keep a map; its id."""
@@ -163,8 +163,7 @@ class Maps:
 
     def grid(self, map_id: Any, region: Any, rows: Any = 10, columns: Any = 10, pin: Any = None) -> dict[str, Any]:
         """Samples of interest: `grid_samples` for the page."""
-        with self._many:
-            samples = self.grid_samples(map_id, region, rows, columns, pin)
+        samples = self.grid_samples(map_id, region, rows, columns, pin)
         count = samples.rows or 1
         return {
             "rows": count,
@@ -187,8 +186,7 @@ class Maps:
 
     def path(self, map_id: Any, corners: Any, frames: Any = 24, pin: Any = None) -> dict[str, Any]:
         """A transformation: `path_samples` for the page."""
-        with self._many:
-            samples = self.path_samples(map_id, corners, frames, pin)
+        samples = self.path_samples(map_id, corners, frames, pin)
         return {"points": samples.points.tolist(), "images": packed_images(samples.images)}
 
     def layer(self, map_id: Any, name: Any) -> dict[str, Any]:
@@ -198,10 +196,9 @@ class Maps:
             raise ValueError(f"The layers are {', '.join(LAYERS)}.")
         if fitted.latent_map.v.dim != 2:
             return {"side": 0, "values": None, "low": 0.0, "high": 0.0, "text": "Layers are drawn on 2-D maps."}
-        with fitted.lock:
-            if name not in fitted.layers:
-                fitted.layers[name] = layer(fitted, name)
-            return fitted.layers[name]
+        if name not in fitted.layers:
+            fitted.layers[name] = layer(fitted, name)
+        return fitted.layers[name]
 
     def thumbs(self, map_id: Any, rows: Any) -> dict[str, Any]:
         """Images of at most 64 of the codes themselves."""

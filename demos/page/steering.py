@@ -7,7 +7,6 @@ can guess.
 from __future__ import annotations
 
 import secrets
-import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,9 +24,8 @@ from latent_vizae.maps.samples import Samples
 
 __all__ = ["MOST_STEPS", "FoundDirections", "Steering"]
 
-MOST_FOUND = 64
-MOST_AT_ONCE = 4
-"""Walks decoded at a time, of all visitors."""
+MOST_FOUND, FOUND_BYTES = 64, 2**31
+"""Kept directions, and memory for them, their decoders included."""
 MOST_STEPS, WALK, ARROWS = 3.0, 13, 13
 """Steps to both sides, pictures of a walk from one end to the other, arrows from side to side."""
 
@@ -51,8 +49,9 @@ class Steering:
 
     def __init__(self, maps: Maps) -> None:
         self.maps = maps
-        self._found: Kept[FoundDirections] = Kept(MOST_FOUND, "These directions are no longer here. Find them again.")
-        self._many = threading.BoundedSemaphore(MOST_AT_ONCE)
+        self._found: Kept[FoundDirections] = Kept(
+            MOST_FOUND, FOUND_BYTES, "These directions are no longer here. Find them again."
+        )
 
     def add(self, found: FoundDirections) -> str:
         """Keep directions; their id."""
@@ -147,8 +146,7 @@ class Steering:
         self, map_id: Any, found_id: Any, label: Any, number: Any, start: Any, steps: Any = None
     ) -> dict[str, Any]:
         """Pictures along one direction and the way they take on the map: `traverse_samples` for the page."""
-        with self._many:
-            samples = self.traverse_samples(map_id, found_id, label, number, start, steps)
+        samples = self.traverse_samples(map_id, found_id, label, number, start, steps)
         return {"points": samples.points.tolist(), "images": packed_images(samples.images)}
 
     @torch.no_grad()

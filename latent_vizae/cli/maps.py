@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import platform
-import sys
 from enum import Enum
 from importlib.metadata import entry_points, version
 from pathlib import Path
@@ -324,11 +322,7 @@ def demo(
     """
     if importlib.util.find_spec("gradio") is None:
         raise ImportError('The demo needs: pip install "latent-vizae[demo]".')
-    options = [] if port is None else ["--port", str(port)]
-    options += [flag for flag, given in (("--share", share), ("--mcp", mcp)) if given]
-    # A process of its own: the number of threads is read before torch is imported.
-    environment = {"OMP_NUM_THREADS": "1", "GRADIO_ANALYTICS_ENABLED": "False", **os.environ}
-    os.execve(sys.executable, [sys.executable, "-m", "latent_vizae.demos.app", *options], environment)
+    importlib.import_module("latent_vizae.demos.app").run(port, share, mcp)
 
 
 def info(

@@ -18,14 +18,14 @@ SECONDS = 0.5
 class Slow:
     """The bundled decoder, but slow."""
 
-    def __init__(self, f_d):
-        self.f_d = f_d
+    def __init__(self, f_d, seconds=SECONDS):
+        self.f_d, self.seconds = f_d, seconds
 
     def __getattr__(self, name):
         return getattr(self.f_d, name)
 
     def __call__(self, codes):
-        time.sleep(SECONDS * len(codes))
+        time.sleep(self.seconds * len(codes))
         return self.f_d(codes)
 
 

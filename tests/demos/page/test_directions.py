@@ -1,5 +1,6 @@
 """Directions on the page: what the server answers, and the sliders, arrows and walks in a real browser."""
 
+import asyncio
 import base64
 import json
 import zipfile
@@ -22,6 +23,7 @@ from latent_vizae.demos.page.fitted import FittedMap
 from latent_vizae.demos.page.live import answer
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.pictures import encoded_images
+from latent_vizae.demos.page.queues import Queues
 from latent_vizae.demos.page.steering import FoundDirections, Steering
 
 pytestmark = [
@@ -128,7 +130,7 @@ def test_arrows_are_those_of_the_map_in_the_middles_of_its_cells(steering, few, 
 
 def test_over_the_socket_a_move_is_what_the_page_would_be_told(steering, few, found):
     asked = [few.id, found.id, None, {"row": 3}, [1, 0, 0]]
-    message = answer(steering, json.dumps(asked))
+    message = asyncio.run(answer(steering, Queues(), json.dumps(asked)))
     size = int.from_bytes(message[:4], "little")
     head, picture = json.loads(message[4 : 4 + size]), message[4 + size :]
     where, support, images = steering.moved_at(*asked)

@@ -15,6 +15,7 @@ from latent_vizae.demos.page import jobs
 from latent_vizae.demos.page.live import ADDRESS, MOST_CHARACTERS, live_route
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.pictures import encoded_images
+from latent_vizae.demos.page.queues import Queues
 from latent_vizae.demos.page.steering import Steering
 
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
@@ -36,7 +37,7 @@ def client_of(maps, **options):
     from starlette.applications import Starlette
     from starlette.testclient import TestClient
 
-    return TestClient(Starlette(routes=[live_route(Steering(maps), **options)]))
+    return TestClient(Starlette(routes=[live_route(Steering(maps), Queues(), **options)]))
 
 
 @pytest.fixture

@@ -1,0 +1,69 @@
+"""Pictures under pointers: those that wait for the same map are decoded together.
+
+A picture of the first map takes 6.5 ms of a processor, 32 of them take 35 ms, so that fifty visitors need no more than
+a part of it. A slow decoder's are decoded one by one: together, the first would come as late as the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+from torch import Tensor
+
+from latent_vizae.demos.page.checks import checked_points
+from latent_vizae.demos.page.fitted import FittedMap, Question
+from latent_vizae.demos.page.maps import MOST_POINTS, Maps
+from latent_vizae.demos.page.queues import Queues
+
+__all__ = ["picture_at"]
+
+SECONDS = 0.05
+"""As many pictures are decoded together as this is enough for."""
+
+
+async def picture_at(maps: Maps, queues: Queues, map_id: Any, point: Any) -> tuple[Tensor, Tensor]:
+    """The support (1,) of a point of a map and its image (1, C, H, W).
+
+    Raises:
+        ValueError: there is no such map or point, or very many wait for its decoder.
+    """
+    fitted = maps.get(map_id)
+    checked_points([point], fitted.latent_map.v.dim, 1, 1)
+    question = Question(point)
+    fitted.questions.append(question)
+    try:
+        while not question.taken:  # by this visitor's turn, or by another one's before
+            await queues.run("picture", fitted.latent_map.decoder, _answer, maps, fitted)
+    except BaseException:  # refused, or gone
+        with contextlib.suppress(ValueError):
+            fitted.questions.remove(question)
+        raise
+    return await asyncio.wrap_future(question.answer)
+
+
+def _answer(maps: Maps, fitted: FittedMap) -> None:
+    """Answer the questions that have waited longest."""
+    most = max(1, min(MOST_POINTS, int(SECONDS / fitted.seconds)))
+    questions: list[Question] = []
+    while fitted.questions and len(questions) < most:
+        try:
+            questions.append(fitted.questions.popleft())
+        except IndexError:  # another thread was quicker
+            break
+        questions[-1].answer.set_running_or_notify_cancel()  # from here on no cancellation of a visitor's reaches it
+        questions[-1].taken = True
+    if not questions:
+        return
+    begun = time.perf_counter()
+    try:
+        _, support, images = maps.images_at(fitted.id, [question.point for question in questions])
+    except Exception as error:
+        for question in questions:
+            question.answer.set_exception(error)
+        return
+    fitted.seconds = (time.perf_counter() - begun) / len(questions)
+    for number, question in enumerate(questions):
+        question.answer.set_result((support[number : number + 1], images[number : number + 1]))
