@@ -38,6 +38,14 @@ def told(hub, code, **options):
 
 
 @pytest.fixture(scope="module")
+def home(hub, pushed, tmp_path_factory):
+    """A HF_HOME whose cache has that map and nothing else."""
+    home = tmp_path_factory.mktemp("home")
+    told(hub, 'VizAE.from_pretrained("alice/fives")\nprint(1)', home=home)
+    return home
+
+
+@pytest.fixture(scope="module")
 def pushed(hub, tmp_path_factory):
     """One map, pushed and loaded again in the same process, by way of LFS."""
     code = """
@@ -184,9 +192,7 @@ os.environ["HF_ENDPOINT"] = f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.mark.parametrize("why", ["down", "no network", "hangs up"])
-def test_where_the_hub_does_not_answer_the_cache_has_to_do(hub, pushed, tmp_path, why):
-    home = tmp_path / "home"
-    told(hub, 'VizAE.from_pretrained("alice/fives")\nprint(1)', home=home, cwd=tmp_path)
+def test_where_the_hub_does_not_answer_the_cache_has_to_do(hub, home, tmp_path, why):
     code = """
 print(json.dumps([len(VizAE.from_pretrained("alice/fives").points), name_of(VizAE.from_pretrained, "alice/other")]))
 """
@@ -205,9 +211,7 @@ print(json.dumps([len(VizAE.from_pretrained("alice/fives").points), name_of(VizA
     assert re.search(f"alice/other is not in the cache, and the Hub gave no answer: .*{reason}", uncached[1])
 
 
-def test_offline_a_cached_map_loads_and_another_says_so(hub, pushed, tmp_path):
-    home = tmp_path / "home"
-    told(hub, 'VizAE.from_pretrained("alice/fives")\nprint(1)', home=home, cwd=tmp_path)
+def test_offline_a_cached_map_loads_and_another_says_so(hub, home, tmp_path):
     before = len(hub.requests)
     code = """
 found = VizAE.from_pretrained("alice/fives")
