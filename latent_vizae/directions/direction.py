@@ -36,6 +36,9 @@ class Direction:
     label: int | None
     latent_shape: tuple[int, ...]
 
+    def __repr__(self) -> str:
+        return f"Direction({self.name!r}, step={self.step:.4g}, latent_shape={self.latent_shape})"
+
     def move(self, codes: ArrayLike, steps: ArrayLike = 1.0) -> Tensor:
         """Codes (k, *latent_shape), each moved by so many steps: a number, or one per code."""
         batch = as_codes(codes, self.latent_shape)

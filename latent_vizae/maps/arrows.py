@@ -40,6 +40,12 @@ class Arrows:
     names: tuple[str, ...]
     step: float
 
+    def __repr__(self) -> str:
+        directions = f"{len(self.names)} directions" if len(self.names) != 1 else "1 direction"
+        return (
+            f"Arrows({directions} at {len(self.points)} points of a {self.points.shape[1]}-D map, step={self.step:g})"
+        )
+
 
 def chosen_directions(
     directions: Directions | Direction | Sequence[Any] | ArrayLike, label: int | None, latent_shape: tuple[int, ...]

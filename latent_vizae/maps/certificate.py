@@ -191,6 +191,11 @@ class Certificate:
             )
         return statements
 
+    def __repr__(self) -> str:
+        verdicts = [verdict for verdict, _ in self.statements()]
+        counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
+        return f"Certificate(dim={self.dim}, n={self.n}; of {len(verdicts)} statements: {counts})"
+
     def __str__(self) -> str:
         """The tables and the verdicts, for printing."""
         lines = ["Linear maps (Table 1)", f"  {'name':<28}{'shape':>14}{'rank':>6}{'full':>6}{'sigma_min':>12}"]

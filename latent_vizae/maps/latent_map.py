@@ -25,6 +25,7 @@ from .arrows import Arrows, chosen_directions, find_arrows
 from .paths import constant_pace, lengths_along, shortest_curve
 from .regions import Region, box_region, cover, disc_region, grid_points, lattice, polygon_region
 from .samples import Samples
+from .selection import Nearest, nearest_codes
 
 __all__ = ["LatentMap"]
 
@@ -61,6 +62,9 @@ class LatentMap:
         require_decoder(decoder, v.latent_shape)
         self.v, self.decoder = v, decoder
         self._looked_at = False
+
+    def __repr__(self) -> str:
+        return f"LatentMap({self.v!r}, {type(self.decoder).__name__})"
 
     @classmethod
     def from_pretrained(
@@ -219,6 +223,75 @@ class LatentMap:
             raise ValueError(f"layout is 'cover' or 'grid', got {layout!r}.")
         points = cover(region, count, seed) if layout == "cover" else lattice(region, count)
         return self._samples(points, residual_of)
+
+    def inside(
+        self,
+        region: ArrayLike | None = None,
+        radius: float | None = None,
+        *,
+        center: ArrayLike | None = None,
+        box: tuple[ArrayLike, ArrayLike] | None = None,
+        polygon: ArrayLike | None = None,
+    ) -> Tensor:
+        """Which of the fitted codes lie in a region of the map.
+
+        Args:
+            region: center (d,) of a disc, with ``radius``; or two corners (2, d) of a box, the lower one first; or the
+                corners (3 or more, 2) of a polygon, in order. `region`'s keywords say the same by name.
+            radius: of the disc, in map units, above 0.
+            center: (d,) middle of a disc.
+            box: two corners (d,).
+            polygon: (corners, 2), of a 2-D map; even-odd rule, as a lasso needs it.
+
+        Returns:
+            (count,) int64 on the CPU, in increasing order: rows of ``v.points`` and of the codes that were fitted.
+            Empty where there are none.
+
+        Raises:
+            ValueError: not exactly one region, or an empty one.
+
+        Example:
+            >>> import torch
+            >>> from latent_vizae import fit
+            >>> m = LatentMap(fit(torch.eye(4)), lambda z: z.sigmoid().reshape(-1, 1, 2, 2))
+            >>> m.inside(box=((-1, -1), (1, 1)))
+            tensor([0, 1, 2, 3])
+        """
+        if region is not None:
+            if center is not None or box is not None or polygon is not None:
+                raise ValueError("A region is given once: at first place, or as center, box or polygon.")
+            shape = tuple(as_tensor(region, "region").shape)
+            if radius is not None or not shape or (shape == (self.v.dim,) and self.v.dim > 1):
+                center = region
+            elif shape[0] == 2:
+                box = region
+            else:
+                polygon = region
+        contains = self._one_region(center, radius, box, polygon).contains
+        return contains(self.v.points.float().cpu()).nonzero().flatten()
+
+    def nearest(self, point: ArrayLike, count: int = 8) -> Nearest:
+        """The fitted codes whose points lie nearest to a point of the map.
+
+        Args:
+            point: (d,), or (P, d) for several.
+            count: number of codes, at most the number of fitted ones.
+
+        Returns:
+            ``indices`` (count,) int64, rows of ``v.points`` and of the codes that were fitted, the nearest first, and
+            ``distances`` (count,) in map units; (P, count) each for several points. On the CPU.
+
+        Raises:
+            ValueError: a point of another dimension, NaN or infinity, or a count below 1 or above the number of codes.
+
+        Example:
+            >>> import torch
+            >>> from latent_vizae import fit
+            >>> m = LatentMap(fit(torch.eye(4)), lambda z: z.sigmoid().reshape(-1, 1, 2, 2))
+            >>> m.nearest(m.v.points[2], count=1).indices
+            tensor([2])
+        """
+        return nearest_codes(self.v.points, point, count)
 
     def _one_region(self, center: Any, radius: Any, box: Any, polygon: Any) -> Region:
         given = [name for name, x in (("center", center), ("box", box), ("polygon", polygon)) if x is not None]

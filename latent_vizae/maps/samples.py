@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, overload
 
 import numpy as np
+import torch
 from PIL import Image
 from safetensors.torch import save
 from torch import Tensor
 
 from latent_vizae.storage.folder import atomic_file
 
-__all__ = ["Samples", "to_uint8"]
+__all__ = ["Sample", "Samples", "to_uint8"]
 
 
 MOST_GIF = 2**16 - 1
+
+SHOWN_IMAGES, SHOWN_PIXELS, SHOWN_FRAMES = 400, 2**24, 64
+"""Bounds of what a notebook shows, and keeps in its file: images and pixels of a sheet, frames of an animation."""
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
@@ -30,9 +36,20 @@ def to_uint8(images: Tensor) -> np.ndarray:
     return np.repeat(array, 3, axis=3) if channels == 1 else array
 
 
-@dataclass(frozen=True)
+class Sample(NamedTuple):
+    """One of `Samples`: point (d,), code (*latent_shape), image (C, H, W)."""
+
+    point: Tensor
+    code: Tensor
+    image: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class Samples:
     """Points of a map, their codes and their images, in one order.
+
+    Iteration and ``samples[3]`` give a `Sample`; a slice, a list of numbers or a mask gives Samples. A notebook shows
+    a sheet of them, or an animation where they are one row (a path).
 
     Attributes:
         points: (k, d).
@@ -48,6 +65,11 @@ class Samples:
         >>> m = LatentMap(fit(torch.eye(4)), lambda z: z.sigmoid().reshape(-1, 1, 2, 2))
         >>> len(m.grid(shape=(3, 3)))
         9
+        >>> point, code, image = m.grid(shape=(3, 3))[4]
+        >>> point
+        tensor([0., 0.])
+        >>> m.grid(shape=(3, 3))[:2]
+        Samples(2 samples: points (2, 2), codes (2, 4), images (2, 1, 2, 2))
     """
 
     points: Tensor
@@ -59,6 +81,44 @@ class Samples:
     def __len__(self) -> int:
         """Number of samples."""
         return len(self.points)
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name} {tuple(getattr(self, name).shape)}" for name in ("points", "codes", "images"))
+        return f"Samples({len(self)} sample{'' if len(self) == 1 else 's'}: {shapes})"
+
+    def __iter__(self) -> Iterator[Sample]:
+        """One `Sample` after the other."""
+        return map(Sample, self.points, self.codes, self.images)
+
+    @overload
+    def __getitem__(self, which: int) -> Sample: ...
+    @overload
+    def __getitem__(self, which: slice | Sequence[int] | Tensor | np.ndarray[Any, Any]) -> Samples: ...
+    def __getitem__(self, which: Any) -> Sample | Samples:
+        """One `Sample` by its number, negative ones from the end; Samples by a slice, numbers or a mask.
+
+        Raises:
+            IndexError: no such sample, or a mask of another length.
+            TypeError: not numbers.
+        """
+        if hasattr(which, "__index__") and getattr(which, "ndim", 0) == 0 and not isinstance(which, bool):
+            number = int(which)
+            if not -len(self) <= number < len(self):
+                raise IndexError(f"There are {len(self)} samples, numbered from 0; asked for {number}.")
+            return Sample(self.points[number], self.codes[number], self.images[number])
+        numbers = np.arange(len(self))
+        if isinstance(which, slice):
+            chosen = numbers[which]
+        else:
+            given = which.detach().cpu().numpy() if isinstance(which, Tensor) else np.asarray(which)
+            given = given.astype(np.int64) if given.size == 0 else given
+            if given.ndim != 1 or given.dtype.kind not in "iub":
+                raise TypeError(f"Samples are chosen by a number, a slice, numbers or a mask, got {which!r:.80}.")
+            chosen = numbers[given]
+        rows = self.rows if self.rows == 1 else None
+        at = torch.from_numpy(chosen)
+        points, codes, images = (part[at.to(part.device)] for part in (self.points, self.codes, self.images))
+        return Samples(points, codes, images, rows, self.seconds_per_frame)
 
     def sheet(self, gap: int = 1) -> Image.Image:
         """All images side by side, row by row, as one picture.
@@ -117,8 +177,7 @@ class Samples:
         milliseconds = round(1000 * self.seconds_per_frame)
         if max(first.size) > MOST_GIF:
             raise ValueError(f"A GIF has at most {MOST_GIF} pixels a side, got {first.width} x {first.height}.")
-        disposal = 2 if first.mode == "RGBA" else 0  # else what was drawn stays under what is transparent
-        first.save(path, save_all=True, append_images=rest, duration=milliseconds, loop=0, disposal=disposal)
+        first.save(path, **_animated([first, *rest], milliseconds))
 
     def _save_mp4(self, path: Path) -> None:
         try:
@@ -135,3 +194,57 @@ class Samples:
     def _save_tensors(self, path: Path) -> None:
         tensors = {name: getattr(self, name).detach().cpu().contiguous() for name in ("points", "codes", "images")}
         path.write_bytes(save(tensors, {"format": "pt"}))
+
+    # In a notebook.
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """What a notebook shows: a sheet, and of one row an animation; of images that are no picture, the text.
+
+        Both are bounded, whatever the number and the size of the images: what is left out is said under the picture.
+        """
+        bundle, text = {"text/plain": repr(self)}, repr(self)
+        if len(self) == 0 or self.images.shape[1] not in (1, 3, 4):
+            return bundle
+        count = max(1, min(len(self), SHOWN_IMAGES, SHOWN_PIXELS // self.images[0, 0].numel()))
+        shown = self._first(count)
+        if len(shown) < len(self):
+            text += f", the first {len(shown)} of them shown"
+        sheet = shown.sheet()
+        sheet.thumbnail((1200, 1200))
+        sheet = sheet.resize([side * max(1, 280 // max(sheet.size)) for side in sheet.size], Image.Resampling.NEAREST)
+        bundle["image/png"] = _base64(sheet, "PNG")
+        if self.rows != 1 or len(self) == 1:
+            return bundle | {"text/html": _as_html(bundle["image/png"], "image/png", text)}
+        frames = self[np.linspace(0, len(self) - 1, min(len(self), SHOWN_FRAMES)).round().astype(int)]._frames()
+        for frame in frames:
+            frame.thumbnail((320, 320))
+        milliseconds = round(1000 * self.seconds_per_frame * len(self) / len(frames))
+        animation = _base64(frames[0], "GIF", **_animated(frames, milliseconds))
+        return bundle | {"image/gif": animation, "text/html": _as_html(animation, "image/gif", repr(self))}
+
+    def _first(self, count: int) -> Samples:
+        """The first samples, of a sheet with rows whole ones."""
+        if self.rows is None or self.rows == 1 or count >= len(self):
+            return self[:count]
+        columns = math.ceil(len(self) / self.rows)
+        rows = max(1, count // columns)
+        first = self[: rows * columns]
+        return Samples(first.points, first.codes, first.images, rows)
+
+
+def _animated(frames: list[Image.Image], milliseconds: int) -> dict[str, Any]:
+    """How Pillow saves frames as an animation."""
+    disposal = 2 if frames[0].mode == "RGBA" else 0  # else what was drawn stays under what is transparent
+    return {
+        "save_all": True, "append_images": frames[1:], "duration": milliseconds, "loop": 0, "disposal": disposal,
+    }  # fmt: skip
+
+
+def _base64(picture: Image.Image, kind: str, **options: Any) -> str:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _as_html(picture: str, kind: str, text: str) -> str:
+    return f'<img alt="{text}" src="data:{kind};base64,{picture}"><div><small>{text}</small></div>'

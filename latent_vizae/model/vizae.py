@@ -376,9 +376,9 @@ class VizAE(nn.Module):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
-    def extra_repr(self) -> str:
-        """What ``print`` shows first."""
-        return f"latent_shape={self.latent_shape}, dim={self.dim}, count={len(self.points)}, source={self.source!r}"
+    def __repr__(self) -> str:
+        sizes = f"latent_shape={self.latent_shape}, dim={self.dim}, count={len(self.points)}"
+        return f"{type(self).__name__}({sizes}, source={self.source!r})"
 
 
 def check_dim(dim: int) -> int:
