@@ -25,6 +25,9 @@ from latent_vizae.storage.hub import is_repo_id, push_folder
 __all__ = ["publish", "publish_directions"]
 
 
+CERTIFICATE, PICTURES = "certificate.json", ("map.png", "grid.png")
+
+
 def publish(
     v: VizAE, repo: str, decoder: Callable[[Tensor], Tensor] | None = None, *, licence: str = "other", **where: Any
 ) -> str:
@@ -40,11 +43,12 @@ def publish(
         seen: dict[str, Any] = {}
         if decoder is not None:
             certificate = certify(v, decoder)
-            (folder / "certificate.json").write_text(certificate.to_json(), encoding="utf-8")
+            (folder / CERTIFICATE).write_text(certificate.to_json(), encoding="utf-8")
             seen = {"statements": certificate.statements(), "round_trip": certificate.round_trip_rms}
             seen["pictures"] = _draw(LatentMap(v, decoder), folder)
         text = write_card(v.config, repo, licence=licence, **seen)
         (folder / "README.md").write_text(text, encoding="utf-8")
+        where["outdated"] = [CERTIFICATE, *PICTURES]  # of an earlier push
         return push_folder(folder, repo, message="Upload a visualization autoencoder", **where)
 
 
@@ -77,15 +81,13 @@ def _is_left_out(source: str | None) -> bool:
 
 def _draw(latent_map: LatentMap, folder: Path) -> tuple[str, ...]:
     """The map and a grid of it as pictures; without the extra `plot`, the grid."""
-    drawn = []
-    try:
-        map_picture(latent_map, folder / "map.png")
-        drawn.append("map.png")
-    except ImportError:
-        pass
     shape = {1: (10,), 2: (10, 10), 3: (4, 4, 4)}[latent_map.v.dim]
     latent_map.grid(shape=shape).save(folder / "grid.png")
-    return (*drawn, "grid.png")
+    try:
+        map_picture(latent_map, folder / "map.png")
+    except ImportError:
+        return ("grid.png",)
+    return PICTURES
 
 
 MOST_PICTURES = 12

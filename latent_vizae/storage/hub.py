@@ -6,6 +6,7 @@ Errors are the Hub's own (`huggingface_hub.errors`). No downloaded code is run.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -210,6 +211,7 @@ def push_folder(
     token: str | bool | None = None,
     revision: str | None = None,
     create_pr: bool = False,
+    outdated: Sequence[str] = (),
 ) -> str:
     """Upload a folder to a model repository, which is created if it does not exist; its other files stay.
 
@@ -221,6 +223,7 @@ def push_folder(
         token: of a Hub user; by default the one that is logged in.
         revision: branch to commit to, created if it does not exist; by default the main branch.
         create_pr: open a pull request instead.
+        outdated: names of files that are removed from the repository if the folder does not have them.
 
     Returns:
         Address of the commit or of the pull request.
@@ -238,6 +241,11 @@ def push_folder(
     if revision is not None and not create_pr:
         api.create_branch(repo, branch=revision, exist_ok=True)
     done: Any = api.upload_folder(
-        repo_id=repo, folder_path=folder, commit_message=message, revision=revision, create_pr=create_pr
+        repo_id=repo,
+        folder_path=folder,
+        commit_message=message,
+        revision=revision,
+        create_pr=create_pr,
+        delete_patterns=[name for name in outdated if not (folder / name).exists()] or None,
     )
     return str(done.pr_url or done.commit_url)

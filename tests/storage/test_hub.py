@@ -123,6 +123,8 @@ def test_a_v_alone_is_what_save_pretrained_writes_and_with_a_decoder_what_a_map_
 v.source = "hub:alice/never@" + 40 * "0"  # which nobody can load
 v.push_to_hub("alice/alone", licence="mit")
 v.source = None
+v.push_to_hub("alice/hidden", load_decoder("mnist"))
+v.push_to_hub("alice/hidden")  # what it no longer shows goes
 v.push_to_hub("alice/shown", load_decoder("mnist"))
 print(json.dumps([same(v, VizAE.from_pretrained("alice/shown")), VizAE.from_pretrained("alice/alone").source]))
 """
@@ -131,9 +133,10 @@ print(json.dumps([same(v, VizAE.from_pretrained("alice/shown")), VizAE.from_pret
     assert source == "hub:alice/never@" + 40 * "0"
     named = {
         name: sorted(file for file in hub.files(name) if not file.startswith("."))
-        for name in ("alice/alone", "alice/shown")
+        for name in ("alice/alone", "alice/hidden", "alice/shown")
     }
-    assert named == {"alice/alone": ["README.md", "config.json", "model.safetensors"], "alice/shown": MADE}
+    alone = ["README.md", "config.json", "model.safetensors"]
+    assert named == {"alice/alone": alone, "alice/hidden": alone, "alice/shown": MADE}
     assert "license: mit" in hub.files("alice/alone")["README.md"].decode()
 
 
