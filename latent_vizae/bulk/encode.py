@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latent_vizae.decoders.encoded import encoded
+from latent_vizae.decoders.encoder import encode_batches, require_encoder
 from latent_vizae.inputs.checks import as_whole
 from latent_vizae.inputs.images import batches_of, pictures_of
 from latent_vizae.storage.folder import atomic_file
@@ -81,8 +81,7 @@ def encode_images(
         >>> encode_images(f_d, np.zeros((5, 1, 28, 28), np.uint8)).shape
         torch.Size([5, 10])
     """
-    if not callable(getattr(decoder, "encode", None)):
-        raise ValueError("This decoder has no encode(images), so pictures have no codes. Choose one with an encoder.")
+    require_encoder(decoder)
     size = as_whole(batch_size, "batch_size", 1)
     image_shape = getattr(decoder, "image_shape", None)
     path = None if out is None else Path(out)
@@ -95,7 +94,7 @@ def encode_images(
     if unit_size is not None or processes is not None:
         raise ValueError("unit_size and processes are for an out that is a folder.")
     pictures, count = pictures_of(images, column)
-    batches = encoded(decoder, batches_of(pictures, image_shape, size))
+    batches = encode_batches(decoder, batches_of(pictures, image_shape, size))
     with Progress(progress, "encode", unit="image") as shown:
         batches = _reported(batches, shown, count or 0)
         if path is None:

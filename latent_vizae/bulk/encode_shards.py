@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latent_vizae.decoders.encoded import encoded
+from latent_vizae.decoders.encoder import encode_batches
 from latent_vizae.decoders.load import decoder_name
 from latent_vizae.inputs.images import batches_of, picture_of_row, pictures_of
 from latent_vizae.storage.shards import Unit, digest, probes, run_units
@@ -34,7 +34,7 @@ def encode_shards(
 
     def codes(unit: Unit) -> Tensor:
         pictures = batches_of(map(picture, range(unit.start, unit.stop)), image_shape, batch_size, some[0].shape[1:])
-        return torch.cat([part.cpu() for part in encoded(decoder, pictures)])
+        return torch.cat([part.cpu() for part in encode_batches(decoder, pictures)])
 
     def again(unit: Unit) -> Tensor:
         return codes(replace(unit, stop=min(unit.stop, unit.start + COMPARED)))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from latent_vizae.decoders.contract import decode_images, decoder_dtype_and_device, images_at_a_time, require_decoder
-from latent_vizae.decoders.encoded import encoded
+from latent_vizae.decoders.encoder import encode_batches, require_encoder
 from latent_vizae.decoders.load import MOST_BYTES, load_source
 from latent_vizae.decoders.repeats import notice_noise
 from latent_vizae.directions.direction import DEFAULT_REACH, Direction, as_direction
@@ -470,10 +470,7 @@ class LatentMap:
         Raises:
             ValueError: the decoder has no ``encode``, or the images have another shape or range.
         """
-        if not callable(getattr(self.decoder, "encode", None)):
-            raise ValueError(
-                "This decoder has no encode(images), so images cannot be placed. Codes can be: v.encode(codes)."
-            )
+        require_encoder(self.decoder)
         tensor = as_tensor(images, "images")
         if tensor.dim() != 4 or len(tensor) == 0:
             raise ValueError(f"images have the shape (B, C, H, W) with B at least 1, got {tuple(tensor.shape)}.")
@@ -481,7 +478,7 @@ class LatentMap:
         if not 0 <= low <= high <= 1:
             raise ValueError(f"images lie in [0, 1], got [{low:.4g}, {high:.4g}]. Divide bytes by 255.")
         size = images_at_a_time(tensor[0], decoder_dtype_and_device(self.decoder)[1])
-        return self.v.encode(torch.cat(list(encoded(self.decoder, tensor.split(size)))))
+        return self.v.encode(torch.cat(list(encode_batches(self.decoder, tensor.split(size)))))
 
     @torch.no_grad()
     def support(self, points: ArrayLike) -> Tensor:

@@ -141,7 +141,7 @@ def test_a_unit_that_fails_is_redone_and_the_others_stay(tmp_path, made, end):
             return super().encode(images)
 
     out = tmp_path / "again"
-    with pytest.raises(end):
+    with pytest.raises(ValueError if end is RuntimeError else end):
         encode_images(Failing(), pixels(), 2, out=out, unit_size=SIZE)
     assert len(shards(out)) == 3
     assert not json.loads((out / "manifest.json").read_text())["complete"]
