@@ -42,7 +42,7 @@ TOLERANCE = 0.02
 
 
 PASSING = (RuntimeError, ConnectionError, TimeoutError)
-"""What a decoder may raise once, such as out of memory; here inside of a ValueError about its contract."""
+"""Causes of an encoder's ValueError that may have passed, such as out of memory: its unit is tried once more."""
 
 
 @dataclass(frozen=True)
