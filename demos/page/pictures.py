@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from latent_vizae.decoders.contract import decode_images
-from latent_vizae.inputs.images import FORMATS
+from latent_vizae.inputs.pixels import FORMATS, on_background
 from latent_vizae.maps.samples import to_uint8
 
 __all__ = ["as_base64", "as_digit", "encoded_images", "images_for_page", "open_picture", "packed_images"]
@@ -49,7 +49,10 @@ def as_digit(picture: Image.Image) -> Image.Image:
     Raises:
         ValueError: there is nothing on the picture.
     """
-    grey = np.asarray(picture.convert("L")).astype(np.float32)
+    shown, alpha = on_background(picture, (0, 0, 0))
+    if alpha is not None and np.asarray(shown.convert("L")).max() < 128:  # dark ink on nothing
+        shown, _ = on_background(picture, (255, 255, 255))
+    grey = np.asarray(shown.convert("L")).astype(np.float32)
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     ink = 255 - grey if np.median(border) > 127 else grey
     ink = np.clip(ink - np.median(255 - border if np.median(border) > 127 else border), 0, None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from latent_vizae.decoders.encoder import encode_batches
 from latent_vizae.decoders.load import decoder_name
-from latent_vizae.inputs.images import batches_of, picture_of_row, pictures_of
+from latent_vizae.inputs.images import Pictures
 from latent_vizae.storage.shards import Unit, digest, probes, run_units
 
 __all__ = ["encode_shards"]
@@ -25,54 +24,43 @@ COMPARED = 8
 
 
 @torch.no_grad()
-def encode_shards(
-    decoder: Any, images: Any, folder: Path, batch_size: int, column: str | None, **settings: Any
-) -> Path:
+def encode_shards(decoder: Any, pictures: Pictures, folder: Path, batch_size: int, **settings: Any) -> Path:
     """See `latent_vizae.encode_images`. A resumed run may have another ``batch_size``."""
-    picture, count, files = _indexed(images, column)
+    if not pictures.is_indexed:
+        raise TypeError(
+            "Shards need pictures that can be indexed, so that each shard can be made without the others; a "
+            f"{type(pictures.images).__name__} can be read only once, in order. Give a folder, an array, a list or a "
+            "map-style dataset, or write one file: out='codes.safetensors'."
+        )
+    count = len(pictures.images)
+    if count == 0:
+        raise ValueError("encode_images: there are no pictures; at least one is needed.")
     image_shape = getattr(decoder, "image_shape", None)
 
     def codes(unit: Unit) -> Tensor:
-        pictures = batches_of(map(picture, range(unit.start, unit.stop)), image_shape, batch_size, some[0].shape[1:])
-        return torch.cat([part.cpu() for part in encode_batches(decoder, pictures)])
+        batches = pictures.batches(image_shape, batch_size, range(unit.start, unit.stop), some[0].shape[1:])
+        return torch.cat([part.cpu() for part in encode_batches(decoder, batches)])
 
     def again(unit: Unit) -> Tensor:
         return codes(replace(unit, stop=min(unit.stop, unit.start + COMPARED)))
 
-    some = [next(batches_of([picture(number)], image_shape, 1)) for number in probes(count)]
+    some = [next(pictures.batches(image_shape, 1, [number])) for number in probes(count)]
     work = {
-        "task": "encode_images", "decoder": decoder_name(decoder), "column": column,
-        "files": files, "some images": digest(some),
+        "task": "encode_images", "decoder": decoder_name(decoder), "column": pictures.column,
+        "files": _identity(pictures), "some images": digest(some),
     }  # fmt: skip
-    return run_units(folder, work, codes, again=again, tensor="codes", count=count, **settings)
+    return run_units(
+        folder, work, codes, again=again, tensor="codes", count=count, columns=pictures.columns, **settings
+    )
 
 
-def _indexed(images: Any, column: str | None) -> tuple[Callable[[int], Any], int, str | None]:
-    """A function from number to picture, the count, and a hash of a folder's files or of an array, or None."""
-    if isinstance(images, str | Path):
-        files = list(pictures_of(images, column)[0])
-        return files.__getitem__, len(files), _listed(files, Path(images))
-    if not (hasattr(images, "__getitem__") and hasattr(images, "__len__")):
-        if not isinstance(images, Iterable):
-            raise TypeError(f"images is an array, a folder or a sequence of pictures, got {type(images).__name__}.")
-        raise TypeError(
-            "Shards need pictures that can be indexed, so that each shard can be made without the others; a "
-            f"{type(images).__name__} can be read only once, in order. Give a folder, an array, a list or a map-style "
-            "dataset, or write one file: out='codes.safetensors'."
-        )
-    if isinstance(images, Iterable):
-        pictures_of(images, column)  # its checks
-    count = len(images)
-    if count == 0:
-        raise ValueError("encode_images: there are no pictures; at least one is needed.")
-
-    def picture(number: int) -> Any:
-        item = images[number]
-        if isinstance(images, np.ndarray):
-            return torch.as_tensor(np.array(item))
-        return picture_of_row(item, column) if isinstance(item, dict) else item
-
-    return picture, count, digest(map(picture, range(count))) if isinstance(images, Tensor | np.ndarray) else None
+def _identity(pictures: Pictures) -> str | None:
+    """A hash of a folder's files or of an array, or None."""
+    if pictures.folder is not None and pictures.files is not None:
+        return _listed(pictures.files, pictures.folder)
+    if isinstance(pictures.images, Tensor | np.ndarray):
+        return digest(pictures[number][1] for number in range(len(pictures.images)))
+    return None
 
 
 def _listed(files: list[Path], folder: Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import sys
+import warnings
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -97,6 +98,13 @@ app.command("place")(place)
 app.command("directions")(directions)
 
 
+def _plain_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    return f"latent-vizae: warning: {message}\n"
+
+
 def main() -> None:
     """Run the command line."""
+    warnings.formatwarning = _plain_warning  # one line, no source
     app(prog_name="latent-vizae")

@@ -47,6 +47,13 @@ def encode(
     decoder: Annotated[str, typer.Option(metavar="NAME", help="Decoder, as load_decoder takes it.")] = "mnist",
     unit_size: Annotated[int, typer.Option(help="Pictures a shard; their codes are in memory.")] = UNIT_SIZE,
     batch_size: Annotated[int, typer.Option(help="Pictures a call of the decoder's encode.")] = 32,
+    labels: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="folder", help="`folder`: the subfolder of each picture is its class."),
+    ] = None,
+    background: Annotated[
+        str, typer.Option(metavar="COLOUR", help="Colour under transparent parts: a name, or #rrggbb.")
+    ] = "black",
     processes: Count = None,
     device: OnDevice = "cpu",
     as_json: Json = False,
@@ -58,9 +65,10 @@ def encode(
       latent-vizae encode --images holiday --out codes
       torchrun --nproc-per-node 2 -m latent_vizae.cli encode --images holiday --out codes --processes 2
 
-    Writes codes-00000-of-00010.safetensors, ... (a tensor `codes`) and manifest.json. After Ctrl-C or a failure the
-    same command makes the missing and the damaged shards. Several machines need a shared folder. The result does not
-    depend on the number of processes. When one of them ends, the others end with an error.
+    Writes codes-00000-of-00010.safetensors, ... (a tensor `codes`) and manifest.json, which has the file names of the
+    rows. After Ctrl-C or a failure the same command makes the missing and the damaged shards. Several machines need a
+    shared folder. The result does not depend on the number of processes. When one of them ends, the others end with an
+    error.
     """
     if images.suffix.lower() == ".npy":
         pictures: Any = _opened(images)
@@ -69,7 +77,10 @@ def encode(
     else:
         pictures = images
     f_d = load_decoder(decoder, **({} if device == "cpu" else {"device": _own(device)}))
-    folder = encode_images(f_d, pictures, batch_size, out=out, unit_size=unit_size, processes=processes, progress=True)
+    folder = encode_images(
+        f_d, pictures, batch_size, labels=labels, background=background, out=out, unit_size=unit_size,
+        processes=processes, progress=True,
+    )  # fmt: skip
     _say(folder, as_json)
 
 

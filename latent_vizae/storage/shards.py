@@ -35,7 +35,7 @@ FORMAT = 1
 
 MOST_UNITS = 100_000
 
-MAX_MANIFEST_BYTES = 2**26
+MAX_MANIFEST_BYTES = 2**28
 
 TOLERANCE = 0.02
 """Rows made again differ by rounding: relative rms, twice what `testing.check_decoder` lets encoders differ."""
@@ -67,6 +67,7 @@ def run_units(
     unit_size: int,
     seed: int | None = None,
     processes: int | None = None,
+    columns: dict[str, list[str]] | None = None,
     report: Callable[[int, int], object] = lambda done, total: None,
 ) -> Path:
     """Make the missing units of a work, one by one, and return its folder.
@@ -82,6 +83,8 @@ def run_units(
         unit_size: rows a unit.
         seed: each unit gets its own, made of this and its number.
         processes: the expected number of processes; another number is an error. None: any number.
+        columns: what the manifest says of each row, by name, such as the file that it comes from: (count,) each. Each
+            unit has its own part.
         report: called by the first process with how many of its rows are done, and how many it does.
 
     Raises:
@@ -111,7 +114,7 @@ def run_units(
                 report(done, sum(unit.stop - unit.start for unit in mine))
         world.wait()
         if world.rank == 0:
-            _finish(folder, work, units)
+            _finish(folder, work, units, columns or {})
         world.wait()
     return folder
 
@@ -274,7 +277,7 @@ def _write(path: Path, unit: Unit, work: dict[str, Any], rows: Tensor) -> None:
         partial.write_bytes(data)
 
 
-def _finish(folder: Path, work: dict[str, Any], units: list[Unit]) -> None:
+def _finish(folder: Path, work: dict[str, Any], units: list[Unit], columns: dict[str, list[str]]) -> None:
     """Check every shard once more and write the final manifest."""
     records, shapes = [], set()
     for unit in units:
@@ -287,7 +290,8 @@ def _finish(folder: Path, work: dict[str, Any], units: list[Unit]) -> None:
         if count < 0 or not _is_whole(folder / unit.file, unit, work, None):
             raise ValueError(f"{folder / unit.file} has gone or was damaged meanwhile: run again.")
         shapes.add(tuple(shape))
-        records.append({**asdict(unit), "count": count, "sha256": hashlib.sha256(data).hexdigest()})
+        said = {name: values[unit.start : unit.stop] for name, values in columns.items()}
+        records.append({**asdict(unit), "count": count, "sha256": hashlib.sha256(data).hexdigest(), **said})
     if len(shapes) > 1:
         raise ValueError(f"The units have rows of different shapes: {', '.join(map(str, sorted(shapes)))}.")
     _write_manifest(folder, work, records, complete=True, shape=[work["count"], *shapes.pop()])

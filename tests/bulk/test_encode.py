@@ -32,7 +32,8 @@ def folder(tmp_path):
     (tmp_path / "sub").mkdir()
     for number, image in enumerate(pixels(7, 4, 6)):
         Image.fromarray(image).save(tmp_path / ("sub" if number > 4 else "") / f"{number}.png")
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "._0.png").write_bytes(b"\0\5\x16\7 of a Mac")
+    (tmp_path / ".DS_Store").write_bytes(b"of a Mac")
     return tmp_path
 
 
@@ -74,8 +75,9 @@ def test_only_one_batch_is_read_at_a_time():
     assert encode_images(Watching(), stream(), batch_size=5).shape == (100, 4)
 
 
-def test_a_file_of_codes_is_the_same_and_appears_whole(folder, tmp_path):
-    out = encode_images(Means(), folder, batch_size=2, out=tmp_path / "codes.safetensors")
+def test_a_file_of_codes_is_the_same_and_appears_whole(folder, tmp_path_factory):
+    place = tmp_path_factory.mktemp("codes")
+    out = encode_images(Means(), folder, batch_size=2, out=place / "codes.safetensors")
     assert torch.equal(load_file(out)["codes"], encode_images(Means(), folder))
 
     class Failing(Means):
@@ -88,14 +90,14 @@ def test_a_file_of_codes_is_the_same_and_appears_whole(folder, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         encode_images(Failing(), folder, batch_size=2, out=out)
     assert out.read_bytes() == before
-    assert sorted(path.name for path in tmp_path.glob("*codes*")) == ["codes.safetensors"]
+    assert [path.name for path in place.iterdir()] == ["codes.safetensors"]
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_channels_and_sizes_are_brought_to_the_decoders(channels):
     tall, wide = Image.new("RGB", (10, 30), (255, 0, 0)), Image.new("L", (40, 8), 255)
     decoder = Means((channels, 4, 6))
-    codes = encode_images(decoder, [tall, wide, Image.new("RGBA", (6, 4), (9, 9, 9, 9)), Image.new("1", (6, 4))])
+    codes = encode_images(decoder, [tall, wide, Image.new("RGBA", (6, 4), (9, 9, 9, 255)), Image.new("1", (6, 4))])
     assert decoder.seen == [(4, channels, 4, 6)]
     assert torch.allclose(codes[1], torch.ones(4), atol=1e-5)
 
@@ -206,7 +208,7 @@ def test_other_mistakes_are_named(folder):
 def test_pictures_of_one_size_are_needed_across_batches_too(tmp_path):
     images = [torch.rand(1, 4, 6), torch.rand(1, 5, 6)]
     for out in (None, tmp_path / "codes.safetensors", tmp_path / "codes"):
-        with pytest.raises(ValueError, match=r"one size are needed.*\(1, 5, 6\), the first \(1, 4, 6\)"):
+        with pytest.raises(ValueError, match=r"one size are needed.*number 1 .*\(1, 5, 6\), the first \(1, 4, 6\)"):
             encode_images(Means(None), images, 1, out=out, **({"unit_size": 1} if out == tmp_path / "codes" else {}))
     assert not (tmp_path / "codes.safetensors").exists()
     assert [file.name for file in (tmp_path / "codes").glob("*.safetensors")] == ["codes-00000-of-00002.safetensors"]

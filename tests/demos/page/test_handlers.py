@@ -185,6 +185,14 @@ def test_a_digit_large_off_the_middle_and_black_on_white_is_still_that_digit(f_d
     assert np.median(apart) < 0.05  # two digits of one kind are 0.1 apart
 
 
+@pytest.mark.parametrize("ink", [(0, 0, 0), (255, 255, 255), (180, 20, 20)])
+def test_ink_on_nothing_is_a_digit_whatever_colour_is_hidden(f_d, ink):
+    digit = Image.fromarray((f_d.images()[0][0, 0] * 255).byte().numpy()).resize((84, 84))
+    drawing = Image.new("RGBA", (150, 150), (*ink, 0))
+    drawing.paste(Image.new("RGBA", digit.size, (*ink, 255)), (30, 30), digit)
+    assert np.abs(np.asarray(as_digit(drawing), np.float32) / 255 - f_d.images()[0][0, 0].numpy()).mean() < 0.05
+
+
 # What a visitor sets going.
 
 
