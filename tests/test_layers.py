@@ -15,16 +15,20 @@ LAYERS = {
     "fitting": 5, "directions": 5, "bulk": 5,
     "maps": 6,
     "pictures": 7,
-    "publish": 8, "cli": 8, "sklearn": 8, "testing": 8,
-    "__init__": 9,
-    "adapters": 10,
-    "demos/page": 11, "demos/zoo": 11, "demos/paper": 11,
-    "demos/gallery": 12,
-    "demos/app": 13, "demos/lessons": 13, "demos/train_mnist": 13, "demos/train_zoo": 13, "demos/__init__": 13,
+    "publish": 8, "sharing": 8,
+    "cli": 9, "sklearn": 9, "testing": 9,
+    "__init__": 10,
+    "adapters": 11,
+    "demos/page": 12, "demos/zoo": 12, "demos/paper": 12,
+    "demos/gallery": 13,
+    "demos/app": 14, "demos/lessons": 14, "demos/train_mnist": 14, "demos/train_zoo": 14, "demos/__init__": 14,
 }  # fmt: skip
 """A file imports from its own folder and from lower numbers."""
-UPWARDS = {("model/vizae.py", "publish"), ("directions/directions.py", "publish"), ("maps/latent_map.py", "publish")}
-"""The methods ``push_to_hub``, whose cards need pictures: each imports `publish` when it is called."""
+UPWARDS = {
+    ("model/vizae.py", "publish"), ("directions/directions.py", "publish"), ("maps/latent_map.py", "publish"),
+    ("maps/shareable.py", "sharing/save"), ("maps/shareable.py", "sharing/notebook"),
+}  # fmt: skip
+"""Methods that show or push a thing, whose work needs pictures: each imports what does it when it is called."""
 
 
 def floor_of(name: str) -> str:

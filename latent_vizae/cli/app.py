@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from .directions import directions
 from .maps import certify_, demo, grid, info, map_, paper, path_
 from .shards import encode, place
+from .sharing import export
 
 __all__ = ["app", "main"]
 
@@ -90,6 +91,7 @@ app.command("map")(map_)
 app.command("grid")(grid)
 app.command("path")(path_)
 app.command("certify")(certify_)
+app.command("export")(export)
 app.command("paper")(paper)
 app.command("demo")(demo)
 app.command("info")(info)

@@ -126,7 +126,7 @@ def map_(
         write_json(folder / REPORT_FILE, document)
         names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     if as_json:
-        _print_json({**document, "out": str(out), "files": names})
+        print_json({**document, "out": str(out), "files": names})
     else:
         verdicts = [verdict for verdict, _ in certificate.statements()]
         counts = ", ".join(f"{verdict}: {verdicts.count(verdict)}" for verdict in dict.fromkeys(verdicts))
@@ -203,7 +203,7 @@ def grid(
     Map units: the fitted codes lie in [-1, 1]^d. The first row is the top of the map. A .safetensors file holds
     points (k, d), codes (k, *latent_shape) and images (k, C, H, W).
     """
-    m = _load_map(v, decoder)
+    m = load_map(v, decoder)
     corners = None
     if box is not None:
         numbers = numbers_of(box, "--box")
@@ -250,7 +250,7 @@ def path_(
     A whole number is a code, counted from 0 among the decoder's examples; anything else is a point, its d
     coordinates in map units (on a 1-D map write 1.0 for the point 1). An .mp4 needs the extra `plot`.
     """
-    m = _load_map(v, decoder)
+    m = load_map(v, decoder)
     given = [start, *(via or []), end]
     numbered = [text.strip().isdecimal() for text in given]
     codes = _examples_at([int(text) for text, is_code in zip(given, numbered, strict=True) if is_code], m, label)
@@ -280,7 +280,7 @@ def certify_(v: AnyV, decoder: AnyDecoder = None, as_json: Json = False) -> None
     loaded = load_v(v)
     certificate = certify(loaded, _load_decoder(loaded, decoder))
     if as_json:
-        _print_json(certificate.to_dict())
+        print_json(certificate.to_dict())
     else:
         typer.echo(str(certificate))
 
@@ -304,7 +304,7 @@ def paper(
         write_json(folder / REPORT_FILE, {**summary, "made_by": "latent-vizae paper"})
         names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     if as_json:
-        _print_json(summary)
+        print_json(summary)
     else:
         typer.echo(f"wrote {out}: {', '.join(names)}")
 
@@ -348,7 +348,7 @@ def info(
     if v is not None:
         document["v"] = load_v(v).config
     if as_json:
-        _print_json(document)
+        print_json(document)
         return
     for title, values in document.items():
         typer.echo(title)
@@ -365,7 +365,8 @@ def _load_decoder(v: VizAE, name: str | None) -> Any:
     return None if v.source is None else load_source(v.source, v.source_options)
 
 
-def _load_map(name: str, decoder: str | None) -> LatentMap:
+def load_map(name: str, decoder: str | None) -> LatentMap:
+    """A map with the decoder of that name, or that of the fit."""
     v = load_v(name)
     f_d = _load_decoder(v, decoder)
     if f_d is None:
@@ -389,10 +390,11 @@ def _examples_at(numbers: list[int], m: LatentMap, label: int | None) -> list[Te
 def _save(samples: Samples, out: Path, as_json: bool) -> None:
     samples.save(out)
     if as_json:
-        _print_json({"out": str(out), "count": len(samples), "points": samples.points.tolist()})
+        print_json({"out": str(out), "count": len(samples), "points": samples.points.tolist()})
     else:
         typer.echo(f"wrote {out}: {len(samples)} images")
 
 
-def _print_json(document: dict[str, Any]) -> None:
+def print_json(document: dict[str, Any]) -> None:
+    """One JSON document on stdout."""
     typer.echo(json.dumps(document))

@@ -26,6 +26,7 @@ from .paths import constant_pace, lengths_along, shortest_curve
 from .regions import Region, box_region, cover, disc_region, grid_points, lattice, polygon_region
 from .samples import Samples
 from .selection import Nearest, nearest_codes
+from .shareable import Shareable
 
 __all__ = ["LatentMap"]
 
@@ -33,7 +34,7 @@ __all__ = ["LatentMap"]
 SUPPORT_POINTS = 4096
 
 
-class LatentMap:
+class LatentMap(Shareable):
     """A map with its decoder: points, regions and paths decode to images, ``f_d(v_d(point))`` (eq. 8).
 
     Args:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latent_vizae.inputs.arrays import ArrayLike, as_labels
+from latent_vizae.inputs.arrays import ArrayLike
+from latent_vizae.inputs.names import Named, Names, named_labels
 from latent_vizae.maps.certificate import Certificate
 from latent_vizae.maps.latent_map import LatentMap
 from latent_vizae.maps.regions import Region, box_region, grid_points
@@ -45,6 +46,7 @@ def map_picture(
     path: str | Path,
     *,
     labels: ArrayLike | None = None,
+    names: Names = None,
     thumbnails: bool = True,
     grid_shape: tuple[int, int] = (20, 20),
     title: str | None = None,
@@ -58,9 +60,10 @@ def map_picture(
 
     Args:
         latent_map: v and its decoder.
-        path: of the picture, ``.png``; its folder must exist.
-        labels: (k,) whole numbers that colour the points; by default those of v. Of more than 20 different labels, all
-            points have one colour.
+        path: of the picture, ``.png`` or ``.svg``; its folder must exist.
+        labels: (k,) whole numbers or words that colour the points; by default those of v. Of more than 20 different
+            labels, all points have one colour.
+        names: of labels: a mapping, or a list whose entry number L is the name of label L.
         thumbnails: whether to draw the images or the points alone.
         grid_shape: rows and columns of images on a 2-D map; a strip has as many columns, a slice half as many.
         title: text above the picture.
@@ -88,14 +91,15 @@ def map_picture(
         raise ValueError(f"A box can be outlined on a 2-D map; this one is {dim}-D.")
     corners = None if box is None else box_region(box, 2)
     points = latent_map.v.points.cpu()
-    given = latent_map.v.labels if labels is None else as_labels(labels, len(points))
-    colours, names = _colours(None if given is None else given.cpu(), len(points))
+    colours, legend = _colours(
+        named_labels(latent_map.v.labels if labels is None else labels, names, len(points)), len(points)
+    )
     counted = f"{len(points):,} codes" if len(points) != 1 else "1 code"
     panels = 2 if thumbnails else 1
     if dim == 1:
-        heights = [0.3 + 0.2 * max(1, len(names)), 0.75][:panels]
+        heights = [0.3 + 0.2 * max(1, len(legend)), 0.75][:panels]
         figure, cells = new_figure(12, 0.85 + sum(heights), panels, 1, title, heights)
-        _rug(cells[0], points, colours, names)
+        _rug(cells[0], points, colours, legend)
         caption(cells[0], f"{counted} as points, and the images that the points decode to" if thumbnails else counted)
         if thumbnails:
             mosaic(cells[1], latent_map, (1, columns))
@@ -108,7 +112,7 @@ def map_picture(
             caption(cells[1], "the images that the points decode to")
         if corners is not None:
             _outline(cells, corners)
-        _legend(cells[0], names)
+        _legend(cells[0], legend)
     else:
         figure, cells = new_figure(12, 0.45 + 3.95 * panels, panels, 3, title)
         for cell, (across, up) in zip(cells, ((0, 1), (0, 2), (1, 2)), strict=False):
@@ -117,7 +121,7 @@ def map_picture(
         for cell, height in zip(cells[3:], (-2 / 3, 0.0, 2 / 3), strict=False):
             mosaic(cell, latent_map, (max(2, rows // 2), max(2, columns // 2)), height)
             caption(cell, f"images at coordinate 3 = {height:.2g}")
-        _legend(figure, names)
+        _legend(figure, legend)
     return save_figure(figure, target)
 
 
@@ -130,7 +134,7 @@ def layer_picture(certificate: Certificate, path: str | Path, *, points: Tensor 
 
     Args:
         certificate: of `certify` with a decoder.
-        path: of the picture, ``.png``; its folder must exist.
+        path: of the picture, ``.png`` or ``.svg``; its folder must exist.
         points: (k, d) points of the fitted codes, ``v.points``, to draw over it.
 
     Returns:
@@ -191,15 +195,14 @@ def _heat(cell: Any, heat: Tensor) -> None:
     bar.set_label(UNIT, color=QUIET, fontsize=9)
 
 
-def _colours(labels: Tensor | None, count: int) -> tuple[np.ndarray, dict[str, str]]:
+def _colours(labels: Named, count: int) -> tuple[np.ndarray, dict[str, str]]:
     """A colour for every point, and what the colours mean (nothing without labels, or with too many)."""
-    kinds = [] if labels is None else labels.unique().tolist()
-    if labels is None or not 1 <= len(kinds) <= MOST_LABELS:
+    kinds = labels.kinds
+    if labels.numbers is None or not 1 <= len(kinds) <= MOST_LABELS:
         return np.full(count, ACCENT), {}
-    names = {
-        kind: PALETTE[kind if max(kinds) < MOST_LABELS and min(kinds) >= 0 else at] for at, kind in enumerate(kinds)
-    }
-    return np.array([names[kind] for kind in labels.tolist()]), {str(kind): colour for kind, colour in names.items()}
+    digits = all(isinstance(kind, int) and 0 <= kind < MOST_LABELS for kind in kinds)
+    colours = [PALETTE[kind if digits else at] for at, kind in enumerate(kinds)]
+    return np.array(colours)[labels.numbers.numpy()], dict(zip(colours, labels.names, strict=True))
 
 
 def _scatter(cell: Any, points: Tensor, colours: np.ndarray) -> None:
@@ -212,12 +215,13 @@ def _scatter(cell: Any, points: Tensor, colours: np.ndarray) -> None:
 def _rug(cell: Any, points: Tensor, colours: np.ndarray, names: dict[str, str]) -> None:
     """One row of ticks per label."""
     shown = _few(points)
-    row = {colour: -at for at, colour in enumerate(names.values())}
+    row = {colour: -at for at, colour in enumerate(names)}
     at = np.array([row.get(colour, 0) for colour in colours[shown]])
     style = {"colors": colours[shown], "alpha": _alpha(4 * len(shown)), "linewidth": 1.1}
     cell.vlines(points[shown, 0], at - 0.36, at + 0.36, **style)
     plain_axes(cell, equal=False)
-    cell.set(yticks=list(row.values()), yticklabels=list(names), xlim=(-1, 1), xticks=())
+    cell.set(xlim=(-1, 1), xticks=())
+    cell.set_yticks(list(row.values()), list(names.values()), parse_math=False)
     cell.set_ylim(min(row.values(), default=0) - 0.5, 0.5)
     cell.tick_params(length=0)
     cell.spines[:].set_visible(False)
@@ -230,13 +234,15 @@ def _legend(place: Any, names: dict[str, str]) -> None:
     if not names:
         return
     style: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 7, "markeredgewidth": 0}
-    dots = [Line2D([], [], color=colour, **style) for colour in names.values()]
+    dots = [Line2D([], [], color=colour, **style) for colour in names]
     inside: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.045)}
     where = inside if hasattr(place, "spines") else {"loc": "outside lower center"}
-    place.legend(
-        dots, names, ncols=min(10, len(names)), frameon=False, fontsize=10, labelcolor=INK, handletextpad=0.0,
-        columnspacing=1.0, borderaxespad=0.2, **where,
+    drawn = place.legend(
+        dots, [" "] * len(dots), ncols=min(10, len(names)), frameon=False, fontsize=10, labelcolor=INK,
+        handletextpad=0.0, columnspacing=1.0, borderaxespad=0.2, **where,
     )  # fmt: skip
+    for text, name in zip(drawn.get_texts(), names.values(), strict=True):
+        text.set(text=name, parse_math=False)  # a name is no formula
 
 
 def _outline(cells: list[Any], corners: Region) -> None:

@@ -49,8 +49,8 @@ def _plain_numbers(axis: Any) -> None:
 
 def checked(path: str | Path) -> Path:
     """The path; raises ValueError for another ending, ImportError without matplotlib."""
-    if Path(path).suffix.lower() != ".png":
-        raise ValueError(f"Pictures are saved as .png; asked for {Path(path).name!r}.")
+    if Path(path).suffix.lower() not in (".png", ".svg"):
+        raise ValueError(f"Pictures are saved as .png or .svg; asked for {Path(path).name!r}.")
     need_plot()
     return Path(path)
 
@@ -67,14 +67,15 @@ def new_figure(
     FigureCanvasAgg(figure)
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1, wspace=0.02, hspace=0.02)
     if title:
-        figure.suptitle(title, color=INK, fontsize=15, fontweight="bold")
+        figure.suptitle(title, color=INK, fontsize=15, fontweight="bold", parse_math=False)
     return figure, list(figure.subplots(rows, columns, squeeze=False, height_ratios=heights).flat)
 
 
 def save_figure(figure: Any, path: Path) -> Path:
     """Write a figure, whole or not at all."""
+    unsaid = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
     with atomic_file(path) as partial:
-        figure.savefig(partial, metadata={"Software": None})
+        figure.savefig(partial, metadata=unsaid)
     return path
 
 

@@ -69,6 +69,16 @@ def test_grid_path_certify_and_info_read_what_map_wrote(made):
     assert "mnist" in found["decoders"]
 
 
+def test_export_writes_a_page_and_a_picture(made):
+    folder, _ = made
+    done = run("export", "--v", "out", "--out", "m.html", "--tiles", 4, "--names", "a,b", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["bytes"] == (folder / "m.html").stat().st_size
+    assert "tiles" in done.stderr  # how far it is
+    assert run("export", "--v", "out", "--out", "m.svg", cwd=folder).returncode == 0
+    assert run("export", "--v", "out", "--out", "m.gif", cwd=folder).returncode == 2
+
+
 def test_help_teaches(tmp_path):
     assert "latent-vizae grid --v" in run("grid", "--help", cwd=tmp_path).stdout
     assert run("--version", cwd=tmp_path).stdout.strip()

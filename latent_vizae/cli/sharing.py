@@ -1,0 +1,54 @@
+"""Commands that show a map to others: a file of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from .maps import AnyDecoder, AnyV, Json, load_map, print_json
+
+
+def export(
+    v: AnyV,
+    out: Annotated[Path, typer.Option(metavar="FILE", help=".html (a page without a server), .png or .svg.")],
+    title: Annotated[Optional[str], typer.Option(help="Title of the map.")] = None,  # noqa: UP045
+    names: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="NAME,NAME,...", help="Names of the labels 0, 1, ...; by default the numbers."),
+    ] = None,
+    tiles: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Tiles along each axis of a page.  [default: 256 in 1-D, 64 in 2-D, 16 in 3-D]"),
+    ] = None,
+    size: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Pixels of a tile's longer side.  [default: the image's, at most 64]"),
+    ] = None,
+    quality: Annotated[Optional[int], typer.Option(help="Of the tiles, 1 to 100.  [default: 60]")] = None,  # noqa: UP045
+    most_seconds: Annotated[
+        float, typer.Option(help="Refuse tiles that would take longer to decode; 0 for any time.")
+    ] = 600,
+    decoder: AnyDecoder = None,
+    as_json: Json = False,
+) -> None:
+    """Write a map as one file: a page that opens from disk and asks no server for anything, or a picture.
+
+    \b
+    Examples:
+      latent-vizae export --v digits --out map.html
+      latent-vizae export --v digits --out map.html --title "My digits" --names zero,one,two --tiles 96
+      latent-vizae export --v digits --out map.svg
+
+    The page holds the points, their labels and numbers, and tiles of the decoded surface; pictures of places are
+    blended from the nearest tiles, and the page says how much they differ from the decoder's.
+    """
+    m = load_map(v, decoder)
+    named = None if names is None else [name.strip() for name in names.split(",")]
+    m.save(out, title=title, names=named, tiles=tiles, size=size, quality=quality, most_seconds=most_seconds or None)
+    count, size_of_file = len(m.v.points), out.stat().st_size
+    if as_json:
+        print_json({"out": str(out), "bytes": size_of_file, "codes": count})
+    else:
+        typer.echo(f"wrote {out}: {count:,} codes, {size_of_file / 1000:,.0f} kB")

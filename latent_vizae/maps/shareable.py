@@ -1,0 +1,81 @@
+"""What a map does to be seen by others: the methods of `LatentMap` for files. The work is done in ``sharing``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from latent_vizae.inputs.arrays import ArrayLike
+from latent_vizae.inputs.names import Names
+from latent_vizae.training.progress import Reporting
+
+__all__ = ["Shareable"]
+
+
+class Shareable:
+    """A map with its decoder, for others to see."""
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        labels: ArrayLike | None = None,
+        names: Names = None,
+        title: str | None = None,
+        tiles: int | None = None,
+        size: int | None = None,
+        quality: int | None = None,
+        progress: Reporting = True,
+        most_seconds: float | None = 600,
+    ) -> Path:
+        """Write the map as a picture or as a page in one file, whole or not at all.
+
+        The page (``.html``) opens from disk, asks no server for anything, and holds the points, their labels and
+        numbers, layers, and tiles of the decoded surface. The picture of a place is blended from the nearest 2^d
+        tiles; the file says how much it differs from the decoder's. Regions give pictures and the numbers of the codes
+        in them, straight paths an animation. Of more than 200,000 codes it holds so many and says so.
+
+        Args:
+            path: ``.html``, or ``.png`` or ``.svg`` (these need the extra ``plot``). The folder must exist.
+            labels: (k,) whole numbers or words, one for each fitted code; by default those of v.
+            names: of labels: a mapping, or a list whose entry number L is the name of label L.
+            title: of the map, as text.
+            tiles: of a page, along each axis, 2 to 512; by default 256 on a 1-D map, 64 on a 2-D one, 16 on a 3-D one.
+            size: of a page, pixels of a tile's longer side; by default the image's, at most 64.
+            quality: of a page, of its WebP picture, 1 to 100; by default 60.
+            progress: of a page's tiles: True for a bar, a function ``(step, steps, title)``, or False.
+            most_seconds: that a page's tiles may take, judged by the first ones; None for any time.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: another ending, no such folder or one that cannot be written, labels of another length, tiles
+                that would take longer than ``most_seconds`` or do not fit into one picture.
+            TypeError: labels that are neither whole numbers nor words.
+            ImportError: a picture without the extra ``plot``.
+
+        Example:
+            >>> import torch
+            >>> from latent_vizae import LatentMap, fit
+            >>> m = LatentMap(fit(torch.eye(4)), lambda z: z.sigmoid().reshape(-1, 1, 2, 2))
+            >>> m.save("map.html", labels=["a", "b", "a", "b"], tiles=8, progress=False).name
+            'map.html'
+        """
+        from latent_vizae.sharing.save import save_map  # which knows LatentMap
+
+        words = {"labels": labels, "names": names, "title": title}
+        page = {"tiles": tiles, "size": size, "quality": quality, "progress": progress}
+        whole: Any = self
+        return save_map(whole, path, words, {**page, "most_seconds": most_seconds})
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows: the page in a frame, made at the first time; a picture where the decoder is slow."""
+        from latent_vizae.sharing.notebook import frame_of
+
+        whole: Any = self
+        kept = self.__dict__.get("_frame")
+        if kept is None or kept[0] is not whole.v or kept[1] is not whole.decoder:
+            kept = self.__dict__["_frame"] = whole.v, whole.decoder, frame_of(whole)
+        shown: str | None = kept[2]
+        return shown

@@ -1,0 +1,388 @@
+// A map of codes that can be touched: `mountMap(element, map, transport)`; see tiles.js for what a transport is.
+//
+// `map`: {title, text, note, dim, points: Float32Array, rows: numbers of the codes (or null where all are shown),
+// labels: an index into `names` for each point (or null), names, differences}. Whatever comes in is shown as text.
+
+import { clamp, drawCross, drawFrame, drawGround, drawHeat, drawLine, drawRug, drawSpan, heatPicture, paletteOf, pointPicture, projection } from "./drawing.js";
+
+const HINTS = {
+  look: "Move over the map: the picture is what the decoder makes of that place. Arrow keys move the cross.",
+  region: "Draw around a part of the map, or drag a box: its pictures, and which codes lie in it. Keys: arrows, Enter at two corners.",
+  path: "Drag from one place to another: the pictures on the straight line between them. Keys: arrows, Enter at both ends.",
+  move: "Drag to move the map, wheel or pinch to zoom. Keys: + and − zoom, 0 shows all.",
+};
+const MOST_IN_LEGEND = 40, FRAMES = 24, SIDE = 8;
+const TEMPLATE = `
+<header><h1 class="title"></h1><p class="text"></p></header>
+<div class="stage"><canvas class="canvas" tabindex="0" role="application"></canvas></div>
+<section class="view" aria-label="Picture of a place">
+  <div class="frame"><canvas class="picture"></canvas></div>
+  <div class="words"><p class="at"></p><p class="support"></p><p class="near"></p></div>
+</section>
+<div class="bar">
+  <div class="tools" role="group" aria-label="Tool"></div>
+  <label class="shape">Shape <select class="shapes"><option value="box">box</option><option value="lasso">lasso</option></select></label>
+  <label class="under">Under the codes <select class="layers"></select></label>
+  <label class="height">Third coordinate <input class="depth" type="range" min="-1" max="1" step="0.02" value="0"></label>
+  <button class="fit" type="button">Show all</button>
+</div>
+<p class="hint"></p>
+<p class="scale"><span class="low"></span><i></i><span class="high"></span> <span class="meaning"></span></p>
+<div class="legend" role="group" aria-label="Labels"></div>
+<section class="result" hidden aria-label="Result">
+  <div class="row"><p class="count" role="status"></p><button class="copy" type="button">Copy</button><button class="keep" type="button">Save</button>
+    <button class="play" type="button"></button><button class="clear" type="button">Close</button></div>
+  <textarea class="indices" readonly rows="2" aria-label="Numbers of the codes"></textarea>
+  <canvas class="sheet"></canvas>
+</section>
+<footer><p class="note"></p></footer>`;
+
+export function mountMap(element, map, transport) {
+  const { dim, points, labels, names } = map, count = points.length / dim;
+  const q = (name) => element.querySelector("." + name);
+  const S = {
+    view: { cx: 0, cy: 0, zoom: 1 }, tool: "look", depth: 0, point: Array(dim).fill(0), start: null, // of what is being made
+    draft: [], region: null, path: null, chosen: null, frame: 0, hidden: new Set(), layer: null, heat: null, marked: false,
+  };
+  element.classList.add("lv"); element.innerHTML = TEMPLATE; element.dataset.dim = dim;
+  const canvas = q("canvas"), box = { w: 1, h: 1 }, calm = matchMedia("(prefers-reduced-motion: reduce)");
+  let theme = {}, at = null, asked = 0, base = document.createElement("canvas"), stale = true, queued = false, timer = 0;
+
+  // ---------------------------------------------------------------- what is shown
+  const text = (name, words) => { q(name).textContent = words; };
+  const kindOf = (i) => (labels ? (S.hidden.has(labels[i]) ? -1 : labels[i] % theme.palette.length) : 0);
+  const signed = (x) => x.toFixed(2).replace("-0.00", "0.00").replace("-", "−");
+  const numberOf = (i) => (map.rows ? map.rows[i] : i);
+
+  function readTheme() {
+    const style = getComputedStyle(element), rgb = (style.backgroundColor.match(/[\d.]+/g) || [255, 255, 255]).slice(0, 3).map(Number);
+    const dark = rgb[0] * 0.3 + rgb[1] * 0.59 + rgb[2] * 0.11 < 128;
+    theme = { paper: style.backgroundColor, rgb, ink: style.color, accent: style.accentColor, dark, palette: paletteOf(dark) };
+    element.querySelectorAll(".legend i").forEach((dot, i) => { dot.style.background = theme.palette[i % theme.palette.length]; });
+  }
+
+  function sized(target, w, h) {
+    const ratio = devicePixelRatio || 1, ctx = target.getContext("2d");
+    target.width = Math.max(1, Math.round(w * ratio)); target.height = Math.max(1, Math.round(h * ratio));
+    ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
+    return ctx;
+  }
+
+  function redraw(all = true) {
+    stale ||= all;
+    if (queued) return;
+    queued = true;
+    requestAnimationFrame(() => { queued = false; draw(); });
+  }
+
+  function draw() {
+    if (!canvas.clientWidth) return;
+    box.w = canvas.clientWidth; box.h = canvas.clientHeight;
+    at = projection(box, dim, S.view, S.depth);
+    if (stale || base.style.width !== `${box.w}px`) { stale = false; base.style.width = `${box.w}px`; drawBase(sized(base, box.w, box.h)); }
+    const ctx = sized(canvas, box.w, box.h);
+    ctx.drawImage(base, 0, 0, box.w, box.h);
+    const shape = S.draft.length > 1 ? S.draft : S.tool === "path" ? S.path : S.region;
+    if (shape) { if (dim === 1) drawSpan(ctx, box, at, shape, theme); else drawLine(ctx, at, shape, theme, S.tool !== "path" || shape.length > 2); }
+    drawCross(ctx, at, S.point, theme);
+  }
+
+  function drawBase(ctx) {
+    ctx.fillStyle = theme.paper; ctx.fillRect(0, 0, box.w, box.h);
+    if (S.layer === "pictures") drawGround(ctx, box, at, transport.ground);
+    else if (S.heat) { ctx.globalAlpha = 0.7; drawHeat(ctx, at, S.heat); ctx.globalAlpha = 1; }
+    drawFrame(ctx, at, dim, theme);
+    if (dim === 1) return drawRug(ctx, box, at, points, kindOf, (i) => (labels ? labels[i] : 0), Math.max(1, names.length), theme.palette, S.chosen);
+    const layer = document.createElement("canvas"), ratio = devicePixelRatio || 1;
+    const size = { w: layer.width = base.width, h: layer.height = base.height };
+    layer.getContext("2d").putImageData(pointPicture(size, ratio, dim, at, points, kindOf, theme.palette, theme.rgb, S.depth, S.chosen), 0, 0);
+    ctx.drawImage(layer, 0, 0, box.w, box.h);
+  }
+
+  // ---------------------------------------------------------------- a place
+  async function look(point) {
+    S.point = point; S.marked = true;
+    const turn = ++asked;
+    redraw(false);
+    text("at", `(${point.map(signed).join(", ")})`);
+    const trust = transport.can.support ? transport.supportAt(point) : null;
+    text("support", trust === null ? "" : `support ${trust.toFixed(2)}${trust < 0.5 ? ": few codes near, the map guesses" : ""}`);
+    const near = nearest(point);
+    text("near", near === null ? "" : `nearest code: ${numberOf(near)}${labels ? ` (${names[labels[near]]})` : ""}`);
+    const [picture] = await transport.pictures([point]);
+    if (turn !== asked) return;
+    paint(q("picture"), picture);
+    element.dataset.at = point.map((x) => x.toFixed(5)).join(","); // where the picture is of, for whoever drives the page
+  }
+
+  function paint(target, picture) {
+    const { width, height } = transport.image, scale = Math.max(1, Math.round(320 / Math.max(width, height)));
+    const w = width * scale, h = height * scale, ctx = (target.width = w, target.height = h, target.getContext("2d"));
+    ctx.imageSmoothingEnabled = Math.max(width, height) > 40;
+    ctx.drawImage(picture, 0, 0, w, h);
+  }
+
+  function nearest(point) {
+    let best = null, least = Infinity;
+    for (let i = 0; i < count; i++) {
+      if (labels && S.hidden.has(labels[i])) continue;
+      let far = 0;
+      for (let c = 0; c < dim; c++) far += (points[i * dim + c] - point[c]) ** 2;
+      if (far < least) { least = far; best = i; }
+    }
+    return best;
+  }
+
+  // ---------------------------------------------------------------- regions and paths
+  function within(p, corners) { // even-odd rule; of two corners, their box
+    if (corners.length === 2) return p.every((x, c) => c > 1 || (x >= Math.min(corners[0][c], corners[1][c]) && x <= Math.max(corners[0][c], corners[1][c])));
+    let inside = false;
+    for (let i = 0, j = corners.length - 1; i < corners.length; j = i++) {
+      const [x0, y0] = corners[i], [x1, y1] = corners[j];
+      if (y0 > p[1] !== y1 > p[1] && p[0] < (x1 - x0) * (p[1] - y0) / (y1 - y0) + x0) inside = !inside;
+    }
+    return inside;
+  }
+
+  const outline = ([a, b]) => (dim === 1 ? [a, b] : [a, [b[0], a[1], ...a.slice(2)], b, [a[0], b[1], ...a.slice(2)]]);
+
+  function codesIn(corners) { // of a 3-D map at any height
+    const found = [], p = Array(dim);
+    for (let i = 0; i < count; i++) {
+      for (let c = 0; c < dim; c++) p[c] = points[i * dim + c];
+      if (!(labels && S.hidden.has(labels[i])) && within(p, corners)) found.push(i);
+    }
+    return found;
+  }
+
+  async function setRegion(corners) {
+    const low = [0, 1].map((c) => Math.min(...corners.map((p) => p[c] ?? 0))), high = [0, 1].map((c) => Math.max(...corners.map((p) => p[c] ?? 0)));
+    if (high[0] - low[0] < 1e-3 && high[1] - low[1] < 1e-3) return clear();
+    S.region = corners.length === 2 ? outline(corners) : corners;
+    S.path = null; S.draft = [];
+    const found = codesIn(corners), rows = dim === 1 ? 2 : SIDE, columns = SIDE, wanted = [];
+    for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) {
+      const x = dim === 1 ? (r * columns + c) / (rows * columns - 1) : (c + 0.5) / columns, y = (r + 0.5) / rows;
+      const p = [low[0] + x * (high[0] - low[0]), high[1] - y * (high[1] - low[1]), S.depth].slice(0, dim);
+      wanted.push(corners.length === 2 || within(p, corners) ? p : null);
+    }
+    S.chosen = new Set(found);
+    await showSheet(wanted, columns, "region", `${found.length.toLocaleString("en")} of ${count.toLocaleString("en")} codes lie in this region${dim === 3 ? ", at any third coordinate" : ""}.`, found.map(numberOf));
+  }
+
+  async function setPath(a, b) {
+    S.path = [a, b]; S.region = null; S.draft = []; S.chosen = null;
+    const wanted = Array.from({ length: FRAMES }, (_, i) => a.map((x, c) => x + (b[c] - x) * i / (FRAMES - 1)));
+    await showSheet(wanted, SIDE, "path", `${FRAMES} pictures on the straight line from (${a.map(signed).join(", ")}) to (${b.map(signed).join(", ")}).`, null);
+    S.frame = 0;
+    await look(a);
+    play(!calm.matches);
+  }
+
+  async function showSheet(wanted, columns, kind, words, indices) {
+    play(false);
+    const shown = wanted.filter(Boolean), pictures = await transport.pictures(shown), sheet = q("sheet");
+    const { width, height } = transport.image, scale = Math.max(0.25, Math.min(3, 640 / (columns * width)));
+    const w = Math.round(width * scale), h = Math.round(height * scale), rows = Math.ceil(wanted.length / columns);
+    sheet.width = columns * (w + 2) - 2; sheet.height = rows * (h + 2) - 2;
+    const ctx = sheet.getContext("2d");
+    ctx.imageSmoothingEnabled = Math.max(width, height) > 40;
+    wanted.forEach((p, i) => p && ctx.drawImage(pictures[shown.indexOf(p)], (i % columns) * (w + 2), Math.floor(i / columns) * (h + 2), w, h));
+    S.sheet = { wanted, columns, rows };
+    element.dataset.result = kind; q("result").hidden = false;
+    sheet.setAttribute("role", "img"); sheet.setAttribute("aria-label", words);
+    text("count", words);
+    for (const name of ["copy", "keep", "indices"]) q(name).hidden = !indices;
+    q("play").hidden = Boolean(indices); q("indices").value = indices ? JSON.stringify(indices) : "";
+    redraw();
+    if (innerWidth < 760) q("result").scrollIntoView({ block: "nearest", behavior: calm.matches ? "auto" : "smooth" });
+  }
+
+  function clear() {
+    play(false);
+    Object.assign(S, { region: null, path: null, draft: [], start: null, chosen: null });
+    q("result").hidden = true; delete element.dataset.result;
+    redraw();
+  }
+
+  function play(on) {
+    clearInterval(timer); timer = 0;
+    text("play", on ? "Pause" : "Play");
+    if (!on || !S.path) return;
+    timer = setInterval(() => { S.frame = (S.frame + 1) % (2 * FRAMES - 2); look(S.sheet.wanted[S.frame < FRAMES ? S.frame : 2 * FRAMES - 2 - S.frame]); }, 80);
+  }
+
+  // ---------------------------------------------------------------- tools, layers, labels
+  function setTool(tool) {
+    S.tool = tool; S.start = null; S.draft = [];
+    element.dataset.tool = tool;
+    element.querySelectorAll(".tools button").forEach((b) => b.setAttribute("aria-pressed", b.dataset.tool === tool));
+    text("hint", HINTS[tool]);
+    canvas.setAttribute("aria-label", `Map of ${count} codes. ${HINTS[tool]}`);
+    redraw();
+  }
+
+  async function setLayer(name) {
+    S.layer = name; S.heat = null;
+    const layer = transport.can.layers.includes(name) ? await transport.layer(name) : null;
+    if (S.layer !== name) return;
+    if (layer) { S.heat = heatPicture(layer); text("low", figure(layer.low)); text("high", figure(layer.high)); text("meaning", layer.text); }
+    q("scale").hidden = !layer;
+    redraw();
+  }
+
+  const figure = (x) => String(Number(x.toPrecision(2)));
+
+  function fillLegend() {
+    const legend = q("legend");
+    legend.hidden = !labels;
+    if (!labels) return;
+    names.slice(0, MOST_IN_LEGEND).forEach((name, index) => {
+      const button = document.createElement("button"), dot = document.createElement("i");
+      button.type = "button"; button.setAttribute("aria-pressed", "true"); button.title = "Show or hide; twice: this one alone";
+      button.append(dot, document.createTextNode(name));
+      button.onclick = (event) => toggle(index, event.altKey);
+      button.ondblclick = () => toggle(index, true);
+      legend.append(button);
+    });
+    if (names.length > MOST_IN_LEGEND) legend.append(document.createTextNode(`and ${names.length - MOST_IN_LEGEND} more`));
+  }
+
+  function toggle(index, alone) {
+    const others = names.map((_, i) => i).filter((i) => i !== index);
+    if (alone) S.hidden = others.every((i) => S.hidden.has(i)) && !S.hidden.has(index) ? new Set() : new Set(others);
+    else if (!S.hidden.delete(index)) S.hidden.add(index);
+    element.querySelectorAll(".legend button").forEach((b, i) => b.setAttribute("aria-pressed", String(!S.hidden.has(i))));
+    look(S.point); redraw();
+  }
+
+  function zoomAt(x, y, factor) {
+    const old = S.view.zoom;
+    S.view.zoom = clamp(old * factor, 1, 60);
+    const after = at.unit * S.view.zoom / old, k = 1 / at.unit - 1 / after;
+    pan((x - box.w / 2) * k, -(y - box.h / 2) * k);
+  }
+
+  function pan(dx, dy) {
+    S.view.cx = clamp(S.view.cx + dx); S.view.cy = dim === 1 ? 0 : clamp(S.view.cy + dy);
+    redraw();
+  }
+
+  const fitAll = () => { S.view = { cx: 0, cy: 0, zoom: 1 }; redraw(); };
+
+  // ---------------------------------------------------------------- mouse, pen, fingers and keys
+  const fingers = new Map();
+  let drag = null;
+  const spot = (event) => { const r = canvas.getBoundingClientRect(); return [event.clientX - r.left, event.clientY - r.top]; };
+
+  canvas.onpointerdown = (event) => {
+    if (!at || event.button > 1) return;
+    const where = spot(event);
+    canvas.setPointerCapture(event.pointerId);
+    fingers.set(event.pointerId, where);
+    if (fingers.size === 2) { drag = { kind: "pinch" }; S.draft = []; return; }
+    const from = at.from(...where);
+    drag = { kind: S.tool === "move" || event.button === 1 ? "move" : S.tool, from, last: where };
+    if (drag.kind !== "move") { play(false); look(from); }
+  };
+  canvas.onpointermove = (event) => {
+    if (!at) return;
+    const where = spot(event);
+    if (!drag) { if (event.pointerType === "mouse" && S.tool !== "move" && !timer) look(at.from(...where)); return; }
+    if (!fingers.has(event.pointerId)) return;
+    if (drag.kind === "pinch") return pinch(event.pointerId, where);
+    const point = at.from(...where);
+    if (drag.kind === "move") pan(-(where[0] - drag.last[0]) / at.unit, (where[1] - drag.last[1]) / at.unit);
+    if (drag.kind === "region") S.draft = q("shapes").value === "lasso" && dim > 1 ? [...(S.draft.length ? S.draft : [drag.from]), point] : outline([drag.from, point]);
+    if (drag.kind === "path") S.draft = [drag.from, point];
+    drag.last = where; drag.to = point;
+    if (drag.kind !== "move") look(point);
+  };
+  canvas.onpointerup = canvas.onpointercancel = (event) => {
+    fingers.delete(event.pointerId);
+    if (!drag || fingers.size) return;
+    const { kind, from, to } = drag;
+    drag = null;
+    if (event.type === "pointercancel" || !to) { S.draft = []; return redraw(); }
+    if (kind === "region") setRegion(q("shapes").value === "lasso" && dim > 1 && S.draft.length > 2 ? S.draft : [from, to]);
+    if (kind === "path") setPath(from, to);
+  };
+
+  function pinch(id, where) {
+    const [a, b] = [...fingers.values()];
+    fingers.set(id, where);
+    const [c, d] = [...fingers.values()], middle = (p, r) => [(p[0] + r[0]) / 2, (p[1] + r[1]) / 2], size = (p, r) => Math.hypot(p[0] - r[0], p[1] - r[1]) || 1;
+    const before = middle(a, b), after = middle(c, d);
+    pan((before[0] - after[0]) / at.unit, (after[1] - before[1]) / at.unit);
+    zoomAt(after[0], after[1], size(c, d) / size(a, b));
+  }
+
+  canvas.ondblclick = () => S.tool !== "region" && S.tool !== "path" && fitAll();
+  canvas.addEventListener("wheel", (event) => { // the page scrolls unless the map has the focus
+    if (!event.ctrlKey && document.activeElement !== canvas) return;
+    event.preventDefault();
+    const [x, y] = spot(event);
+    zoomAt(x, y, Math.exp(-clamp(event.deltaY * (event.deltaMode === 1 ? 16 : 1), -240, 240) * (event.ctrlKey ? 0.01 : 0.0018)));
+  }, { passive: false });
+
+  canvas.onkeydown = (event) => {
+    if (event.metaKey || event.ctrlKey || !at) return;
+    const step = (event.shiftKey ? 0.1 : 0.02) / S.view.zoom, { key } = event, p = [...S.point];
+    const moves = { ArrowLeft: [0, -step], ArrowRight: [0, step], ArrowDown: [dim > 1 ? 1 : 0, -step], ArrowUp: [dim > 1 ? 1 : 0, step] };
+    if (moves[key]) {
+      const [axis, by] = moves[key];
+      p[axis] = clamp(p[axis] + by);
+      if (S.tool === "move") pan(axis === 0 ? 10 * by : 0, axis === 1 ? 10 * by : 0);
+      else { look(p); if (S.start) { S.draft = S.tool === "region" ? outline([S.start, p]) : [S.start, p]; redraw(false); } }
+    } else if (key === "+" || key === "=") zoomAt(...at.to(S.point), 1.4);
+    else if (key === "-") zoomAt(...at.to(S.point), 1 / 1.4);
+    else if (key === "0") fitAll();
+    else if (key === "Escape") clear();
+    else if (key === "Enter" && (S.tool === "region" || S.tool === "path")) {
+      if (!S.start) S.start = p;
+      else { const from = S.start; S.start = null; if (S.tool === "region") setRegion([from, p]); else setPath(from, p); }
+    } else return;
+    event.preventDefault();
+  };
+
+  q("sheet").onclick = (event) => {
+    const { wanted, columns, rows } = S.sheet, r = q("sheet").getBoundingClientRect();
+    const p = wanted[clamp(Math.floor((event.clientY - r.top) / r.height * rows), 0, rows - 1) * columns + clamp(Math.floor((event.clientX - r.left) / r.width * columns), 0, columns - 1)];
+    if (p) { play(false); look(p); }
+  };
+  q("play").onclick = () => play(!timer);
+  q("clear").onclick = clear;
+  q("fit").onclick = fitAll;
+  q("layers").onchange = (event) => setLayer(event.target.value);
+  q("depth").oninput = (event) => { S.depth = Number(event.target.value); look([S.point[0], S.point[1], S.depth]); redraw(); };
+  q("copy").onclick = async () => {
+    q("indices").select();
+    try { await navigator.clipboard.writeText(q("indices").value); } catch { document.execCommand("copy"); }
+    text("copy", "Copied"); setTimeout(() => text("copy", "Copy"), 1500);
+  };
+  q("keep").onclick = () => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([q("indices").value], { type: "application/json" }));
+    link.download = "codes.json"; link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  };
+
+  // ---------------------------------------------------------------- begin
+  text("title", map.title); text("text", map.text); text("note", map.note);
+  const tools = { look: "Look", region: "Region", path: "Path", move: "Move" };
+  for (const [tool, words] of Object.entries(tools)) {
+    const button = document.createElement("button");
+    button.type = "button"; button.dataset.tool = tool; button.textContent = words; button.onclick = () => setTool(tool);
+    q("tools").append(button);
+  }
+  const layers = [...(transport.can.ground ? ["pictures"] : []), ...(dim === 2 ? transport.can.layers : []), "nothing"];
+  for (const name of layers) q("layers").append(new Option(name, name));
+  q("under").hidden = layers.length === 1; q("shape").hidden = dim === 1; q("height").hidden = dim !== 3;
+  fillLegend(); readTheme(); setTool("look"); setLayer(layers[0]);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readTheme(); redraw(); });
+  new ResizeObserver(() => redraw()).observe(canvas);
+  const first = map.start ?? Array(dim).fill(0);
+  S.depth = first[2] ?? 0; q("depth").value = S.depth;
+  draw();
+  return look(first).then(() => { element.dataset.state = "ready"; });
+}

@@ -1,0 +1,214 @@
+"""A map as one HTML file: no server, no request to anywhere; its pictures are blended from tiles."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latent_vizae.inputs.arrays import ArrayLike
+from latent_vizae.inputs.checks import as_whole
+from latent_vizae.inputs.names import Names, named_labels
+from latent_vizae.training.progress import Reporting
+
+from .tiles import DEFAULT_SIDE, MOST_SIDE, Tiles, decode_tiles, tile_points
+
+if TYPE_CHECKING:
+    from latent_vizae.maps.latent_map import LatentMap
+
+__all__ = ["component", "described", "static_page"]
+
+
+COMPONENT = Path(__file__).parent / "component"
+
+MOST_DRAWN = 200_000
+"""Points in the file; of more codes it holds so many, drawn evenly, and their numbers."""
+
+SUPPORT_SIDE = 48
+
+LAYERS = {
+    "support": "How far to trust a place: bright among the codes, dark where there are none.",
+    "stretch": "How fast the picture changes there (root mean square change per map unit).",
+}
+
+
+@cache
+def component(*files: str) -> str:
+    """ES modules of the map joined into one: a file exports to those after it.
+
+    Args:
+        files: names, without their ending, in the order in which they build on one another.
+    """
+    text = "\n".join((COMPONENT / f"{name}.js").read_text(encoding="utf-8") for name in files)
+    return re.sub(r"^import .*$\n|^export (?=const|function|async)", "", text, flags=re.MULTILINE)
+
+
+def static_page(
+    m: LatentMap,
+    *,
+    labels: ArrayLike | None = None,
+    names: Names = None,
+    title: str | None = None,
+    tiles: int | None = None,
+    size: int | None = None,
+    quality: int = 60,
+    progress: Reporting = True,
+    most_seconds: float | None = 600,
+    most_points: int = MOST_DRAWN,
+) -> str:
+    """The whole file as text. See `LatentMap.save`."""
+    side = as_whole(DEFAULT_SIDE[m.v.dim] if tiles is None else tiles, "tiles", 2, MOST_SIDE)
+    size = None if size is None else as_whole(size, "size", 1)
+    quality = as_whole(quality, "quality", 1, 100)
+    described_map = described(m, labels, names, title, most_points)
+    sheet = decode_tiles(m, side, size, quality, progress=progress, most_seconds=most_seconds)
+    described_map["note"] = f"{_note(m, sheet)} {described_map['note']}".strip()
+    data = {"map": described_map, "transport": _transport(m, sheet)}
+    script = f"{component('tiles', 'drawing', 'map')}\n{START}"
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    heading = html.escape(described_map["title"])
+    style = (COMPONENT / "map.css").read_text(encoding="utf-8")
+    return PAGE.format(
+        title=heading, style=style, data=_json_for_script(data), script=script, digest=digest,
+        text=html.escape(described_map["text"]),
+    )  # fmt: skip
+
+
+START = """\
+const given = JSON.parse(document.getElementById("latent-map").textContent), { map } = given;
+const values = (base64, Kind) => (base64 === null ? null : new Kind(bytes(base64).buffer));
+map.points = Float32Array.from(values(map.points, Int16Array), (x) => x / 32767);
+map.rows = values(map.rows, Uint32Array); map.labels = values(map.labels, Uint16Array);
+tileTransport(given.transport).then((transport) => mountMap(document.querySelector("main"), map, transport));
+"""
+
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data: blob:; \
+style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'">
+<meta name="description" content="{text}">
+<meta property="og:title" content="{title}">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main></main>
+<noscript>This map needs JavaScript. It asks no server for anything.</noscript>
+<script type="application/json" id="latent-map">{data}</script>
+<script type="module">{script}</script>
+</body>
+</html>
+"""
+
+
+def described(
+    m: LatentMap, labels: ArrayLike | None, names: Names, title: str | None, most_points: int = MOST_DRAWN
+) -> dict[str, Any]:
+    """What the component draws: points, labels, words; of very many codes a part.
+
+    Raises:
+        ValueError: labels of another length, or a v without points.
+        TypeError: a title that is no text.
+    """
+    v = m.v
+    count = len(v.points)
+    if count == 0:
+        raise ValueError("This v has no points, so there is no map to show.")
+    if not isinstance(title, str | None):
+        raise TypeError(f"title is text, got {type(title).__name__}.")
+    index, _, called = named_labels(v.labels if labels is None else labels, names, count)
+    rows = _rows(count, most_points)
+    points = v.points.detach().float().cpu()[rows]
+    note = "" if len(rows) == count else f"{len(rows):,} of {count:,} codes are in this file, drawn evenly."
+    if index is not None and len(called) > 2**16:
+        raise ValueError(f"A map shows at most {2**16} different labels, got {len(called)}.")
+    center = points[(points - points.median(0).values).norm(dim=1).argmin()]
+    return {
+        "title": title or f"A map of {count:,} latent codes",
+        "text": _summary(m),
+        "note": note,
+        "dim": v.dim,
+        "points": _base64((points.clamp(-1, 1) * 32767).round().numpy().astype("<i2")),
+        "rows": None if len(rows) == count else _base64(rows.numpy().astype("<u4")),
+        "labels": None if index is None else _base64(index[rows].numpy().astype("<u2")),
+        "names": called,
+        "start": [round(x, 4) for x in center.tolist()],
+    }
+
+
+def _summary(m: LatentMap) -> str:
+    v, report = m.v, m.v.report
+    n = int(np.prod(v.latent_shape))
+    words = f"{len(v.points):,} codes of {n:,} numbers on a {v.dim}-D map"
+    if v.source:
+        words += f", decoder {v.source}" if not Path(v.source.partition(":")[2] or v.source).is_absolute() else ""
+    if report is not None:
+        unseen = (
+            "" if report.fvu_held_out is None else f" (of codes it was not fitted to: {1 - report.fvu_held_out:.0%})"
+        )
+        words += f". It shows {1 - report.fvu:.0%} of what the codes differ by{unseen}"
+    return f"{words}."
+
+
+def _note(m: LatentMap, sheet: Tiles) -> str:
+    shape = " x ".join([str(sheet.side)] * m.v.dim)
+    return (
+        f"Without a server: pictures are blended from {shape} tiles of {sheet.width} x {sheet.height} pixels that "
+        f"were decoded beforehand. They differ from the decoder's by {sheet.difference:.3f} (root mean square at "
+        f"{sheet.places} places all over the map; black to white is 1). Made with latent_vizae."
+    )
+
+
+def _transport(m: LatentMap, sheet: Tiles) -> dict[str, Any]:
+    side = {1: 256, 2: SUPPORT_SIDE, 3: 16}[m.v.dim]
+    layers = {"support": _layer(m.support(tile_points(m.v.dim, side)).cpu(), side, "support")}
+    if sheet.stretch is not None:
+        layers["stretch"] = _layer(sheet.stretch.flatten(), sheet.side, "stretch")
+    return {
+        "dim": m.v.dim,
+        "side": sheet.side,
+        "columns": sheet.columns,
+        "width": sheet.width,
+        "height": sheet.height,
+        "kind": "image/webp",
+        "sheet": base64.b64encode(sheet.sheet).decode(),
+        "layers": layers,
+    }
+
+
+def _layer(values: Tensor, side: int, name: str) -> dict[str, Any]:
+    low, high = values.min().item(), values.max().item()
+    scaled = (255 * (values - low) / max(high - low, 1e-12)).round().byte().numpy()
+    return {"side": side, "values": _base64(scaled), "low": low, "high": high, "text": LAYERS[name]}
+
+
+def _rows(count: int, most: int) -> Tensor:
+    if count <= most:
+        return torch.arange(count)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    return order[:most].sort().values
+
+
+def _base64(values: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()
+
+
+def _json_for_script(data: dict[str, Any]) -> str:
+    """JSON that cannot end the script element it lies in."""
+    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
