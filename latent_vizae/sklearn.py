@@ -28,7 +28,6 @@ except ImportError as error:
 
 from latent_vizae.decoders.load import load_decoder
 from latent_vizae.fitting.fit import fit
-from latent_vizae.inputs.checks import check_precision
 from latent_vizae.model.vizae import VizAE, check_dim
 from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE
 
@@ -58,6 +57,7 @@ class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         hidden: units of v_e's hidden layers; by default `fit` chooses.
         steps: most steps of training in the frame (k >= 50); by default `fit` chooses.
         keep_neighbours: from 0 (unseen rows come back closest) to 1 (neighbours stay together), see `fit`.
+        outliers: "keep" or "ignore" rows that are very far from all others, see `fit`.
         latent_shape: the shape of one code, with product n, in which the decoder gets codes. None: (n,).
         random_state: a whole number is the ``seed`` of `fit` itself: the same map. A ``RandomState`` draws a seed at
             each fit, None draws it from numpy's global generator: another map each time.
@@ -86,6 +86,7 @@ class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         hidden: tuple[int, ...] | None = None,
         steps: int | None = None,
         keep_neighbours: float = 0.5,
+        outliers: str = "keep",
         latent_shape: tuple[int, ...] | None = None,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
@@ -94,6 +95,7 @@ class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self.hidden = hidden
         self.steps = steps
         self.keep_neighbours = keep_neighbours
+        self.outliers = outliers
         self.latent_shape = latent_shape
         self.random_state = random_state
 
@@ -121,7 +123,6 @@ class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         labels = None if y is None else np.asarray(y)
         if labels is not None and (labels.ndim != 1 or not np.can_cast(labels.dtype, np.int64)):
             labels = None
-        check_precision(X, "X")
         self.v_ = fit(
             _shaped(X, self.latent_shape),
             decoder,
@@ -130,6 +131,7 @@ class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             hidden=self.hidden,
             steps=self.steps,
             keep_neighbours=self.keep_neighbours,
+            outliers=self.outliers,
             seed=seed,
         )
         return self

@@ -310,7 +310,7 @@ def test_what_float32_cannot_hold_is_refused(X):
     with pytest.raises(ValueError, match=r"up to 3\.4e38; X reaches .*e\+100"):
         quick().fit(X * 1e100)
     for lost in (X + 1e9, X * 1e-60, X * 1e-200):
-        with pytest.raises(ValueError, match=r"of the variance of X are lost\. Subtract the mean or scale"):
+        with pytest.raises(ValueError, match=r"of the variance of codes are lost\. Subtract the mean or scale"):
             quick().fit(lost)
     constant = np.full((5, 4), 0.1)
     estimator = quick().fit(constant)

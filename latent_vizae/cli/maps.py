@@ -43,6 +43,11 @@ class _Curve(str, Enum):
     shortest = "shortest"
 
 
+class _Outliers(str, Enum):
+    keep = "keep"
+    ignore = "ignore"
+
+
 class _Pace(str, Enum):
     constant = "constant"
     linear = "linear"
@@ -78,6 +83,9 @@ def map_(
         typer.Option(help=f"Number of codes, drawn by the seed.  [default: {DEFAULT_COUNT}; with --codes: all]"),
     ] = None,
     dim: Annotated[int, typer.Option(help="Dimension of the map: 1, 2 or 3.")] = 2,
+    outliers: Annotated[
+        _Outliers, typer.Option(help="ignore: fit the map without codes that are very far from all others.")
+    ] = _Outliers.keep,
     seed: Annotated[int, typer.Option(help="Same seed, same machine: same map.")] = 0,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write: new, empty, or an earlier map's.")] = Path(
         "out"
@@ -109,7 +117,7 @@ def map_(
         need_plot()
         f_d = load_decoder(decoder)
         batch, labels = codes_to_map(f_d, decoder, codes, label, count, seed)
-        v = fit(batch, f_d, dim, labels=labels, seed=seed, progress=True)
+        v = fit(batch, f_d, dim, labels=labels, outliers=outliers.value, seed=seed, progress=True)
         report = v.report
         if report is None:
             raise RuntimeError("fit returned a v without a report.")
@@ -119,7 +127,7 @@ def map_(
         certificate = _write_map(folder, v, f_d, batch)
         asked = {
             "decoder": decoder, "codes": None if codes is None else str(codes), "label": label, "count": len(batch),
-            "dim": dim, "seed": seed,
+            "dim": dim, "outliers": outliers.value, "seed": seed,
         }  # fmt: skip
         document = {"made_by": "latent-vizae map", "latent_vizae": version("latent-vizae"), "asked": asked,
                     "fit": report.to_dict(), "certificate": certificate.to_dict()}  # fmt: skip

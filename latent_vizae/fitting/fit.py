@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numbers
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from .one_code import completed_frame
 from .place import place_all
 from .settings import Settings
 from .subspace import subspace
+from .survey import survey
 
 __all__ = ["fit", "fit_codes"]
 
@@ -57,6 +59,7 @@ def fit(
     *,
     labels: ArrayLike | None = None,
     keep_neighbours: float = 0.5,
+    outliers: str = "keep",
     hidden: tuple[int, ...] | None = None,
     steps: int | None = None,
     pull: None = None,
@@ -72,6 +75,8 @@ def fit(
             iterable of batches such as torch's DataLoader (read once; a long one waits in a temporary file), or
             .safetensors files, one, a list or a folder of them, each with a tensor ``codes``. What lies in files is
             read a part at a time. Above 50,000 codes, so many drawn at random are trained on; all are placed.
+            Columns of different units are to be standardised first (scikit-learn's StandardScaler). Decoded unit
+            vectors are shorter than 1: where only the direction counts (cosine similarity), normalise them.
         decoder: f_d, any callable codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1]. With it, v learns to
             keep images rather than code values; without it, fit works on any vectors.
         dim: dimension of the map, 1, 2 or 3, at most the number of values in a code.
@@ -79,6 +84,10 @@ def fit(
         keep_neighbours: from 0 to 1. With 0, codes that v has not seen come back closest; with 1, codes that are
             neighbours stay together on the map. One half is in between (the guide's page on fit has the table). Fewer
             than 50 codes come back exactly, and are not affected.
+        outliers: what becomes of codes that are more than ten times as far from the middle as nine tenths of the codes
+            (``v.report`` counts them). "keep": they are codes like others, and a single one that is far enough
+            leaves no room on the map to all others. "ignore": v is fitted without them; their points are where the
+            map comes nearest to them.
         hidden: units of v_e's hidden layers (v_d has them in reverse). By default (128, 128) below 25 codes,
             (256, 256) below 50, then (72, 72, 72), and (96, 96, 96) from 10,000 codes on. () is the affine map of
             least squares: without a decoder, the principal components. Codes that vary in at most ``dim``
@@ -118,9 +127,12 @@ def fit(
             "v.pull of a fitted v can still be set."
         )
     settings = Settings(hidden=_check_hidden(hidden), steps=None if steps is None else as_whole(steps, "steps", 1))
+    if outliers not in ("keep", "ignore"):
+        raise ValueError(f"outliers is 'keep' or 'ignore', got {outliers!r}.")
     return fit_codes(
-        codes, decoder, dim, labels, _check_share(keep_neighbours), seed, device, progress, checkpoint, settings
-    )
+        codes, decoder, dim, labels, _check_share(keep_neighbours), outliers == "ignore", seed, device, progress,
+        checkpoint, settings,
+    )  # fmt: skip
 
 
 @torch.inference_mode(False)  # training works under a caller's no_grad or inference_mode too
@@ -131,6 +143,7 @@ def fit_codes(
     dim: int,
     labels: ArrayLike | None,
     keep_neighbours: float,
+    ignore: bool,
     seed: int,
     device: str | torch.device | None,
     progress: bool | Callable[[int, int, str], object],
@@ -140,21 +153,34 @@ def fit_codes(
     """`fit`, with settings that an ablation may change."""
     started = time.perf_counter()
     dim = check_dim(dim)
-    reader = open_codes(codes, device=None if device is None else as_device(device))
-    k, latent_shape = len(reader), reader.latent_shape
-    all_labels = None if labels is None else as_labels(labels, k)
+    reader = every = open_codes(codes, device=None if device is None else as_device(device))
+    latent_shape = reader.latent_shape
+    all_labels = None if labels is None else as_labels(labels, len(every))
     if reader.n < dim:
         raise ValueError(f"A map of dim={dim} needs codes of at least {dim} values, these have {reader.n}.")
     generator = torch.Generator().manual_seed(as_whole(seed, "seed"))
     saved = None if checkpoint is None else Checkpoint(checkpoint)
-    pixels = 0
+    surveyed = rest = survey(every)
+    if len(surveyed.outliers):
+        kept = every.without(surveyed.outliers)
+        rest = survey(kept)
+        if ignore:
+            reader = kept
+        elif rest.variance.sum() * rest.count < surveyed.variance.sum() * surveyed.count / 2:
+            warnings.warn(
+                f"More than half of the variance of {len(every)} codes is that of {len(surveyed.outliers)} outliers, "
+                f"up to {surveyed.farthest:.3g} times as far from the middle as nine tenths of the codes; the map is "
+                "of them, not of the rest. fit(..., outliers='ignore') fits it to the rest.",
+                stacklevel=5,
+            )
+    k, pixels = len(reader), 0
     if decoder is not None:
         require_decoder(decoder, latent_shape)
         pixels = decode_images(decoder, reader[:1])[0].numel()
         notice_noise(decoder, reader[: min(2, k)])
     source, options = _source_of(decoder)
 
-    inside = subspace(reader, generator)
+    inside = subspace(reader, rest if ignore else surveyed, generator)
     trained = torch.arange(min(k, TRAINED_ON))
     held_out, loop, interrupted = trained[:0], None, False
     hidden = _default_hidden(k) if settings.hidden is None else settings.hidden
@@ -195,14 +221,14 @@ def fit_codes(
             set_plane(v, frame)
     v.requires_grad_(False).eval()
     interrupted = interrupted or (loop is not None and loop.interrupted)
-    chosen = drawn(k, MOST_POINTS, generator).sort().values if k > MOST_POINTS else trained[:0]
-    v.points, cut_short = place_all(v, reader, chosen, progress)
+    chosen = drawn(len(every), MOST_POINTS, generator).sort().values if len(every) > MOST_POINTS else trained[:0]
+    v.points, cut_short = place_all(v, every, reader, chosen, progress)
     if all_labels is not None:
         v.labels = (all_labels[chosen] if len(chosen) else all_labels)[: len(v.points)].to(v.device)
     v.source, v.source_options = source, options
     measured: dict[str, Any] = {
         "steps": 0 if loop is None else loop.step, "seconds": time.perf_counter() - started,
-        "interrupted": interrupted or cut_short,
+        "interrupted": interrupted or cut_short, "surveyed": surveyed, "rest": rest, "ignored": ignore,
     }  # fmt: skip
     try:
         v.report = measure(v, reader, trained, held_out, decoder, pixels, frame, **measured)

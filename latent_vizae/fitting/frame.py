@@ -67,6 +67,8 @@ class Frame:
 
     def pca_fvu(self, dim: int) -> float:
         """1 - the first ``dim`` variances over all of them, what the frame lost among them."""
+        if self.lost_variance == 1:
+            return 1.0
         total = self.variances.sum().item() / max(1e-300, 1 - self.lost_variance)
         return 1 - self.variances[:dim].sum().item() / total if total > 0 else 0.0
 

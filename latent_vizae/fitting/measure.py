@@ -9,11 +9,12 @@ from torch import Tensor
 
 from latent_vizae.decoders.contract import decode_images
 from latent_vizae.inputs.sources import VALUES_PER_PART, CodeReader
-from latent_vizae.measures.metrics import image_error
+from latent_vizae.measures.metrics import image_error, rounding, unexplained
 from latent_vizae.model.report import FitReport
 from latent_vizae.model.vizae import VizAE
 
 from .frame import Frame
+from .survey import Survey
 
 __all__ = ["measure"]
 
@@ -24,8 +25,8 @@ FEWEST_IMAGES, MOST_IMAGES, IMAGE_VALUES = 8, 100, 2**19
 """Images that are measured, and about the most numbers in them."""
 
 
-def _square_sum(rows: Tensor) -> float:
-    return float(torch.linalg.vector_norm(rows, dtype=torch.float64).square())
+def _square_sums(rows: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(rows, dim=0, dtype=torch.float64).square_()
 
 
 def measure(
@@ -40,38 +41,65 @@ def measure(
     steps: int,
     seconds: float,
     interrupted: bool,
+    surveyed: Survey,
+    rest: Survey,
+    ignored: bool,
 ) -> FitReport:
     """The report: errors on at most 2,000 of the codes trained on and held out, image errors on at most 100 of each.
 
     Of codes so long that these have more than 33 million numbers there are fewer, and of images of more than 5,000
     numbers as well, but at least 8, and 8 of few codes with large images. They come in the order of training.
+
+    Args:
+        v: fitted.
+        reader: the codes that v was fitted to.
+        trained: numbers of those trained on.
+        held_out: numbers of the others.
+        decoder: for image errors, or None.
+        pixels: numbers of an image.
+        frame: of the fit.
+        steps: `FitReport`, as ``seconds`` and ``interrupted``.
+        seconds: wall-clock time.
+        interrupted: whether Ctrl-C stopped it.
+        surveyed: of all codes.
+        rest: of all but the outliers.
+        ignored: whether ``reader`` lacks the outliers.
     """
+
+    def fvu_of(chosen: Tensor, mean: Tensor) -> float:
+        error = variance = rounded = torch.zeros(reader.n, dtype=torch.float64, device=v.device)
+        most = max(MOST_IMAGES, min(MEASURED_CODES, MEASURED_VALUES // reader.n))
+        for part in chosen[:most].split(max(1, VALUES_PER_PART // reader.n)):
+            codes = reader.take(part).to(v.device)
+            rounded = rounded + rounding(codes)
+            error = error + _square_sums(v(codes.unflatten(1, v.latent_shape)).flatten(1).sub_(codes))
+            variance = variance + _square_sums(codes.sub_(mean))
+        return unexplained(error, variance, rounded)
 
     def errors(chosen: Tensor) -> tuple[float | None, float | None]:
         if len(chosen) == 0:
             return None, None
-        error = variance = size = 0.0
-        most = max(MOST_IMAGES, min(MEASURED_CODES, MEASURED_VALUES // reader.n))
-        for part in chosen[:most].split(max(1, VALUES_PER_PART // reader.n)):
-            codes = reader.take(part)
-            size += _square_sum(codes)
-            error += _square_sum(v(codes.unflatten(1, v.latent_shape)).flatten(1).sub_(codes))
-            variance += _square_sum(codes.sub_(v.mean))
-        rounding = 1e-12 * size  # codes without variance come back, or do not
-        unexplained = error / variance if variance > rounding else 0.0 if error <= rounding else float("inf")
+        share = fvu_of(chosen, v.mean)
         if decoder is None:
-            return unexplained, None
+            return share, None
         count = max(FEWEST_IMAGES, min(MOST_IMAGES, IMAGE_VALUES // pixels))
         if frame.images is not None:  # few codes, which come back: some tell of all
             count = FEWEST_IMAGES
         codes = reader.take(chosen[:count]).unflatten(1, v.latent_shape)
         images = decode_images(decoder, codes) if frame.images is None else frame.images[chosen[:count]]
-        return unexplained, image_error(images, decode_images(decoder, v(codes)))
+        return share, image_error(images, decode_images(decoder, v(codes)))
 
     trained_fvu, trained_error = errors(trained)
     held_fvu, held_error = errors(held_out)
+    fvu_of_rest = trained_fvu if ignored and len(surveyed.outliers) else None
+    if len(surveyed.outliers) and not ignored:
+        fvu_of_rest = fvu_of(trained[~torch.isin(trained, surveyed.outliers)], rest.mean.to(v.mean))
+    norm_decoded = None
+    if rest.norm is not None:
+        some = reader.take(trained[:MOST_IMAGES]).unflatten(1, v.latent_shape)
+        norm_decoded = v(some).flatten(1).norm(dim=1).mean().item()
     return FitReport(
-        k=len(reader),
+        k=surveyed.count,
         n=reader.n,
         dim=v.dim,
         rank=frame.rank,
@@ -86,4 +114,11 @@ def measure(
         seconds=round(seconds, 3),
         interrupted=interrupted,
         guided_by=frame.guided_by,
+        outliers=len(surveyed.outliers),
+        outliers_ignored=ignored,
+        farthest=surveyed.farthest,
+        fvu_of_rest=fvu_of_rest,
+        narrow_columns=rest.narrow,
+        norm=rest.norm,
+        norm_decoded=norm_decoded,
     )

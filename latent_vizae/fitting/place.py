@@ -21,15 +21,21 @@ AT_ONCE = 2**14
 
 
 def place_all(
-    v: VizAE, reader: CodeReader, chosen: Tensor, progress: bool | Callable[[int, int, str], object]
+    v: VizAE,
+    reader: CodeReader,
+    fitted: CodeReader,
+    chosen: Tensor,
+    progress: bool | Callable[[int, int, str], object],
 ) -> tuple[Tensor, bool]:
-    """Scale the map so that all codes lie in [-1, 1]^d, then find their points.
+    """Scale the map so that all fitted codes lie in [-1, 1]^d, then find the points of all codes.
 
-    The map is scaled to what v_e's network guesses of all codes, which is cheap; points stay on the map from there on.
+    The map is scaled to what v_e's network guesses of fitted codes, which is cheap; points stay on the map from there
+    on.
 
     Args:
         v: fitted; its scale changes.
-        reader: the codes.
+        reader: all codes.
+        fitted: those that v was fitted to, all or nearly.
         chosen: numbers of the codes whose points are wanted, sorted; empty for all.
         progress: see `fit`.
 
@@ -41,10 +47,10 @@ def place_all(
     """
     found: list[Tensor] = []
     low, high = torch.tensor(math.inf), torch.tensor(-math.inf)
-    seen, done, total, interrupted = 0, 0, len(reader), False
+    seen, done, total, interrupted = 0, 0, len(fitted), False
     with Progress(progress, "place", unit="code") as shown:
         try:
-            for part in reader.parts():
+            for part in fitted.parts():
                 points = v.guess(part)
                 low, high = (
                     torch.minimum(low.to(points), points.amin(0)),
@@ -66,9 +72,9 @@ def place_all(
                     part = part[(chosen[start:end] - first).to(part.device)]
                 for some in part.split(AT_ONCE) if len(part) else ():
                     found.append(v.encode(some.unflatten(1, v.latent_shape)).clamp(-1, 1))
-                if done >= seen:
+                if interrupted and done >= seen:
                     break
-                shown(seen + done, 2 * total)
+                shown(min(seen + done, 2 * total), 2 * total)
         except KeyboardInterrupt:
             interrupted = True
             if not found:

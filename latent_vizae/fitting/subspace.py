@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor
 
 from latent_vizae.inputs.sources import CodeReader, drawn
 from latent_vizae.model.coordinates import columns_of
+
+from .survey import Survey
 
 __all__ = ["Subspace", "subspace"]
 
@@ -37,24 +40,22 @@ WELL = 1e-7
 """Directions with at least so much of the greatest variance come out of a Gram matrix orthonormal to float32."""
 
 
-def subspace(rows: CodeReader, generator: torch.Generator) -> Subspace:
+LEAST = 1e-10
+"""Share of the greatest variance below which v, in float32, does not tell a direction from nothing."""
+
+
+def subspace(rows: CodeReader, survey: Survey, generator: torch.Generator) -> Subspace:
     """Where the codes lie: exact if there are at most 2,048 of them, or of their numbers; else from 2,048 of them.
 
     At most 256 or 512 directions are kept, of 2,048 codes drawn at random those that explain 99.9 % of their variance.
+    A direction in which codes vary by no more than the rounding of the values that it is made of is none.
     """
-    k, n = len(rows), rows.n
-    mean = torch.zeros(n, dtype=torch.float64, device=rows[:1].device)
+    k, n, mean = len(rows), rows.n, survey.mean
     sample = None
     if min(k, n) <= MAX_EXACT and n > k:
         sample = rows[0:k].flatten(1)
-        for columns in columns_of(sample):
-            mean[columns] = sample[:, columns].double().mean(0)
-    else:
-        for part in rows.parts():
-            mean += part.sum(0, dtype=torch.float64)
-        mean /= k
-        if min(k, n) > MAX_EXACT:
-            sample = rows.take(drawn(k, MAX_EXACT, generator))
+    elif min(k, n) > MAX_EXACT:
+        sample = rows.take(drawn(k, MAX_EXACT, generator))
     if sample is None:  # covariance
         second = torch.zeros(n, n, dtype=torch.float64, device=mean.device)
         for batch in rows.parts():
@@ -69,9 +70,8 @@ def subspace(rows: CodeReader, generator: torch.Generator) -> Subspace:
     values, vectors = torch.linalg.eigh(second)
     values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
     total = values.sum()
-    floor = max(1e-10 * values[0].item(), 1e-13 * (mean.square().sum().item() * count))
     most = RANK if total.square() <= SPREAD * values.square().sum() else MAX_RANK
-    rank = min(int((values > floor).sum()), most)
+    rank = min(int((values > LEAST * values[0]).sum()), most)
     if count < k:
         rank = min(rank, int((values.cumsum(0) < ENOUGH * total).sum()) + 1)
     values, basis = values[:rank], vectors[:, :rank]
@@ -92,5 +92,9 @@ def subspace(rows: CodeReader, generator: torch.Generator) -> Subspace:
             turn = turn @ (axes / lengths.sqrt()) @ axes.T
         for columns in columns_of(sample):
             basis[columns] = across(columns).float()
-    lost = 1 - (values.sum() / total).item() if total > 0 else 0.0
+    # The greatest variance that noise of variance 1 has in any direction of k samples (Marchenko & Pastur 1967).
+    noise = survey.rounding * (count / k) * (1 + math.sqrt(n / count)) ** 2
+    kept = values > torch.stack([basis[:, i].double().square() @ noise for i in range(rank)]) if rank else values > 0
+    values, basis = values[kept], basis[:, kept]
+    lost = 1 - (values.sum() / total).item() if total > noise.sum() else 0.0
     return Subspace(mean, basis.float(), values / count, max(0.0, lost))

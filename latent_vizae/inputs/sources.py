@@ -94,6 +94,36 @@ class CodeReader:
                 forget(block)
         return whole if self.device is None else whole.to(self.device)
 
+    def without(self, left_out: Tensor) -> CodeReader:
+        """The same codes without those of the numbers (L,), which are sorted."""
+        return _Rest(self, left_out) if len(left_out) else self
+
+
+class _Rest(CodeReader):
+    """Some codes of a reader: all but a few."""
+
+    def __init__(self, whole: CodeReader, left_out: Tensor) -> None:
+        self.whole, self.left_out = whole, left_out.cpu()
+        self.latent_shape = whole.latent_shape
+        self._before = self.left_out - torch.arange(len(left_out))  # how many there are before each that is left out
+
+    def __len__(self) -> int:
+        return len(self.whole) - len(self.left_out)
+
+    def _in_whole(self, numbers: Tensor) -> Tensor:
+        return numbers + torch.searchsorted(self._before, numbers, right=True)
+
+    def __getitem__(self, part: slice) -> Tensor:
+        start, end, _ = part.indices(len(self))
+        first, last = self._in_whole(torch.tensor([start, end - 1])).tolist()
+        rows = self.whole[first : last + 1]
+        inside = torch.ones(len(rows), dtype=torch.bool)
+        inside[self.left_out[(self.left_out >= first) & (self.left_out <= last)] - first] = False
+        return rows[inside.to(rows.device)]
+
+    def take(self, chosen: Tensor) -> Tensor:
+        return self.whole.take(self._in_whole(chosen.cpu()))
+
 
 def _read(block: Block, chosen: slice | np.ndarray[tuple[int], np.dtype[np.int64]]) -> Tensor:
     """Some rows, float32."""
@@ -143,8 +173,8 @@ def open_codes(codes: ArrayLike, what: str = "codes", device: torch.device | Non
         FileNotFoundError: no such file or folder.
     """
     reader = _reader(codes, what, device)
-    for block in reader.blocks:
-        if not isinstance(block, FileBlock) or block.is_wide:
+    for number, block in enumerate(reader.blocks):
+        if number == 0 or not isinstance(block, FileBlock) or block.is_wide:
             check_precision(block[: reader.part_size], what)
     check_finite(reader.parts(), len(reader), what)
     return reader

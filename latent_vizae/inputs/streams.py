@@ -100,6 +100,7 @@ def _batch(batch: ArrayLike, what: str, latent_shape: tuple[int, ...] | None) ->
             if batch[0].shape != latent_shape:
                 batch = batch[0]
     tensor = as_tensor(batch, what)
-    if isinstance(batch, Tensor | np.ndarray) and tensor.dim() and len(tensor) >= ENOUGH:
+    wide = isinstance(batch, Tensor | np.ndarray) and batch.dtype not in (torch.float32, np.float32)
+    if wide and tensor.dim() and len(tensor) >= ENOUGH:
         check_precision(batch, what)
     return tensor.clone()

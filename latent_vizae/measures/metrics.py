@@ -15,7 +15,9 @@ __all__ = [
     "path_evenness",
     "pca_fvu",
     "round_trip_error",
+    "rounding",
     "trustworthiness",
+    "unexplained",
 ]
 
 
@@ -41,7 +43,8 @@ def fvu(codes: Tensor, decoded: Tensor, mean: Tensor | None = None) -> float:
         mean: (n,), that of the training codes where ``codes`` are held out; by default that of ``codes``.
 
     Returns:
-        0 or more. For codes without variance 0 if they are reconstructed up to rounding, else infinity.
+        0 or more. For codes without variance 0 if they are reconstructed up to rounding, else infinity. What is
+        rounding is judged for each value of a code by itself (`unexplained`).
 
     Raises:
         ValueError: not one decoded code per code.
@@ -49,11 +52,50 @@ def fvu(codes: Tensor, decoded: Tensor, mean: Tensor | None = None) -> float:
     _require_alike(codes, decoded, "codes", "decoded")
     codes, decoded = codes.double(), decoded.double()
     centred = codes - (codes.mean(0) if mean is None else mean.double())
-    error, variance = (codes - decoded).square().sum().item(), centred.square().sum().item()
-    rounding = 1e-12 * codes.square().sum().item()
-    if variance <= rounding:
-        return 0.0 if error <= max(rounding, 1e-300) else float("inf")
-    return error / variance
+    return unexplained((codes - decoded).square().sum(0), centred.square().sum(0), rounding(codes))
+
+
+FLOAT32, TWICE, FORGIVEN = 2.0**-23, 2, 64
+"""Steps of float32 as a share of a value; codes are rounded, and decoded codes once more; the squared error that
+counts as nothing in a column without variance, in units of `rounding`: about three steps."""
+
+
+def rounding(codes: Tensor) -> Tensor:
+    """Sum over codes of the squares of what rounding to float32 changes at most on average, of each column.
+
+    Twice the variance ``step^2 / 12`` of an error that is even between two values of float32 (Widrow 1956).
+
+    Args:
+        codes: (k, n).
+
+    Returns:
+        (n,) float64. Sums of parts add up.
+    """
+    sizes = torch.linalg.vector_norm(codes, dim=0, dtype=torch.float64)
+    return sizes.mul_(FLOAT32).square_().mul_(TWICE / 12)
+
+
+def unexplained(error: Tensor, variance: Tensor, rounding: Tensor) -> float:
+    """FVU from sums over codes, of each column: errors squared, deviations from the mean squared, and `rounding`.
+
+    A column that varies by no more than rounding has no variance, whatever the others are, and where it comes back up
+    to rounding no error either: an id or a Unix time that all rows share neither hides what the others lack, nor adds
+    to it.
+
+    Args:
+        error: (n,).
+        variance: (n,).
+        rounding: (n,).
+
+    Returns:
+        0 or more; infinity for codes without variance that do not come back.
+    """
+    still = variance <= rounding
+    lost = error[~(still & (error <= (FORGIVEN * rounding).clamp(min=1e-300)))].sum().item()
+    total = variance[~still].sum().item()
+    if total == 0:
+        return 0.0 if lost == 0 else float("inf")
+    return lost / total
 
 
 def pca_fvu(codes: Tensor, dim: int) -> float:

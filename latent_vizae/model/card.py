@@ -7,6 +7,8 @@ from typing import Any
 
 from latent_vizae.storage.hub import parse_reference
 
+from .report import FitReport
+
 __all__ = ["base_model", "write_card"]
 
 
@@ -79,6 +81,8 @@ def write_card(
         "## What it shows and what it does not",
         limits,
     ]
+    if report and (notes := FitReport.from_dict(report).notes):
+        parts.append("\n".join(f"- {note}" for note in notes))
     if statements:
         parts.append("\n".join(f"- **{verdict}**: {text}" for verdict, text in statements))
     return "\n\n".join(parts) + "\n"

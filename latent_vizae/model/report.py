@@ -30,7 +30,15 @@ class FitReport:
         interrupted: whether Ctrl-C stopped the fit; v is then the best one so far.
         guided_by: what distances in the fit are made from: the decoder's "slopes" (its Jacobian, averaged over codes),
             "images" (of one code, or of few with large images), or "codes" alone (without a decoder, or where it has
-            no slopes). None in reports of earlier versions.
+            no slopes). None in reports of earlier versions, as what follows.
+        outliers: number of codes that are more than ten times as far from the middle as nine tenths of the codes.
+        outliers_ignored: whether v was fitted without outliers.
+        farthest: distance of the farthest code from the middle, where nine tenths of the codes are nearer than 1.
+        fvu_of_rest: ``fvu`` of the codes that are not outliers, about their own mean; None without outliers.
+        narrow_columns: number of columns (values of a code) that vary, but by less than a hundredth of the standard
+            deviation of the widest one: they hardly count in v.
+        norm: the norm that all codes have, within 0.1 %; None where they differ, as those of most generators.
+        norm_decoded: mean norm of decoded codes, where all codes have one norm.
     """
 
     k: int
@@ -48,6 +56,13 @@ class FitReport:
     seconds: float
     interrupted: bool
     guided_by: str | None = None
+    outliers: int | None = None
+    outliers_ignored: bool | None = None
+    farthest: float | None = None
+    fvu_of_rest: float | None = None
+    narrow_columns: int | None = None
+    norm: float | None = None
+    norm_decoded: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -57,7 +72,8 @@ class FitReport:
     def from_dict(cls, values: dict[str, Any]) -> FitReport:
         """The inverse of `to_dict`; raises TypeError or ValueError for other entries."""
         names = {field.name for field in fields(cls)}
-        if not isinstance(values, dict) or set(values) | {"guided_by"} != names:  # which no report had at first
+        later = {field.name for field in fields(cls) if field.default is None}  # which reports did not have at first
+        if not isinstance(values, dict) or set(values) | later != names:
             raise ValueError("the report's entries are not those of a FitReport.")
         if values.get("guided_by") not in (None, "slopes", "images", "codes"):
             raise ValueError(f"a fit is guided by slopes, images or codes, not by {values['guided_by']!r}.")
@@ -67,13 +83,39 @@ class FitReport:
             raise TypeError("the report's values are not numbers.")
         return cls(**values)
 
+    @property
+    def notes(self) -> list[str]:
+        """What to know of these codes beside the numbers, a sentence each; mostly none."""
+        found = []
+        if self.outliers and self.farthest and self.fvu_of_rest is not None:
+            found.append(
+                f"{self.outliers} of {self.k} codes {'is an outlier' if self.outliers == 1 else 'are outliers'}, up "
+                f"to {self.farthest:.3g} times as far from the middle as nine tenths of the codes. "
+                f"FVU of the rest: {self.fvu_of_rest:.4g}. "
+                + ("v was fitted without outliers." if self.outliers_ignored
+                   else "fit(..., outliers='ignore') fits v to the rest.")
+            )  # fmt: skip
+        if self.narrow_columns:
+            found.append(
+                f"{self.narrow_columns} of {self.n} columns vary by less than a hundredth of what the widest one "
+                "does: they hardly count in v and in its FVU. Columns of different units are to be standardised first "
+                "(scikit-learn's StandardScaler)."
+            )
+        if self.norm and self.norm_decoded is not None and self.norm_decoded < 0.99 * self.norm:
+            found.append(
+                f"All codes have norm {self.norm:.4g}; decoded ones have {self.norm_decoded:.4g} on average. Where "
+                "only the direction of a code counts, as with cosine similarity, scale decoded codes to norm "
+                f"{self.norm:.4g}."
+            )
+        return found
+
     def __str__(self) -> str:
-        """One line, for printing."""
+        """One line, and one for each of the notes, for printing."""
 
         def number(value: float | None) -> str:
             return "-" if value is None else f"{value:.4g}"
 
-        return (
+        line = (
             f"{self.k} codes of {self.n} numbers on a {self.dim}-D map: FVU {number(self.fvu)} "
             f"(held out {number(self.fvu_held_out)}, PCA {number(self.fvu_pca)}), image error "
             f"{number(self.image_error)} (held out {number(self.image_error_held_out)}), "
@@ -81,3 +123,4 @@ class FitReport:
             + (f", guided by {self.guided_by}" if self.guided_by else "")
             + (", interrupted" if self.interrupted else "")
         )
+        return "\n".join([line, *self.notes])

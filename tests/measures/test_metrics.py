@@ -165,3 +165,13 @@ def test_evenness_is_scipys_variation(frames, seed):
 def test_two_images_have_no_pace():
     with pytest.raises(ValueError, match="at least 3 images of a path, got 2"):
         path_evenness(torch.zeros(2, 1, 4, 4))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e7, 1e20])
+def test_fvu_does_not_count_a_column_without_variance(offset):
+    codes = torch.cat([normal(30, 5), torch.full((30, 1), offset)], 1)
+    decoded = codes + torch.cat([0.3 * normal(30, 5, seed=1), torch.zeros(30, 1)], 1)
+    assert fvu(codes, decoded) == pytest.approx(fvu(codes[:, :5], decoded[:, :5]), rel=1e-6)
+    assert fvu(codes, codes.mean(0).expand_as(codes)) == pytest.approx(1)
+    wrong = decoded + torch.tensor([0.0] * 5 + [1e-3 * offset])
+    assert offset == 0 or fvu(codes, wrong) > 100
