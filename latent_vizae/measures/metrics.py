@@ -16,6 +16,8 @@ __all__ = [
     "pca_fvu",
     "round_trip_error",
     "rounding",
+    "scale_normalised_stress",
+    "shepard_rho",
     "trustworthiness",
     "unexplained",
 ]
@@ -191,6 +193,62 @@ def _ranks(distances: Tensor, which: Tensor) -> Tensor:
     else:
         ordered = distances.sort(1).values
     return torch.searchsorted(ordered, wanted)
+
+
+def scale_normalised_stress(codes: Tensor, points: Tensor) -> float:
+    """How far distances on the map are from those of the codes, at the map's best scale; in [0, 1], 0 is best.
+
+    ``min over a > 0 of sqrt(sum (d - a d')^2 / sum d^2)`` over all pairs, d the distances of codes and d' those of
+    points; the least is at ``a = sum d d' / sum d'^2`` (Smelser, Miller & Kobourov 2024, "Normalized stress is not
+    normalized"). Memory grows with the square of N.
+
+    Args:
+        codes: (N, n), N >= 2.
+        points: (N, d).
+
+    Raises:
+        ValueError: fewer than two codes, or not one point per code.
+    """
+    ours, theirs = _pairs(codes, points)
+    sizes = ours.square().sum() * theirs.square().sum()
+    if sizes == 0:  # all codes, or all points, at one place
+        return 1.0 if ours.any() else 0.0
+    return (1 - (ours @ theirs) ** 2 / sizes).clamp(min=0).sqrt().item()
+
+
+def shepard_rho(codes: Tensor, points: Tensor) -> float:
+    """Whether what is farther apart among the codes is farther apart on the map; in [-1, 1], 1 is best.
+
+    Spearman's rank correlation of the distances of all pairs, which the Shepard diagram shows (Shepard 1962; Espadoto
+    et al. 2019, "Toward a quantitative survey of dimension reduction techniques"). Memory grows with the square of N.
+
+    Args:
+        codes: (N, n), N >= 3.
+        points: (N, d).
+
+    Returns:
+        NaN where all distances of one kind are the same.
+
+    Raises:
+        ValueError: fewer than two codes, or not one point per code.
+    """
+    ranks = torch.stack([_mean_ranks(distances) for distances in _pairs(codes, points)])
+    return torch.corrcoef(ranks)[0, 1].item()
+
+
+def _pairs(codes: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Distances of all pairs of codes and of points, each pair once."""
+    if len(points) != len(codes) or len(codes) < 2:
+        raise ValueError(f"There is one point per code, at least two, got {len(codes)} and {len(points)}.")
+    return torch.pdist(codes.detach().double()), torch.pdist(points.detach().double())
+
+
+def _mean_ranks(values: Tensor) -> Tensor:
+    """Ranks of values (N,), those of equal values their mean."""
+    _, which, counts = values.unique(return_inverse=True, return_counts=True)
+    ends = counts.cumsum(0).double()
+    mean: Tensor = (ends - (counts.double() - 1) / 2)[which]
+    return mean
 
 
 def round_trip_error(points: Tensor, back: Tensor) -> float:

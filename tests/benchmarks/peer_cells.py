@@ -34,6 +34,8 @@ from latent_vizae.measures.metrics import (
     map_width,
     path_evenness,
     round_trip_error,
+    scale_normalised_stress,
+    shepard_rho,
     trustworthiness,
 )
 
@@ -109,10 +111,13 @@ class Cost:
 
 @dataclass
 class Fitted:
-    """A map both ways, (k, n) <-> (k, 2), what it cost, and its path from code to code if it has one of its own."""
+    """A map, (k, n) <-> (k, 2), what it cost, and its path from code to code if it has one of its own.
+
+    One without a way back has no ``decode``.
+    """
 
     encode: Rows
-    decode: Rows
+    decode: Rows | None
     cost: Cost
     path: Callable[[Tensor, Tensor], Tensor] | None = None
 
@@ -278,6 +283,21 @@ def fit_pythae(task: Task, codes: Tensor, seed: int) -> Fitted:
     )
 
 
+def fit_torchdr(task: Task, codes: Tensor, seed: int) -> Fitted:
+    from torchdr import UMAP
+
+    torch.manual_seed(seed)
+    cost, n = Cost(), codes.shape[1]
+    layers = [part for i, o in itertools.pairwise((n, 100, 100, 100, 2)) for part in (nn.Linear(i, o), nn.ReLU())]
+    reducer = UMAP(
+        n_neighbors=min(15, len(codes) - 1), encoder=nn.Sequential(*layers[:-1]), optimizer="Adam", lr=1e-3,
+        device="cpu", backend=None, random_state=seed,
+    )  # fmt: skip
+    with cost.counting():
+        reducer.fit(codes)
+    return Fitted(reducer.transform, None, cost)
+
+
 METHODS: dict[str, Callable[[Task, Tensor, int], Fitted]] = {
     US: fit_us,
     "PCA": fit_pca,
@@ -286,6 +306,7 @@ METHODS: dict[str, Callable[[Task, Tensor, int], Fitted]] = {
     "RBF": fit_rbf,
     "autoencoder": fit_autoencoder,
     "pythae": fit_pythae,
+    "TorchDR": fit_torchdr,
 }
 
 
@@ -335,24 +356,24 @@ def measure(task: Task, method: str, size: int, seed: int) -> dict[str, float]:
         fitted = METHODS[method](task, codes, seed)
     held, n = task.codes[: task.held], codes.shape[1]
     points, places = fitted.encode(codes), fitted.encode(held)
-    judged, decoded = held[: JUDGED[task.wide]], fitted.decode(places[: JUDGED[task.wide]])
-    images = task.images(judged)
-    cell = {
-        "image_error": image_error(images, task.images(decoded)),
-        "fvu": fvu(judged, decoded, codes.mean(0)),
-    }
+    judged = held[: JUDGED[task.wide]]
+    images, cell = task.images(judged), {}
     whose, where, sizes = (held, places, (7, 20)) if size >= 200 else (codes, points, (7,))
     for neighbours in sizes:
         cell[f"trust_{neighbours}"] = trustworthiness(whose, where, neighbours)
         cell[f"cont_{neighbours}"] = continuity(whose, where, neighbours)
+    cell["stress"], cell["shepard"] = scale_normalised_stress(whose, where), shepard_rho(whose, where)
     looks, where = (images, places[: len(images)]) if size >= 200 else (task.images(codes), points)
     for name, measured in (("trust", trustworthiness), ("cont", continuity)):
         cell[f"image_{name}_7"] = measured(looks.flatten(1), where, 7)
-    near = occupied(points, ROUND_TRIPS[task.wide], torch.Generator().manual_seed(seed))
-    back = fitted.encode(fitted.decode(near))
-    cell["round_trip"] = 100 * round_trip_error(near, back) / map_width(points)
-    cell["pace"] = pace(task, fitted, codes, points)
-    cell["encode_rate"], cell["decode_rate"] = rate(fitted.encode, held, n), rate(fitted.decode, near, n)
+    cell["encode_rate"] = rate(fitted.encode, held, n)
+    if fitted.decode is not None:
+        decoded = fitted.decode(places[: len(judged)])
+        cell["image_error"] = image_error(images, task.images(decoded))
+        cell["fvu"] = fvu(judged, decoded, codes.mean(0))
+        near = occupied(points, ROUND_TRIPS[task.wide], torch.Generator().manual_seed(seed))
+        cell["round_trip"] = 100 * round_trip_error(near, fitted.encode(fitted.decode(near))) / map_width(points)
+        cell["pace"], cell["decode_rate"] = pace(task, fitted, codes, points), rate(fitted.decode, near, n)
     cost = {"fit_s": fitted.cost.seconds, "fit_cpu_s": fitted.cost.cpu, "peak_mib": fitted.cost.peak}
     return cell | cost | {"load": load_before}
 
@@ -364,7 +385,9 @@ def warm_up(task: Task, methods: set[str], largest: int) -> None:
             with contextlib.suppress(Exception):
                 fitted = METHODS[method](task, task.draw(size, 2**32), 2**31)
                 with torch.no_grad():
-                    fitted.encode(fitted.decode(fitted.encode(task.codes[:WARM])))
+                    points = fitted.encode(task.codes[:WARM])
+                    if fitted.decode is not None:
+                        fitted.encode(fitted.decode(points))
 
 
 def main() -> None:

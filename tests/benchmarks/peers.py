@@ -37,9 +37,10 @@ FAMILIES = (
     ("UMAP", "NNinv", "RBF"),
     ("autoencoder",),
     ("pythae",),
+    ("TorchDR",),
 )  # who shares a process, and a map
 PEERS = tuple(method for family in FAMILIES for method in family if method != US)
-PACKAGES = ("umap-learn", "inverse-projections", "pythae")
+PACKAGES = ("umap-learn", "inverse-projections", "pythae", "torchdr")
 SETS: dict[str, tuple[tuple[int, ...], str]] = {
     "mnist-5": ((20, 200, 2000, 4000), "the bundled 10-D codes of MNIST, the digit 5 alone"),
     "mnist": ((20, 200, 2000, 20000), "the bundled 10-D codes of MNIST, all digits"),
@@ -65,6 +66,8 @@ COLUMNS = {  # key: (title, format, whether it is compared with ours)
     "cont_7": ("cont. 7", ".3f", False),
     "trust_20": ("trust. 20", ".3f", False),
     "cont_20": ("cont. 20", ".3f", False),
+    "stress": ("stress", ".3f", False),
+    "shepard": ("Shepard's rho", ".3f", False),
     "image_trust_7": ("image trust. 7", ".3f", False),
     "image_cont_7": ("image cont. 7", ".3f", False),
     "round_trip": ("round trip %", ".3g", False),
@@ -85,6 +88,8 @@ In brackets: how many times ours. No method saw the held-out codes ({{held}}).
 - *trust.*, *cont.*: trustworthiness and continuity of the held-out codes' map at 7 and 20 neighbours; below 200
   codes those of the training codes, at 7. *image trust.*, *image cont.*: the same where neighbours are those whose
   images are alike, of the {JUDGED[0]} codes above.
+- *stress*: scale-normalised (Smelser et al. 2024), 0 is best; *Shepard's rho*: rank correlation of the distances of
+  all pairs, 1 is best. Both are of the codes of *trust.*, and empty where a cell was measured without them.
 - *round trip*: point -> code -> point, root mean square, in percent of the map's width, at {ROUND_TRIPS[0]} places
   where the map is occupied, inside the box of its training codes.
 - *pace*: image change from frame to frame, standard deviation over mean, on {PAIRS[0]} paths of {FRAMES} frames
@@ -99,6 +104,8 @@ In brackets: how many times ours. No method saw the held-out codes ({{held}}).
 - autoencoder: plain PyTorch, our default widths, tanh, Adam (0.001, batches of 128), mean square error of codes, 100
   epochs or 1,000 steps if that is more; the weights that are best on a tenth of its codes stay.
 - pythae: its AE with its own networks, codes scaled to [0, 1], trained and chosen as the autoencoder is.
+- TorchDR: parametric UMAP, 15 neighbours, the three layers of 100 units of Sainburg et al. (2021), 1,000 steps of Adam
+  (0.001; with its own choice, SGD with 1, the network does not learn). It has no way back to codes.
 """
 
 
@@ -109,8 +116,9 @@ def held_out(name: str) -> int:
 
 def environment() -> tuple[Path, dict[str, str]]:
     """The Python that has our packages and the peers', and why a peer is not there."""
-    folder, told = WORK / "env", WORK / "env" / "missing.json"
+    folder, told = WORK / "env", WORK / "env" / "packages.json"
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    tried: dict[str, str | None] = json.loads(told.read_text()) if told.exists() else {}
     if not told.exists():
         if f"torch=={version('torch').split('+')[0]}\n" not in CONSTRAINTS.read_text():
             raise SystemExit("The running environment has another torch than constraints.txt: pip would fetch that.")
@@ -118,15 +126,15 @@ def environment() -> tuple[Path, dict[str, str]]:
         site = next(folder.rglob("site-packages"))
         paths = {sysconfig.get_path(name) for name in ("purelib", "platlib")}
         (site / "below.pth").write_text("".join(f"import site; site.addsitedir({path!r})\n" for path in paths))
-        missing = {}
-        for package in PACKAGES:
+    for package in PACKAGES:
+        if package not in tried:
             print(f"installing {package} into {folder.relative_to(ROOT)}", flush=True)
             pip = [python, "-m", "pip", "install", "-q", "-c", CONSTRAINTS, package]
             done = subprocess.run(pip, capture_output=True, text=True, check=False)
-            if done.returncode:
-                missing[package] = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
-        told.write_text(json.dumps(missing))
-    return python, json.loads(told.read_text())
+            why = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
+            tried[package] = why if done.returncode else None
+            told.write_text(json.dumps(tried))
+    return python, {package: why for package, why in tried.items() if why is not None}
 
 
 def versions(python: Path) -> str:
@@ -192,7 +200,7 @@ def medians(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         base = ours.get((row["set"], row["size"]))
         if base is not None and row is not base:
-            row["times_ours"] = {x: row[x] / base[x] for x in COLUMNS if COLUMNS[x][2] and base[x]}
+            row["times_ours"] = {x: row[x] / base[x] for x in COLUMNS if COLUMNS[x][2] and x in row and base.get(x)}
     return rows
 
 
@@ -258,7 +266,7 @@ def plot(file: Path, rows: list[dict[str, Any]]) -> None:
     )
     for panel, name in zip(panels[0], names, strict=True):
         for number, method in enumerate((US, *PEERS)):
-            mine = [row for row in rows if row["set"] == name and row["method"] == method]
+            mine = [row for row in rows if row["set"] == name and row["method"] == method and "image_error" in row]
             x, y = [row["fit_cpu_s"] for row in mine], [row["image_error"] for row in mine]
             sizes = [
                 12 + 12 * SETS[name][0].index(row["size"]) if row["size"] in SETS[name][0] else 12 for row in mine
@@ -277,7 +285,9 @@ def told(cell: dict[str, Any]) -> str:
     said = f"{cell['set']:8} {cell['size']:6,} {cell['method']:12} seed {cell['seed']}: "
     if "error" in cell:
         return said + cell["error"]
-    return said + f"image error {cell['image_error']:.4f}, FVU {cell['fvu']:.3f}, fit {cell['fit_s']:.3g} s"
+    if "image_error" in cell:
+        said += f"image error {cell['image_error']:.4f}, FVU {cell['fvu']:.3f}, "
+    return said + f"trustworthiness {cell['trust_7']:.3f}, fit {cell['fit_s']:.3g} s"
 
 
 def wishes() -> argparse.Namespace:

@@ -45,6 +45,7 @@ def cells(rows: list[Row]) -> dict[tuple[str, int], dict[str, Row]]:
 
 def errors(rows: list[Row]) -> str:
     """Held-out image error and processor seconds of the fit: a line per set and size, a column per method."""
+    rows = [row for row in rows if "image_error" in row]  # of maps with a way back
     methods = list(dict.fromkeys(row["method"] for row in rows))
     lines = [["set", "codes", *methods]]
     for (name, size), found in cells(rows).items():

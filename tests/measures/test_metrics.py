@@ -6,7 +6,9 @@ import torch
 from draws import normal
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import variation
+from scipy.optimize import minimize_scalar
+from scipy.spatial.distance import pdist
+from scipy.stats import spearmanr, variation
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness as sklearn_trustworthiness
 from sklearn.metrics import mean_squared_error, r2_score
@@ -20,6 +22,8 @@ from latent_vizae.measures.metrics import (
     path_evenness,
     pca_fvu,
     round_trip_error,
+    scale_normalised_stress,
+    shepard_rho,
     trustworthiness,
 )
 
@@ -175,3 +179,32 @@ def test_fvu_does_not_count_a_column_without_variance(offset):
     assert fvu(codes, codes.mean(0).expand_as(codes)) == pytest.approx(1)
     wrong = decoded + torch.tensor([0.0] * 5 + [1e-3 * offset])
     assert offset == 0 or fvu(codes, wrong) > 100
+
+
+@given(count=st.integers(3, 60), seed=st.integers(0, 999), step=st.sampled_from([0, 1]))
+def test_distances_are_compared_as_scipy_does(count, seed, step):
+    codes, points = normal(count, 6, seed=seed), normal(count, 2, seed=seed + 1)
+    if step:  # whole numbers: many distances are the same
+        codes, points = codes.round(), points.round() + torch.arange(count)[:, None] % 3
+    ours, theirs = pdist(codes.double().numpy()), pdist(points.double().numpy())
+
+    def stress(scale):
+        return np.sqrt(((ours - scale * theirs) ** 2).sum() / (ours**2).sum())
+
+    least = minimize_scalar(stress, (0, 10), method="brent", options={"xtol": 1e-10}).fun
+    assert scale_normalised_stress(codes, points) == pytest.approx(least, abs=1e-6)
+    if ours.std() > 1e-9 < theirs.std():
+        assert shepard_rho(codes, points) == pytest.approx(spearmanr(ours, theirs).statistic, abs=1e-9)
+
+
+def test_a_map_at_another_scale_has_no_stress():
+    codes = normal(40, 2)
+    turned = codes @ torch.linalg.qr(normal(2, 2, seed=1))[0]
+    for scale in (1e-3, 1, 1e5):
+        assert scale_normalised_stress(codes, scale * turned) == pytest.approx(0, abs=1e-6)
+        assert shepard_rho(codes, scale * turned) == pytest.approx(1, abs=1e-6)
+    assert scale_normalised_stress(codes, torch.zeros(40, 2)) == 1
+    assert scale_normalised_stress(torch.zeros(40, 2), torch.zeros(40, 2)) == 0
+    for measure in (scale_normalised_stress, shepard_rho):
+        with pytest.raises(ValueError, match="one point per code"):
+            measure(codes, turned[:39])
