@@ -26,7 +26,8 @@ FEWEST_IMAGES, MOST_IMAGES, IMAGE_VALUES = 8, 100, 2**19
 
 
 def _square_sums(rows: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(rows, dim=0, dtype=torch.float64).square_()
+    sums: Tensor = torch.linalg.vector_norm(rows, dim=0, dtype=torch.float64).square()
+    return sums
 
 
 def measure(

@@ -73,8 +73,8 @@ def rounding(codes: Tensor) -> Tensor:
     Returns:
         (n,) float64. Sums of parts add up.
     """
-    sizes = torch.linalg.vector_norm(codes, dim=0, dtype=torch.float64)
-    return sizes.mul_(FLOAT32).square_().mul_(TWICE / 12)
+    sizes: Tensor = torch.linalg.vector_norm(codes, dim=0, dtype=torch.float64)
+    return (FLOAT32 * sizes).square() * (TWICE / 12)
 
 
 def unexplained(error: Tensor, variance: Tensor, rounding: Tensor) -> float:

@@ -164,7 +164,7 @@ def interrupted_before_a_v(codes, at, settings):
 def test_an_interrupt_while_measuring_returns_a_measured_v(monkeypatch, decoder):
     codes, module = normal(20, 6), importlib.import_module("latent_vizae.fitting.measure")
     wanted = fit(codes, decoder).report
-    monkeypatch.setattr(module, "_square_sum", raising_at(module._square_sum, 1))
+    monkeypatch.setattr(module, "_square_sums", raising_at(module._square_sums, 1))
     report = fit(codes, decoder).report
     assert report.interrupted
     assert report.fvu == wanted.fvu
