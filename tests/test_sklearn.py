@@ -307,7 +307,7 @@ def test_what_float32_cannot_hold_is_refused(X):
         np.testing.assert_allclose(
             quick(dim=3).fit(X[:, :3] * scale).inverse_transform([[0.1, 0.2, 0.3]]).shape, (1, 3)
         )
-    with pytest.raises(ValueError, match=r"up to 3\.4e38; X reaches .*e\+100"):
+    with pytest.raises(ValueError, match=r"up to 3\.4e38; codes reaches .*e\+100"):
         quick().fit(X * 1e100)
     for lost in (X + 1e9, X * 1e-60, X * 1e-200):
         with pytest.raises(ValueError, match=r"of the variance of codes are lost\. Subtract the mean or scale"):
