@@ -57,29 +57,32 @@ def check_precision(rows: Tensor | np.ndarray[Any, Any], what: str) -> None:
         return
     if rounded := rows.dtype in (torch.float32, np.float32):
         rows = rows[: max(ENOUGH, 2**20 // max(1, math.prod(rows.shape[1:])))]
-    array = rows.detach().cpu().numpy() if isinstance(rows, Tensor) else rows
-    wide = array.reshape(len(array), -1).astype(np.float64)
-    sizes = np.abs(wide).max(0, initial=0.0)
-    greatest = sizes.max(initial=0.0)
-    if not 0 < greatest < np.inf:  # what is not finite is told of elsewhere
+    wide = (
+        (rows.detach() if isinstance(rows, Tensor) else torch.from_numpy(rows.astype(np.float64))).double().flatten(1)
+    )
+    sizes = wide.abs().amax(0)
+    greatest = sizes.max().item()
+    if not 0 < greatest < math.inf:  # what is not finite is told of elsewhere
         return
-    if greatest > np.finfo(np.float32).max:
+    if greatest > torch.finfo(torch.float32).max:
         raise ValueError(f"v computes in float32, up to 3.4e38; {what} reaches {greatest:.3g}. Scale it first.")
-    with np.errstate(under="ignore"):
-        variance = ((wide - wide[0]) / greatest).var(0)
-        variance[variance <= (DOUBLE * sizes / greatest) ** 2] = 0  # of one value many times there is but rounding
-        if rounded:
-            lost = (np.spacing(sizes.astype(np.float32)) / greatest) ** 2 / 12
-        else:
-            rest = wide - wide.astype(np.float32)
-            lost = ((rest - rest[0]) / greatest).var(0)
+    variance = ((wide - wide[0]) / greatest).var(0, correction=0)
+    variance[variance <= (DOUBLE * sizes / greatest).square()] = 0  # of one value many times there is but rounding
+    if rounded:
+        step = torch.ldexp(torch.ones_like(sizes), torch.frexp(sizes).exponent - 24)
+        lost = (step / greatest).square() / 12
+    else:
+        rest = wide - wide.float()
+        lost = ((rest - rest[0]) / greatest).var(0, correction=0)
     lost[variance == 0] = 0
-    columns = np.flatnonzero((lost > MOST_LOST * variance) & (variance > UNSEEN**2 * variance.max(initial=0.0)))
-    if not len(columns):
+    hardly = (lost > MOST_LOST * variance) & (variance > UNSEEN**2 * variance.max())
+    if not hardly.any():
         return
-    share = lost.sum() / variance.sum()
-    where = f"column{'s'[: len(columns) > 1]} {', '.join(map(str, columns[:8]))}{', ...'[: 5 * (len(columns) > 8)]}"
-    where = f"{where} of {what}" if math.prod(rows.shape[1:]) == rows.shape[-1] else f"{what} (flat, {where})"
+    columns = hardly.nonzero().flatten().tolist()
+    share = (lost.sum() / variance.sum()).item()
+    shown = ", ".join(map(str, columns[:8])) + (", ..." if len(columns) > 8 else "")
+    where = f"column {shown}" if len(columns) == 1 else f"columns {shown}"
+    where = f"{where} of {what}" if rows.ndim == 2 else f"{what} (flat, {where})"
     if share > MOST_LOST and not rounded:
         raise ValueError(
             f"v computes in float32, in which {share:.0%} of the variance of {what} are lost. "
