@@ -66,6 +66,7 @@ BAD_CODES = [
     ("no codes", torch.empty(0, 6), ValueError, r"at least one code is needed, got .*\(0, 6\)"),
     ("an empty list", [], ValueError, r"got \(0,\)"),
     ("no values", torch.empty(3, 0), ValueError, r"\(3, 0\)"),
+    ("no values in a stream", lambda: iter([np.zeros((20, 0))]), ValueError, r"\(20, 0\)"),
     ("an empty stream", iter([]), ValueError, "stream of batches was empty"),
     ("NaN", spoiled(NAN, 3, 7), ValueError, r"2 of 20 rows hold NaN or infinity \(rows 3, 7\)"),
     ("infinity", spoiled(-INF, 5), ValueError, r"1 of 20 rows .*\(rows 5\)"),

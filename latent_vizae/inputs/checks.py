@@ -53,13 +53,12 @@ def check_precision(rows: Tensor | np.ndarray[Any, Any], what: str) -> None:
         UserWarning: columns that lose more than 1 % of their variance, and have more than a millionth of the widest
             column's standard deviation.
     """
-    if rows.dtype.itemsize <= 2:  # whole numbers and fractions that float32 has
+    if rows.dtype.itemsize <= 2 or 0 in rows.shape:  # float32 has these numbers; none at all are refused elsewhere
         return
     if rounded := rows.dtype in (torch.float32, np.float32):
         rows = rows[: max(ENOUGH, 2**20 // max(1, math.prod(rows.shape[1:])))]
-    wide = (
-        (rows.detach() if isinstance(rows, Tensor) else torch.from_numpy(rows.astype(np.float64))).double().flatten(1)
-    )
+    tensor = rows.detach() if isinstance(rows, Tensor) else torch.from_numpy(rows.astype(np.float64))
+    wide = tensor.double().flatten(1)
     sizes = wide.abs().amax(0)
     greatest = sizes.max().item()
     if not 0 < greatest < math.inf:  # what is not finite is told of elsewhere
