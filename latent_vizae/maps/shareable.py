@@ -65,9 +65,62 @@ class Shareable:
         from latent_vizae.sharing.save import save_map  # which knows LatentMap
 
         words = {"labels": labels, "names": names, "title": title}
-        page = {"tiles": tiles, "size": size, "quality": quality, "progress": progress}
+        page = {"tiles": tiles, "size": size, "quality": quality, "progress": progress, "most_seconds": most_seconds}
         whole: Any = self
-        return save_map(whole, path, words, {**page, "most_seconds": most_seconds})
+        return save_map(whole, path, words, page)
+
+    def push_space_to_hub(
+        self,
+        repo: str,
+        *,
+        labels: ArrayLike | None = None,
+        names: Names = None,
+        title: str | None = None,
+        tiles: int | None = None,
+        size: int | None = None,
+        quality: int | None = None,
+        progress: Reporting = True,
+        most_seconds: float | None = 600,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        licence: str = "other",
+    ) -> str:
+        """Put the map's page on the Hugging Face Hub as a static Space, which costs nothing and runs no server.
+
+        Neither v nor the decoder is uploaded: `push_to_hub` does that.
+
+        Args:
+            repo: ``user/name``; made where there is none.
+            labels: as in `save`.
+            names: as in `save`.
+            title: of the map and of the Space; by default the repository's name.
+            tiles: as in `save`.
+            size: as in `save`.
+            quality: as in `save`.
+            progress: as in `save`.
+            most_seconds: as in `save`.
+            private: whether a new Space is private.
+            token: of a Hub user; by default the one that is logged in.
+            revision: branch to commit to; by default the main branch.
+            create_pr: open a pull request instead of committing.
+            licence: of the page, as the Hub spells it: "apache-2.0", "cc-by-sa-4.0", ...
+
+        Returns:
+            Address of the commit or of the pull request.
+
+        Raises:
+            ValueError: ``repo`` is not ``user/name``; others as `save`.
+            huggingface_hub.errors.HfHubHTTPError: the Hub refused; its message says why.
+        """
+        from latent_vizae.sharing.space import push_space
+
+        words = {"labels": labels, "names": names, "title": title}
+        page = {"tiles": tiles, "size": size, "quality": quality, "progress": progress, "most_seconds": most_seconds}
+        where = {"private": private, "token": token, "revision": revision, "create_pr": create_pr}
+        whole: Any = self
+        return push_space(whole, repo, words, page, licence, where)
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows: the page in a frame, made at the first time; a picture where the decoder is slow."""

@@ -212,6 +212,7 @@ def push_folder(
     revision: str | None = None,
     create_pr: bool = False,
     outdated: Sequence[str] = (),
+    space: bool = False,
 ) -> str:
     """Upload a folder to a model repository, which is created if it does not exist; its other files stay.
 
@@ -224,6 +225,7 @@ def push_folder(
         revision: branch to commit to, created if it does not exist; by default the main branch.
         create_pr: open a pull request instead.
         outdated: names of files that are removed from the repository if the folder does not have them.
+        space: to a static Space instead of a model repository.
 
     Returns:
         Address of the commit or of the pull request.
@@ -237,11 +239,13 @@ def push_folder(
     if not isinstance(repo, str) or not is_repo_id(repo):
         raise ValueError(f"A repository is called user/name, got {repo!r}.")
     api = HfApi(token=token, library_name="latent-vizae")
-    api.create_repo(repo, private=private, exist_ok=True)
+    kind: Any = "space" if space else "model"
+    api.create_repo(repo, private=private, exist_ok=True, repo_type=kind, **({"space_sdk": "static"} if space else {}))
     if revision is not None and not create_pr:
-        api.create_branch(repo, branch=revision, exist_ok=True)
+        api.create_branch(repo, branch=revision, exist_ok=True, repo_type=kind)
     done: Any = api.upload_folder(
         repo_id=repo,
+        repo_type=kind,
         folder_path=folder,
         commit_message=message,
         revision=revision,
