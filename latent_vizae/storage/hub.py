@@ -240,7 +240,7 @@ def push_folder(
         raise ValueError(f"A repository is called user/name, got {repo!r}.")
     api = HfApi(token=token, library_name="latent-vizae")
     kind: Any = "space" if space else "model"
-    api.create_repo(repo, private=private, exist_ok=True, repo_type=kind, **({"space_sdk": "static"} if space else {}))
+    api.create_repo(repo, private=private, exist_ok=True, repo_type=kind, space_sdk="static" if space else None)
     if revision is not None and not create_pr:
         api.create_branch(repo, branch=revision, exist_ok=True, repo_type=kind)
     done: Any = api.upload_folder(
