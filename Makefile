@@ -1,5 +1,5 @@
 # One word per job, run in an environment with the extra `dev` (README.md, "tests").
-.PHONY: style check test matrix bench bench-quick bench-page bench-sizes bench-busy ablate fuzz gallery demo
+.PHONY: style check test matrix bench bench-quick bench-page bench-sizes bench-busy ablate fuzz soak gallery demo
 
 style:
 	ruff format .
@@ -35,6 +35,10 @@ bench-page:
 # What fit costs as codes grow in number and length.
 bench-sizes:
 	python tests/benchmarks/sizes.py --large
+
+# Fifty visitors of the page for a minute, while others fit maps and ask a slow decoder; on an idle machine.
+soak:
+	python tests/soak.py
 
 # Damaged folders by the thousand, minutes; the tests run a few hundred.
 fuzz:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
+from contextlib import suppress
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio is imported
+os.environ.setdefault("MPLBACKEND", "agg")  # or matplotlib looks for another one, for seconds
 
 import torch
 
@@ -18,6 +21,8 @@ def run(port: int | None = None, share: bool = False, mcp: bool = False) -> None
     """Serve the page until it is interrupted."""
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)  # for each visitor: two who decode at a time would wait for each other's threads
+    with suppress(ImportError):
+        importlib.import_module("matplotlib")  # or Gradio does at the first event, and the page stands still meanwhile
     launch(build(), port=port, share=share, mcp_server=mcp)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import re
 from collections.abc import Awaitable, Callable
 from functools import partial, wraps
 from inspect import signature
@@ -15,21 +16,23 @@ import gradio as gr
 from gradio.utils import get_upload_folder, is_in_or_equal
 from huggingface_hub.utils import httpx
 
-from latent_vizae import certify as measure_trust
-from latent_vizae.demos.page.finding import find_directions
-from latent_vizae.demos.page.fitted import FittedMap
 from latent_vizae.demos.page.hub import Decoders
-from latent_vizae.demos.page.jobs import fit_map, gather_codes, place_picture
+from latent_vizae.demos.page.jobs import place_picture
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.pictures import open_picture
 from latent_vizae.demos.page.queues import Queues
 from latent_vizae.demos.page.steering import Steering
+from latent_vizae.demos.page.workers import Workers
 from latent_vizae.maps.samples import Samples
 
 __all__ = ["MENDABLE", "add_endpoints", "in_words", "kindly"]
 
 MENDABLE = (ValueError, TypeError, ImportError, OSError, httpx.TransportError)
 """Errors that a person can mend; others are ours."""
+
+
+FOLDERS = re.compile(r"(?<![\w:/.])(?:[A-Za-z]:)?[/\\](?:[^/\\\s'\":]+[/\\])+(?=[^/\\\s'\":])")
+"""Of this machine, before the name of a file; addresses are none."""
 
 
 def _png(samples: Samples) -> str:
@@ -52,10 +55,10 @@ def kindly(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[A
 
 
 def in_words(error: BaseException) -> str:
-    """What the page says of an error: a sentence, as text and not as HTML."""
+    """What the page says of an error: a sentence, as text and not as HTML, without paths of this machine."""
     if isinstance(error, httpx.TransportError):
         return "The Hub cannot be reached; try again later."
-    return html.escape(str(error).strip(), quote=False)
+    return html.escape(FOLDERS.sub("", str(error).strip()), quote=False)
 
 
 def _uploaded(picture: Any) -> Path:
@@ -67,7 +70,7 @@ def _uploaded(picture: Any) -> Path:
     return path
 
 
-def add_endpoints(maps: Maps, decoders: Decoders, steering: Steering, queues: Queues) -> None:
+def add_endpoints(maps: Maps, decoders: Decoders, steering: Steering, queues: Queues, workers: Workers) -> None:
     """Add /fit, /render, /grid, /path, /place, /certify, /directions and /traverse to the page being built."""
 
     def known(map_id: str) -> str:
@@ -101,12 +104,8 @@ def add_endpoints(maps: Maps, decoders: Decoders, steering: Steering, queues: Qu
         """
         f_d = await decoders.in_turn(queues, decoder)
         source = "examples" if hasattr(f_d, "examples") else "prior"
-
-        def gathered_and_fitted() -> FittedMap:
-            codes, kept = gather_codes(f_d, source, labels=labels, count=count, seed=seed)
-            return fit_map(f_d, codes, kept, dim, seed, lambda *_: None, f"{len(codes):,} codes of {decoder}")
-
-        fitted = await queues.run("fit", f_d, gathered_and_fitted)
+        codes = {"source": source, "name": decoder, "labels": labels, "count": count, "seed": seed}
+        fitted = await queues.run("fit", f_d, workers.fit, f_d, codes, dim, seed, lambda *_: None)
         maps.add(fitted)
         report = fitted.latent_map.v.report
         return {"map": fitted.id, "report": None if report is None else report.to_dict()}
@@ -177,10 +176,7 @@ def add_endpoints(maps: Maps, decoders: Decoders, steering: Steering, queues: Qu
         Returns:
             statements (verdict and text) and the round-trip errors.
         """
-        fitted = maps.get(known(map_id))
-        found = measure_trust(fitted.latent_map.v, fitted.latent_map.decoder, fitted.codes[:1])
-        said = [{"verdict": verdict, "text": text} for verdict, text in found.statements()]
-        return {"statements": said, "round_trip_rms": found.round_trip_rms, "round_trip_max": found.round_trip_max}
+        return workers.trust(maps.get(known(map_id)))
 
     def directions(
         method: str = "metric",
@@ -204,7 +200,8 @@ def add_endpoints(maps: Maps, decoders: Decoders, steering: Steering, queues: Qu
             directions: the id that /traverse takes; names of all of them; report: what was measured.
         """
         fitted = maps.get(known(map_id))
-        found = find_directions(fitted, method, n_directions, by_class, steps, seed, lambda *_: None)
+        asked = {"method": method, "count": n_directions, "by_class": by_class, "steps": steps, "seed": seed}
+        found = workers.directions(fitted, lambda *_: None, **asked)
         steering.add(found)
         return {"directions": found.id, "names": found.names(), "report": found.directions.report.to_dict()}
 
@@ -233,6 +230,7 @@ def add_endpoints(maps: Maps, decoders: Decoders, steering: Steering, queues: Qu
         return {"points": samples.points.tolist(), "sheet": _png(samples)}
 
     gr.api(kindly(fit), api_name="fit")
+    kinds = {"certify": "trust", "directions": "fit"}
     for function in (render, grid, path, place, certify, directions, traverse):
-        kind = "fit" if function is directions else "work"
+        kind = kinds.get(function.__name__, "work")
         gr.api(kindly(in_turn(kind, function)), api_name=function.__name__)

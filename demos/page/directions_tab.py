@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -13,22 +14,25 @@ from latent_vizae.demos.page.finding import (
     MOST_DIRECTIONS,
     MOST_STEPS,
     directions_in_words,
-    find_directions,
     load_directions,
 )
 from latent_vizae.demos.page.queues import Queues
 from latent_vizae.demos.page.steering import FoundDirections, Steering
 from latent_vizae.demos.page.stops import Stops
+from latent_vizae.demos.page.workers import Workers
 
 __all__ = ["add_directions_tab"]
 
 
-def add_directions_tab(steering: Steering, queues: Queues, touched: gr.HTML, map_id: gr.State) -> gr.State:
+def add_directions_tab(
+    steering: Steering, queues: Queues, workers: Workers, touched: gr.HTML, map_id: gr.State
+) -> gr.State:
     """Fill the tab being built.
 
     Args:
         steering: keeps what is found.
         queues: of the page.
+        workers: of the page.
         touched: the map, whose value names the directions that it offers.
         map_id: id of the visitor's map.
 
@@ -55,10 +59,9 @@ def add_directions_tab(steering: Steering, queues: Queues, touched: gr.HTML, map
         bar(0, desc="find directions")
         fitted = steering.maps.get(map_id)
         with stops.progress(request, bar) as progress:
-            found = await queues.run(
-                "fit", fitted.latent_map.decoder,
-                find_directions, fitted, method, count, by_class, steps, seed, progress,
-            )  # fmt: skip
+            asked = {"method": method, "count": count, "by_class": by_class, "steps": steps, "seed": seed}
+            search = partial(workers.directions, fitted, progress, **asked)
+            found = await queues.run("fit", fitted.latent_map.decoder, search)
         return shown(map_id, found)
 
     @kindly

@@ -41,6 +41,8 @@ class FittedMap:
     layers: dict[str, dict[str, Any]] = field(default_factory=dict)
     classifier: Any = None
     questions: deque[Question] = field(default_factory=deque)
+    cycles: Tensor | None = None  # errors on a grid, see supports.py
+    cycles_measured: Any = None  # the task
     seconds: float = 1.0  # that a picture took last
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import threading
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from latent_vizae import load_decoder
 from latent_vizae.demos.page.kept import Kept
@@ -32,6 +33,8 @@ class Decoders:
     def __init__(self, bundled: dict[str, Any] | None = None) -> None:
         self._bundled = bundled or {}
         self._kept: Kept[Any] = Kept(MOST_DECODERS, DECODERS_BYTES)
+        self._names: WeakKeyDictionary[Any, tuple[str, dict[str, Any]]] = WeakKeyDictionary()
+        self._names.update({decoder: (name, {}) for name, decoder in self._bundled.items()})
         self._loading: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
         self._lock = threading.Lock()
 
@@ -64,7 +67,15 @@ class Decoders:
             if decoder is None:
                 decoder = load_decoder(name, **options, **public)
                 self._kept.add(key, decoder)
+                with suppress(TypeError):  # one that cannot be remembered stays without a name
+                    self._names[decoder] = name, options
             return decoder
+
+    def named(self, decoder: Any) -> tuple[str, dict[str, Any]] | None:
+        """The name, with its commit, and the options by which another process has this decoder; None for others."""
+        with suppress(TypeError):
+            return self._names.get(decoder)
+        return None
 
 
 def _checked_name(name: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,19 @@ from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
 from latent_vizae import Directions, load_decoder
-from latent_vizae.demos.page.api import MENDABLE, add_endpoints, in_words, kindly
+from latent_vizae.demos.page.api import add_endpoints, kindly
 from latent_vizae.demos.page.calls import map_calls
 from latent_vizae.demos.page.directions_tab import add_directions_tab
+from latent_vizae.demos.page.fit_tab import add_fit_tab
 from latent_vizae.demos.page.fitted import FittedMap
-from latent_vizae.demos.page.hub import MOST_SIDE, Decoders
-from latent_vizae.demos.page.jobs import certified, fit_map, gather_codes, load_map, pack, place_picture, start_map
+from latent_vizae.demos.page.hub import Decoders
+from latent_vizae.demos.page.jobs import load_map, pack, place_picture, start_map, trust_in_words
 from latent_vizae.demos.page.live import live_route
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.pictures import open_picture
 from latent_vizae.demos.page.queues import Queues
 from latent_vizae.demos.page.steering import Steering
-from latent_vizae.demos.page.stops import Stops
+from latent_vizae.demos.page.workers import Workers
 
 __all__ = ["build", "launch"]
 
@@ -37,12 +38,6 @@ SCRIPTS = (
 )  # fmt: skip
 """The map's own JavaScript: one function body, in this order."""
 TITLE = "latent_vizae: a map one can touch"
-SOURCES = [
-    ("examples that come with the decoder", "examples"),
-    ("samples of its prior", "prior"),
-    ("codes in a file (.npy, .safetensors)", "codes"),
-    ("pictures", "pictures"),
-]
 HOUR, DAY = 3600, 86400
 """How often files are looked over, and how old those are that go: uploads, and what was prepared."""
 TOKEN = re.compile(r"[A-Za-z0-9_.~+/=-]{1,4096}")
@@ -54,7 +49,7 @@ def build() -> gr.Blocks:
     """The page; the first map is there at once."""
     f_d = load_decoder("mnist")
     maps, decoders = Maps(start_map(f_d)), Decoders({"mnist": f_d})
-    steering, stops, queues = Steering(maps), Stops(), Queues()
+    steering, queues, workers = Steering(maps), Queues(), Workers(decoders)
     start = maps.start
 
     def on_map(map_id: str, function: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
@@ -62,45 +57,11 @@ def build() -> gr.Blocks:
         fitted = maps.get(map_id)
         return queues.run("work", fitted.latent_map.decoder, function, fitted, *arguments)
 
-    async def fit_(
-        decoder: str,
-        image_size: float,
-        source: str,
-        labels: list[int],
-        count: float,
-        files: Any,
-        dim: int,
-        seed: float,
-        request: gr.Request,
-        bar: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio's own way to hand it in)
-    ) -> AsyncIterator[tuple[Any, ...]]:
-        def gathered_and_fitted(f_d: Any, progress: Callable[[int, int, str], object]) -> FittedMap:
-            bar(0, desc="gather codes")
-            chosen = [int(label) for label in labels]
-            codes, known = gather_codes(f_d, source, labels=chosen, count=int(count), seed=int(seed), files=files)
-            title = f"{len(codes):,} codes of {decoder.strip()}"
-            return fit_map(f_d, codes, known, int(dim), int(seed), progress, title)
-
-        try:
-            with stops.progress(request, bar) as progress:
-                bar(0, desc="load the decoder")
-                sized = decoder.strip().startswith("diffusers:") and image_size
-                options = {"image_size": int(image_size)} if sized else {}
-                f_d = await decoders.in_turn(queues, decoder, **options)
-                bar(0, desc="wait for other fits")
-                fitted = await queues.run("fit", f_d, gathered_and_fitted, f_d, progress)
-        except MENDABLE as error:
-            raise gr.Error(in_words(error), duration=8, print_exception=False) from error
-        maps.add(fitted)
-        report = f"**{fitted.title}**\n\n{fitted.latent_map.v.report}"
-        value = {"id": fitted.id, "pin": None}
-        yield value, fitted.id, report, "*Measuring how far to trust it ...*"
-        yield value, fitted.id, report, await on_map(fitted.id, certified)
-
     @kindly
-    async def measure_(map_id: str) -> str:
-        words: str = await on_map(map_id, certified)
-        return words
+    async def measure_(map_id: str) -> tuple[str, str]:
+        fitted = maps.get(map_id)
+        found = await queues.run("trust", fitted.latent_map.decoder, workers.trust, fitted)
+        return map_id, trust_in_words(found)
 
     @kindly
     async def place_(map_id: str, file: Any) -> dict[str, Any]:
@@ -115,7 +76,7 @@ def build() -> gr.Blocks:
         fitted = await queues.run("hub", name.strip(), load_map, decoders, name, token)
         maps.add(fitted)
         words = f"**{fitted.title}**\n\n{fitted.text}"
-        return {"id": fitted.id, "pin": None}, fitted.id, words, await on_map(fitted.id, certified)
+        return {"id": fitted.id, "pin": None}, fitted.id, words, "*Measured in a moment ...*"
 
     def packed(fitted: FittedMap, selection: dict[str, Any], directions: Directions | None) -> list[str]:
         with tempfile.TemporaryDirectory() as folder:
@@ -141,6 +102,10 @@ def build() -> gr.Blocks:
         address = await queues.run("hub", repo.strip(), push)
         return f"Done: [{repo.strip()}]({address})", ""
 
+    def still_shown(map_id: str, measured_id: str, words: str) -> Any:
+        """A certificate, unless another map has come meanwhile."""
+        return words if map_id == measured_id else gr.skip()
+
     def selected(event: gr.EventData) -> dict[str, Any]:
         data = getattr(event, "_data", None)
         return data if isinstance(data, dict) else {}
@@ -161,6 +126,7 @@ def build() -> gr.Blocks:
             elem_id="lv",
         )
         map_id, selection = gr.State(start.id), gr.State({})
+        measured_id, measured_words = gr.State(""), gr.State("")
         touched.select(selected, None, selection, queue=False, show_progress="hidden", api_visibility="private")
 
         with gr.Tabs():
@@ -168,7 +134,7 @@ def build() -> gr.Blocks:
                 report = gr.Markdown(f"**{start.title}**\n\n{start.latent_map.v.report}", elem_id="lv-report")
                 certificate = gr.Markdown("*Measured when asked for.*", elem_id="lv-certificate")
                 measure = gr.Button("Measure", size="sm", elem_id="lv-measure")
-                measure.click(measure_, map_id, certificate, api_visibility="private")
+                shown = [touched, map_id, report, certificate]
             with gr.Tab("Own picture"):
                 gr.Markdown(
                     "A picture is encoded and pinned on the map. Select its pin: moving over the map, it keeps what "
@@ -178,47 +144,9 @@ def build() -> gr.Blocks:
                 place = gr.Button("Place it on the map", elem_id="lv-place")
                 place.click(place_, [map_id, picture], touched, api_visibility="private")
             with gr.Tab("Fit a map"):
-                with gr.Row():
-                    decoder = gr.Textbox(
-                        "mnist",
-                        label="Decoder",
-                        info="mnist, diffusers:user/name or hub:user/name",
-                        elem_id="lv-decoder",
-                    )
-                    image_size = gr.Number(
-                        64,
-                        label="Image size",
-                        info="of a diffusers autoencoder",
-                        minimum=0,
-                        maximum=MOST_SIDE,
-                        precision=0,
-                        elem_id="lv-size",
-                    )
-                    dim = gr.Radio([1, 2, 3], value=2, label="Dimensions of the map", elem_id="lv-dim")
-                with gr.Row():
-                    source = gr.Dropdown(SOURCES, value="examples", label="Codes", elem_id="lv-source")
-                    labels = gr.Dropdown(
-                        list(range(10)), value=[5], multiselect=True, label="Labels", info="none for all"
-                    )
-                    count = gr.Number(
-                        200, label="How many", minimum=1, maximum=20_000, precision=0, elem_id="lv-count"
-                    )
-                    seed = gr.Number(0, label="Seed", minimum=0, precision=0)
-                files = gr.File(
-                    label="Codes or pictures", file_count="multiple", type="filepath", height=150, elem_id="lv-codes"
-                )
-                with gr.Row():
-                    go = gr.Button("Fit", variant="primary", elem_id="lv-fit")
-                    cancel = gr.Button("Cancel, keep the best so far", elem_id="lv-cancel")
-                go.click(
-                    fit_,
-                    [decoder, image_size, source, labels, count, files, dim, seed],
-                    [touched, map_id, report, certificate],
-                    api_visibility="private",
-                )
-                cancel.click(stops.stop, queue=False, api_visibility="private")
+                add_fit_tab(maps, decoders, queues, workers, shown)
             with gr.Tab("Directions"):
-                found_id = add_directions_tab(steering, queues, touched, map_id)
+                found_id = add_directions_tab(steering, queues, workers, touched, map_id)
             with gr.Tab("Keep"):
                 gr.Markdown(
                     "The map v as a folder, pictures, animation and codes of what is selected on it, and directions."
@@ -229,7 +157,7 @@ def build() -> gr.Blocks:
                 with gr.Row():
                     name = gr.Textbox(label="Load a map of the Hub", placeholder="user/name", elem_id="lv-name")
                     load = gr.Button("Load", elem_id="lv-load")
-                load.click(load_, name, [touched, map_id, report, certificate], api_visibility="private")
+                load.click(load_, name, shown, api_visibility="private")
                 with gr.Row():
                     repo = gr.Textbox(label="Push this map to the Hub", placeholder="user/name", elem_id="lv-repo")
                     token = gr.Textbox(
@@ -241,14 +169,31 @@ def build() -> gr.Blocks:
                         gr.LoginButton(elem_id="lv-login")
                 pushed = gr.Markdown(elem_id="lv-pushed")
                 push.click(push_, [map_id, repo, private, token], [pushed, token], api_visibility="private")
-        add_endpoints(maps, decoders, steering, queues)
+        for trigger in (measure.click, map_id.change):  # of a new map it comes by itself, later
+            measured = trigger(
+                measure_,
+                map_id,
+                [measured_id, measured_words],
+                show_progress_on=certificate,
+                api_visibility="private",
+            )
+            measured.success(
+                still_shown,
+                [map_id, measured_id, measured_words],
+                certificate,
+                queue=False,
+                show_progress="hidden",
+                api_visibility="private",
+            )
+        add_endpoints(maps, decoders, steering, queues, workers)
     demo.queue(max_size=MOST_EVENTS, default_concurrency_limit=None)
-    demo.live_route = live_route(steering, queues)
+    demo.live_route, demo.workers = live_route(steering, queues), workers
     return demo
 
 
 def launch(demo: gr.Blocks, port: int | None = None, share: bool = False, **options: Any) -> Any:
     """Serve the page."""
+    demo.workers.warm()
     return demo.launch(
         max_threads=MOST_EVENTS,
         server_port=port,

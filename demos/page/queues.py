@@ -31,7 +31,8 @@ LIMITS = {
     "picture": _Limits(2, 256, 32),  # one at a pointer; more than two at a time only share the processor
     "work": _Limits(2, 64, 16),  # regions, paths, certificates: each takes tens of megabytes
     "layer": _Limits(1, 64, 8),  # who asks for the same one gets it from the map afterwards
-    "fit": _Limits(1, 32, 4),
+    "fit": _Limits(1, 32, 4),  # and searches for directions
+    "trust": _Limits(1, 64, 2),
     "hub": _Limits(1, 32, 4),  # downloads, each of up to 2 GiB
 }
 BUSY = "Too many visitors wait for this at the moment; try again later."

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import gradio as gr
 
 __all__ = ["Stops"]
+
+PAUSE = 0.1
+"""Seconds between two words of progress."""
 
 
 class Stops:
@@ -21,12 +25,15 @@ class Stops:
     def progress(self, request: gr.Request, bar: gr.Progress) -> Iterator[Callable[[int, int, str], None]]:
         """A function ``(step, steps, title)`` that shows how far it is, and raises KeyboardInterrupt after `stop`."""
         session = request.session_hash or ""
-        stop = self._events[session] = threading.Event()
+        stop, told = threading.Event(), 0.0
+        self._events[session] = stop
 
         def show(step: int, steps: int, title: str) -> None:
             if stop.is_set():
                 raise KeyboardInterrupt
-            if step % 10 == 0 or step == steps:
+            nonlocal told
+            if (now := time.monotonic()) > told + PAUSE or step == steps:
+                told = now
                 bar((step, steps), desc=title)
 
         try:

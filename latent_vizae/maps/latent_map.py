@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ __all__ = ["LatentMap"]
 
 
 SUPPORT_POINTS = 4096
+SLOW = 0.25
+"""Seconds an image."""
 
 
 class LatentMap(Shareable):
@@ -153,11 +156,16 @@ class LatentMap(Shareable):
         return self._samples(as_points(points, self.v.dim), residual_of).images
 
     def _images(self, codes: Tensor) -> Tensor:
-        """Images (P, C, H, W) of codes; the first time it looks whether the decoder makes the same of a code twice."""
-        if not self._looked_at:
+        """Images (P, C, H, W) of codes; the first time it looks whether the decoder makes the same of a code twice.
+
+        That takes four images more, which a slow decoder's first picture is not to wait for: `certify` looks, too.
+        """
+        began = time.perf_counter()
+        images = decode_images(self.decoder, codes)
+        if not self._looked_at and time.perf_counter() - began < SLOW * len(codes):
             self._looked_at = True
             notice_noise(self.decoder, codes)
-        return decode_images(self.decoder, codes)
+        return images
 
     @torch.no_grad()
     def _samples(self, points: Tensor, residual_of: ArrayLike | None = None, **layout: Any) -> Samples:
@@ -482,7 +490,7 @@ class LatentMap(Shareable):
         return self.v.encode(torch.cat(list(encode_batches(self.decoder, tensor.split(size)))))
 
     @torch.no_grad()
-    def support(self, points: ArrayLike) -> Tensor:
+    def support(self, points: ArrayLike, cycle: Tensor | None = None) -> Tensor:
         """Trust in points: 1 among the fitted codes, towards 0 where the map extrapolates.
 
         ``exp(-(u / h)^2 / 2)``. u is the larger one of the distance to the nearest fitted code's point and the cycle
@@ -491,6 +499,7 @@ class LatentMap(Shareable):
 
         Args:
             points: (P, d).
+            cycle: (P,) cycle errors, where they are known already; they are nearly all that takes time.
 
         Returns:
             (P,) in [0, 1].
@@ -504,7 +513,8 @@ class LatentMap(Shareable):
             known = known[order[:SUPPORT_POINTS].to(known.device)]
         spacing = 2 / max(len(known), self.v.dim + 1) ** (1 / self.v.dim)
         nearest = torch.cat([torch.cdist(batch, known).amin(1) for batch in rows.split(4096)])
-        cycle = (self.v.encode(self.v.decode(rows)) - rows).norm(dim=1)
+        if cycle is None:
+            cycle = (self.v.encode(self.v.decode(rows)) - rows).norm(dim=1)
         return torch.exp(-0.5 * (torch.maximum(nearest, cycle) / spacing).square())
 
     @torch.no_grad()

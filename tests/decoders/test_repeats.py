@@ -1,5 +1,6 @@
 """Decoders that do not make the same image of a code each time are noticed, once."""
 
+import time
 import warnings
 
 import pytest
@@ -97,6 +98,19 @@ def test_a_map_says_it_at_its_first_images():
         LatentMap(v, decoder).render(v.points[:1])
     with pytest.warns(UserWarning, match="not deterministic"):
         discover_directions(Noisy(0.05), CODES, method="codes", n_directions=2)
+
+
+def test_a_slow_decoders_first_picture_waits_for_no_other():
+    class Slow(Noisy):
+        def __call__(self, codes):
+            time.sleep(0.3 * len(codes))
+            return super().__call__(codes)
+
+    v, decoder = fit(CODES[:20]), Slow(0.05)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        LatentMap(v, decoder).render(v.points[:1])
+    assert decoder.calls == 1
 
 
 def test_a_decoder_is_looked_at_once_for_four_images():

@@ -193,4 +193,4 @@ def fit_on_page(page, count: int, dim: int, seconds: float = 120) -> None:
     page.locator("#lv-dim").get_by_label(str(dim)).check()
     page.locator("#lv-fit").click()
     page.locator(f'#lv [data-dim="{dim}"], #lv[data-dim="{dim}"]').first.wait_for(timeout=1000 * seconds)
-    page.get_by_text(f"{count} codes of mnist").first.wait_for(timeout=1000 * seconds)
+    page.locator(".lv-title", has_text=re.compile(f"^{count} (of [0-9,]+ )?codes of mnist")).wait_for()

@@ -5,6 +5,7 @@ import argparse
 from host_page import Slow
 
 from latent_vizae import LatentMap
+from latent_vizae.demos import app
 from latent_vizae.demos.page import layout
 from latent_vizae.demos.page.fitted import FittedMap
 
@@ -25,4 +26,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int)
     layout.Maps = TwoMaps
-    layout.launch(layout.build(), port=parser.parse_args().port)
+    app.run(port=parser.parse_args().port)

@@ -18,6 +18,7 @@ from PIL import ExifTags, Image
 from latent_vizae import VizAE
 from latent_vizae.demos.page import hub, jobs
 from latent_vizae.demos.page.fitted import FittedMap
+from latent_vizae.demos.page.gathering import Gathered, gather_codes
 from latent_vizae.demos.page.maps import MOST_MAPS, MOST_PINS, Maps
 from latent_vizae.demos.page.pictures import as_digit, open_picture
 
@@ -72,7 +73,7 @@ def test_regions_and_paths_are_decoded_in_order(maps, start):
 @pytest.mark.parametrize("dim", [1, 3])
 def test_maps_of_other_dimensions_have_regions_too(maps, f_d, dim):
     codes, labels = f_d.examples(count=20)
-    fitted = jobs.fit_map(f_d, codes, labels, dim, 0, lambda *_: None, "small")
+    fitted = jobs.fit_map(f_d, Gathered(codes, labels, "small"), dim, 0, lambda *_: None)
     maps.add(fitted)
     box = [[-0.5] * dim, [0.5] * dim] if dim == 1 else [[-0.5, 0.2, -0.5], [0.5, 0.2, 0.5]]
     points = maps.grid(fitted.id, {"box": box}, 3, 3)["points"]
@@ -241,7 +242,7 @@ def test_more_codes_than_the_memory_holds_are_refused_before_they_are_made(v, tm
     large = SimpleNamespace(latent_shape=(16, 128, 128), sample=pytest.fail, encode=pytest.fail)
     for source, files in (("prior", None), ("pictures", [tmp_path] * 20_000)):
         with pytest.raises(ValueError, match=r"20,000 codes of shape \(16, 128, 128\) are .* at most 67,108,864"):
-            jobs.gather_codes(large, source, count=20_000, files=files)
+            gather_codes(large, source, count=20_000, files=files)
     v.save_pretrained(tmp_path / "v")
     monkeypatch.setattr(jobs, "fetch_named", lambda *_: ("user/map", tmp_path / "v"))
     monkeypatch.setattr(hub, "MOST_VALUES", 199)  # this map has 20 codes of 10 numbers
@@ -256,14 +257,20 @@ def test_only_ids_of_the_hub_are_loaded_as_maps(name):
 
 
 def test_every_kind_of_codes_is_gathered(f_d, tmp_path):
-    codes, labels = jobs.gather_codes(f_d, "examples", labels=[3, 5], count=40)
+    codes, labels = gather_codes(f_d, "examples", labels=[3, 5], count=40)[:2]
     assert set(labels.tolist()) == {3, 5}
     assert codes.shape == (40, 10)
-    assert jobs.gather_codes(f_d, "prior", count=7)[0].shape == (7, 10)
+    assert gather_codes(f_d, "prior", count=7)[0].shape == (7, 10)
     np.save(tmp_path / "c.npy", codes.numpy())
-    assert torch.equal(jobs.gather_codes(f_d, "codes", files=str(tmp_path / "c.npy"))[0], codes)
+    found = gather_codes(f_d, "codes", files=str(tmp_path / "c.npy"))
+    assert torch.equal(found.codes, codes)
+    assert found.title == "40 codes of c.npy"
+    few = gather_codes(f_d, "codes", count=10, files=[str(tmp_path / "c.npy")])
+    assert few.title == "10 of 40 codes of c.npy"
+    assert (few.codes[:, None] == codes).all(-1).any(1).all()
+    assert not torch.equal(few.codes, codes[:10])  # drawn
     Image.new("L", (40, 40), 200).save(tmp_path / "p.png")
-    assert jobs.gather_codes(f_d, "pictures", files=[tmp_path / "p.png"] * 2)[0].shape == (2, 10)
+    assert gather_codes(f_d, "pictures", files=[tmp_path / "p.png"] * 2)[0].shape == (2, 10)
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -282,14 +289,14 @@ def test_uploads_that_are_no_such_thing_are_refused(f_d, tmp_path):
         open_picture(tmp_path / "bomb.png")
     np.save(tmp_path / "pickled.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match=r"pickled\.npy|Object arrays"):
-        jobs.gather_codes(f_d, "codes", files=tmp_path / "pickled.npy")
+        gather_codes(f_d, "codes", files=tmp_path / "pickled.npy")
     for source, options, message in (
         ("examples", {"labels": [77]}, "no examples"), ("codes", {}, "Upload a file"),
         ("words", {"files": "x"}, "Codes are"),
         ("prior", {"count": 10**6}, "Between 1 and"), ("prior", {"count": 0}, "Between 1 and"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
-            jobs.gather_codes(f_d, source, **options)
+            gather_codes(f_d, source, **options)
 
 
 @pytest.mark.parametrize("orientation", [None, 1, 3, 6, 8])
@@ -316,7 +323,7 @@ def test_a_photo_whose_notes_are_damaged_is_told_of(tmp_path):
 
 
 def test_a_fit_tells_how_far_it_is_and_stops_at_a_word(f_d):
-    codes, labels = jobs.gather_codes(f_d, "examples", count=60)
+    sixty = gather_codes(f_d, "examples", count=60)
     told = []
 
     def stop_at_100(step, steps, title):
@@ -325,7 +332,7 @@ def test_a_fit_tells_how_far_it_is_and_stops_at_a_word(f_d):
         if step == 100:
             raise KeyboardInterrupt
 
-    fitted = jobs.fit_map(f_d, codes, labels, 2, 0, stop_at_100, "sixty")
+    fitted = jobs.fit_map(f_d, sixty, 2, 0, stop_at_100)
     assert (told[0][0], told[0][2]) == (1, "fit")
     assert told[0][1] > 100
     assert [step for step, _, title in told if title == "fit"] == list(range(1, 101))
@@ -368,6 +375,6 @@ print(*asyncio.run(prepare(start, {}, "")), demo.delete_cache)
 
 
 def test_the_certificate_comes_in_plain_words(maps):
-    words = jobs.certified(maps.start)
+    words = jobs.trust_in_words(jobs.trust(maps.start))
     assert "**holds**" in words
     assert "**cannot hold**" in words

@@ -12,7 +12,7 @@ import torch
 
 pytest.importorskip("gradio")
 
-from latent_vizae import LatentMap
+from latent_vizae import LatentMap, fit
 from latent_vizae.decoders.repeats import Repeats, notice_noise
 from latent_vizae.demos.page import hub, jobs
 from latent_vizae.demos.page.calls import map_calls
@@ -23,6 +23,7 @@ from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.pointers import picture_at
 from latent_vizae.demos.page.queues import LIMITS, Queues
 from latent_vizae.demos.page.steering import Steering
+from latent_vizae.demos.page.supports import measure_cycles, support_of
 
 
 @pytest.fixture
@@ -160,6 +161,19 @@ def test_a_slow_decoders_pictures_come_one_by_one(maps, f_d):
     assert slow.calls == [1] * 6
 
 
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_the_support_that_is_looked_up_is_nearly_that_of_the_map(f_d, dim):
+    codes, _ = f_d.examples(count=60)
+    fitted = FittedMap("", LatentMap(fit(codes, f_d, dim, steps=60), f_d), codes, None, "")
+    points = 3 * torch.rand(500, dim, generator=torch.Generator().manual_seed(0)) - 1.5
+    exact = support_of(fitted, points)
+    assert torch.equal(exact, fitted.latent_map.support(points))
+    measure_cycles(fitted)
+    looked_up = support_of(fitted, points)
+    assert (looked_up - exact).abs().mean() < 0.02
+    assert not torch.equal(looked_up, exact)
+
+
 # The socket.
 
 
@@ -168,7 +182,7 @@ def test_a_bug_is_logged_and_told_of_and_the_next_question_is_answered(maps, f_d
     from starlette.testclient import TestClient
 
     client = TestClient(Starlette(routes=[live_route(Steering(maps), Queues())]))
-    right = Maps.images_at
+    right = LatentMap.render
 
     def ask(socket, point):
         socket.send_text(json.dumps([maps.start.id, point, None]))
@@ -179,12 +193,12 @@ def test_a_bug_is_logged_and_told_of_and_the_next_question_is_answered(maps, f_d
         raise RuntimeError("a bug of ours")
 
     with client.websocket_connect(ADDRESS) as socket:
-        monkeypatch.setattr(Maps, "images_at", wrong)
+        monkeypatch.setattr(LatentMap, "render", wrong)
         with caplog.at_level(logging.ERROR):
             assert "Something went wrong here" in ask(socket, [0, 0])["error"]
         assert "a bug of ours" in caplog.text
         assert "Traceback" in caplog.text
-        monkeypatch.setattr(Maps, "images_at", right)
+        monkeypatch.setattr(LatentMap, "render", right)
         assert ask(socket, [0, 0])["kind"] == "raw"
 
 
@@ -253,13 +267,14 @@ def test_maps_and_pins_are_kept_by_their_bytes(maps, f_d, monkeypatch):
 def test_one_decoder_that_is_loaded_for_long_holds_up_no_other_and_is_loaded_once(monkeypatch):
     free, loaded = threading.Event(), []
 
-    def load(name, **options):
-        loaded.append(name)
-        assert "slow" not in name or free.wait(60)
-        return SimpleNamespace(name=name)
+    class Loaded:
+        def __init__(self, name, **options):
+            self.name = name
+            loaded.append(name)
+            assert "slow" not in name or free.wait(60)
 
     monkeypatch.setattr(hub, "look_up", lambda repo, revision, token: SimpleNamespace(sha="one"))
-    monkeypatch.setattr(hub, "load_decoder", load)
+    monkeypatch.setattr(hub, "load_decoder", Loaded)
     decoders, found = hub.Decoders(), []
     threads = [
         threading.Thread(target=lambda: found.append(decoders.get("hub:user/slow")), daemon=True) for _ in range(3)
