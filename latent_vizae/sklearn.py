@@ -104,8 +104,8 @@ class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
         Args:
             X: (k, n) codes, k >= 1 and n >= dim, an array or a table.
-            y: (k,) whole numbers (of an integer dtype within int64) are stored with v as its labels, for colouring;
-                they have no influence on the fit. Any other y is ignored.
+            y: (k,) whole numbers (of an integer dtype within int64), words or truth values are stored with v as its
+                labels, for colouring; they have no influence on the fit. Any other y is ignored.
 
         Returns:
             self.
@@ -121,7 +121,8 @@ class VizAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         if seed is None or isinstance(seed, np.random.RandomState):
             seed = check_random_state(seed).randint(2**31)
         labels = None if y is None else np.asarray(y)
-        if labels is not None and (labels.ndim != 1 or not np.can_cast(labels.dtype, np.int64)):
+        are_words = labels is not None and labels.dtype.kind in "UO" and all(isinstance(y, str) for y in labels.flat)
+        if labels is not None and (labels.ndim != 1 or not (are_words or np.can_cast(labels.dtype, np.int64))):
             labels = None
         self.v_ = fit(
             _shaped(X, self.latent_shape),

@@ -148,7 +148,7 @@ def check_v(folder: Path, files: dict[str, bytes]) -> None:
     v = VizAE.from_pretrained(folder)
     header, body = split((folder / saving.MODEL_FILE).read_bytes())
     config = json.loads(header["__metadata__"]["config"])
-    config = {"pull": 0.0, "keep_neighbours": None} | config  # which no v had at first
+    config = {"pull": 0.0, "keep_neighbours": None, "label_names": {}} | config  # which no v had at first
     assert {**v.config, "format": config["format"], "latent_vizae": config["latent_vizae"]} == config
     for name, tensor in v.state_dict().items():
         start, end = header[name]["data_offsets"]

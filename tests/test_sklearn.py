@@ -119,10 +119,13 @@ def test_a_plane_comes_back_as_it_was(X):
         np.testing.assert_allclose(back, plane, atol=tolerance)
 
 
-def test_labels_are_whole_numbers_and_anything_else_is_no_matter(X):
+def test_labels_are_whole_numbers_or_words_and_anything_else_is_no_matter(X):
     whole = np.arange(20) % 3
     assert torch.equal(quick().fit(X, whole).v_.labels, torch.from_numpy(whole))
-    for y in (None, whole + 0.5, whole.astype(str), whole[:, None], ["a"] * 20):
+    for words in (np.array(["a", "b", "c"])[whole], ["abc"[n] for n in whole]):
+        assert torch.equal(quick().fit(X, words).v_.labels, torch.from_numpy(whole))
+        assert quick().fit(X, words).v_.label_names == {0: "a", 1: "b", 2: "c"}
+    for y in (None, whole + 0.5, whole[:, None], [object()] * 20):
         estimator = quick().fit(X, y)
         assert estimator.v_.labels is None
         assert np.array_equal(estimator.embedding_, quick().fit(X, whole).embedding_)

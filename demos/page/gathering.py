@@ -12,6 +12,7 @@ from latent_vizae import encode_images
 from latent_vizae.cli.files import read_codes
 from latent_vizae.demos.page.hub import check_amount
 from latent_vizae.demos.page.pictures import open_picture
+from latent_vizae.inputs.names import Labels
 
 __all__ = ["Gathered", "gather_codes"]
 
@@ -22,7 +23,7 @@ class Gathered(NamedTuple):
     """Codes (k, *latent_shape), their labels (k,) or None, and in words what they are."""
 
     codes: Tensor
-    labels: Tensor | None
+    labels: Labels | Tensor | None
     title: str
 
 

@@ -41,7 +41,7 @@ def fit_map(
 def mapped(f_d: Any, v: VizAE, gathered: Gathered) -> FittedMap:
     """A map with what the page shows of it."""
     stopped = " Stopped early: the best map so far." if v.report is not None and v.report.interrupted else ""
-    return FittedMap(gathered.title, LatentMap(v, f_d), gathered.codes.cpu(), gathered.labels, quality(v) + stopped)
+    return FittedMap(gathered.title, LatentMap(v, f_d), gathered.codes.cpu(), v.labels, quality(v) + stopped)
 
 
 def load_map(decoders: Decoders, name: Any, token: str | bool = False) -> FittedMap:

@@ -113,7 +113,7 @@ class Maps:
             "k": len(v.points),
             "points": as_base64(v.points[rows].float().cpu().numpy().astype("<f4")),
             "labels": labels,
-            "names": {str(label): str(label) for label in sorted(set(labels or []))},
+            "names": {str(label): v.label_names.get(label, str(label)) for label in sorted(set(labels or []))},
             "image": dict(zip(("channels", "height", "width"), image, strict=True)),
             "has_encoder": hasattr(fitted.latent_map.decoder, "encode"),
         }

@@ -27,6 +27,7 @@ from latent_vizae.demos.page.fitted import FittedMap
 from latent_vizae.demos.page.gathering import Gathered, gather_codes
 from latent_vizae.demos.page.hub import Decoders
 from latent_vizae.demos.page.jobs import fit_map, trust
+from latent_vizae.inputs.names import Labels
 
 __all__ = ["Progress", "read_map", "write_map"]
 
@@ -39,7 +40,8 @@ PAUSE = 0.1
 def write_map(folder: Path, v: VizAE, gathered: Gathered) -> None:
     """A v and the codes it is of, into a folder."""
     v.save_pretrained(folder / "v")
-    tensors = {"codes": gathered.codes} | ({} if gathered.labels is None else {"labels": gathered.labels})
+    labels = gathered.labels.numbers if isinstance(gathered.labels, Labels) else gathered.labels
+    tensors = {"codes": gathered.codes} | ({} if labels is None else {"labels": labels})  # v has their names
     save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, folder / "codes.safetensors")
 
 

@@ -41,7 +41,8 @@ def place_codes(
 
     Args:
         v: the map.
-        codes: (k, *latent_shape): an array, a memory map, batches, a ``.safetensors`` file or a folder of shards.
+        codes: (k, *latent_shape): whatever `fit` takes: an array, a memory map, batches, a table, files or a folder of
+            shards.
         out: a new folder, or one with shards of the same v and the same codes. The shards are
             ``points-00000-of-00010.safetensors``, ..., each with a tensor ``points`` (unit_size, dim) float32;
             ``manifest.json`` lists them.
@@ -74,9 +75,10 @@ def place_codes(
         starts = range(unit.start, unit.stop, size)
         return torch.cat([v.encode(reader[start : min(unit.stop, start + size)]).cpu() for start in starts])
 
+    placing = {key: value for key, value in v.config.items() if key != "label_names"}  # which places nothing
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in v.state_dict().items()}
     work = {
-        "task": "place_codes", "v": checksum(json.dumps(v.config, sort_keys=True), weights),
+        "task": "place_codes", "v": checksum(json.dumps(placing, sort_keys=True), weights),
         "codes": digest(reader.parts()),
     }  # fmt: skip
     settings: dict[str, Any] = {"count": count, "unit_size": unit_size, "processes": processes}

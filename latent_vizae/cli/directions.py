@@ -14,6 +14,7 @@ from latent_vizae.decoders.load import load_decoder
 from latent_vizae.directions.classifier import learn_classifier
 from latent_vizae.directions.directions import Directions
 from latent_vizae.directions.discover import discover_directions
+from latent_vizae.inputs.names import Labels
 from latent_vizae.maps.latent_map import LatentMap
 from latent_vizae.pictures import arrow_picture, direction_picture, need_plot
 
@@ -39,9 +40,9 @@ def directions(
     codes: Annotated[
         Optional[Path],  # noqa: UP045 (typer reads this at run time, on Python 3.10 too)
         typer.Option(
-            metavar="FILE",
-            help="Codes instead of the decoder's own: .npy, or .safetensors with a tensor `codes` (k, *latent_shape) "
-            "and, for classes, `labels` (k,).",
+            metavar="PATH",
+            help="Codes instead of the decoder's own: a folder of shards, as `encode` writes it, or a .npy, .npz or "
+            ".safetensors file with `codes` (k, *latent_shape) and, for classes, `labels` (k,).",
         ),
     ] = None,
     count: Annotated[
@@ -109,6 +110,7 @@ def directions(
         f_d = load_decoder(decoder)
         latent_map = None if v is None else LatentMap(load_v(v), f_d)
         batch, labels = codes_to_map(f_d, decoder, codes, None, count, seed)
+        labels = labels.numbers if isinstance(labels, Labels) else labels
         by_class = labels is not None and not global_only and len(labels.unique()) > 1
         classifier = learn_classifier(f_d, batch, labels, seed=seed) if by_class else None
         discovered = discover_directions(

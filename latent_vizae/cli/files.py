@@ -10,18 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from latent_vizae.inputs.arrays import as_labels
+from latent_vizae.inputs.files import labels_in
+from latent_vizae.inputs.names import Labels, as_labels
 from latent_vizae.inputs.sources import as_codes
 from latent_vizae.model.vizae import VizAE
 from latent_vizae.storage.folder import MODEL_FILE
 
-__all__ = ["codes_to_map", "counts_of", "load_v", "numbers_of", "output_folder", "point_of", "write_json"]
+__all__ = ["codes_to_map", "counts_of", "load_v", "number_of", "numbers_of", "output_folder", "point_of", "write_json"]
 
 
 REPORT_FILE = "report.json"
@@ -103,33 +101,42 @@ def _maker(report: Path) -> str | None:
 
 
 def codes_to_map(
-    f_d: Any, name: str, file: Path | None, label: int | None, count: int | None, seed: int
-) -> tuple[Tensor, Tensor | None]:
-    """The codes to map and their labels, from a file or from the decoder."""
+    f_d: Any, name: str, path: Path | None, label: str | None, count: int | None, seed: int
+) -> tuple[Tensor, Labels | Tensor | None]:
+    """The codes to map and their labels, from a file, a folder, or from the decoder."""
     if count is not None and count < 1:
         raise ValueError(f"--count is at least 1, got {count}.")
-    if file is None:
+    if path is None:
         if hasattr(f_d, "examples"):
-            codes, labels = f_d.examples(label=label, count=count or DEFAULT_COUNT, seed=seed)
-            return codes, labels
+            codes, given = f_d.examples(label=number_of(label), count=count or DEFAULT_COUNT, seed=seed)
+            return codes, given
         if hasattr(f_d, "sample") and label is None:
             return f_d.sample(count or DEFAULT_COUNT, seed), None
         raise ValueError(
             f"The decoder {name!r} has no codes of its own{'' if label is None else ' with labels'}: give --codes."
         )
-    codes, labels = read_codes(file)
+    codes, labels = read_codes(path)
     rows = torch.arange(len(codes))
     if label is not None:
         if labels is None:
-            raise ValueError(f"--label needs labels, and {file} has none. Save them in a .safetensors beside `codes`.")
-        rows = rows[labels == label]
-        if len(rows) == 0:
-            raise ValueError(f"No code in {file} has the label {label}; there are {labels.unique().tolist()[:20]}.")
+            raise ValueError(f"--label needs labels, and {path} has none. Save them in a .safetensors beside `codes`.")
+        kinds = {labels.names.get(kind, str(kind)): kind for kind in labels.numbers.unique().tolist()}
+        if label not in kinds:
+            raise ValueError(f"No code in {path} has the label {label}; there are {', '.join(list(kinds)[:20])}.")
+        rows = rows[labels.numbers == kinds[label]]
     if count is not None:
         if count > len(rows):
             raise ValueError(f"--count is at most the number of codes, {len(rows)}, got {count}.")
         rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:count]]
     return codes[rows], None if labels is None else labels[rows]
+
+
+def number_of(label: str | None) -> int | None:
+    """A label of the decoder's examples, which are numbers."""
+    try:
+        return None if label is None else int(label)
+    except ValueError:
+        raise ValueError(f"The decoder's labels are whole numbers, got --label {label!r}.") from None
 
 
 def load_v(name: str) -> VizAE:
@@ -139,28 +146,10 @@ def load_v(name: str) -> VizAE:
     return VizAE.from_pretrained(inner if not (folder / MODEL_FILE).exists() and inner.is_dir() else name)
 
 
-def read_codes(file: Path) -> tuple[Tensor, Tensor | None]:
-    """Codes and labels from .npy (never pickles) or .safetensors."""
-    ending = file.suffix.lower()
-    if ending not in (".npy", ".safetensors"):
-        raise ValueError(
-            f"--codes takes .npy or .safetensors (a tensor `codes`, perhaps `labels`), got {file.name!r}."
-        )
-    if not file.is_file():
-        raise FileNotFoundError(f"There is no file {file}.")
-    if ending == ".npy":
-        try:
-            return as_codes(np.load(file, mmap_mode="r", allow_pickle=False)), None
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"{file}: {error}") from error
-    try:
-        tensors = load_file(file)
-    except SafetensorError as error:
-        raise ValueError(f"{file} is damaged, truncated or not a safetensors file: {error}") from error
-    if "codes" not in tensors:
-        raise ValueError(f"{file} has no tensor `codes`; it holds {', '.join(sorted(tensors)) or 'nothing'}.")
-    codes = as_codes(tensors["codes"])
-    return codes, as_labels(tensors["labels"], len(codes)) if "labels" in tensors else None
+def read_codes(path: Path) -> tuple[Tensor, Labels | None]:
+    """Codes, and labels where there are some, from a .safetensors, .npy (never pickles) or .npz file or a folder."""
+    codes, labels = as_codes(path), labels_in(path)
+    return codes, None if labels is None else as_labels(labels, len(codes))
 
 
 def point_of(text: str, dim: int) -> Tensor:

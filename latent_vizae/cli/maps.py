@@ -17,6 +17,7 @@ from torch import Tensor
 
 from latent_vizae.decoders.load import ENTRY_POINT_GROUP, load_decoder, load_source
 from latent_vizae.fitting.fit import fit
+from latent_vizae.inputs.sources import as_codes
 from latent_vizae.maps.certificate import Certificate, certify
 from latent_vizae.maps.latent_map import LatentMap
 from latent_vizae.maps.samples import Samples
@@ -29,6 +30,7 @@ from .files import (
     codes_to_map,
     counts_of,
     load_v,
+    number_of,
     numbers_of,
     output_folder,
     point_of,
@@ -72,12 +74,12 @@ def map_(
     codes: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
-            metavar="FILE",
-            help="Codes to map instead of the decoder's examples: .npy, or .safetensors with a tensor `codes` "
-            "(k, *latent_shape) and perhaps `labels` (k,).",
+            metavar="PATH",
+            help="Codes to map instead of the decoder's examples: a folder of shards, as `encode` writes it, or a "
+            ".npy, .npz or .safetensors file with `codes` (k, *latent_shape) and perhaps `labels` (k,).",
         ),
     ] = None,
-    label: Annotated[Optional[int], typer.Option(help="Only codes with this label.")] = None,  # noqa: UP045
+    label: Annotated[Optional[str], typer.Option(help="Only codes with this label.")] = None,  # noqa: UP045
     count: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(help=f"Number of codes, drawn by the seed.  [default: {DEFAULT_COUNT}; with --codes: all]"),
@@ -126,8 +128,8 @@ def map_(
         typer.echo("decoding, measuring, drawing ...", err=True)
         certificate = _write_map(folder, v, f_d, batch)
         asked = {
-            "decoder": decoder, "codes": None if codes is None else str(codes), "label": label, "count": len(batch),
-            "dim": dim, "outliers": outliers.value, "seed": seed,
+            "decoder": decoder, "codes": None if codes is None else str(codes), "label": label,
+            "count": len(batch), "dim": dim, "outliers": outliers.value, "seed": seed,
         }  # fmt: skip
         document = {"made_by": "latent-vizae map", "latent_vizae": version("latent-vizae"), "asked": asked,
                     "fit": report.to_dict(), "certificate": certificate.to_dict()}  # fmt: skip
@@ -193,6 +195,10 @@ def grid(
             "By default the whole map.",
         ),
     ] = None,
+    points: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="PATH", help="Points to decode instead of a box: what `place` or `grid` wrote, or .npy."),
+    ] = None,
     shape: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(metavar="ROWSxCOLUMNS", help="10x10 for 2-D, 10 for 1-D, 10x10x10 for 3-D.  [default: 10 each]"),
@@ -212,6 +218,12 @@ def grid(
     points (k, d), codes (k, *latent_shape) and images (k, C, H, W).
     """
     m = load_map(v, decoder)
+    if points is not None:
+        if box is not None or shape is not None:
+            raise ValueError("--points takes the place of --box and --shape: give one or the other.")
+        where = as_codes(points, (m.v.dim,), "points")
+        _save(Samples(where, m.v.decode(where), m.render(where)), out, as_json)
+        return
     corners = None
     if box is not None:
         numbers = numbers_of(box, "--box")
@@ -243,7 +255,11 @@ def path_(
     exact: Annotated[
         bool, typer.Option("--exact", help="Between codes: start and end at their own images, not at the map's.")
     ] = False,
-    label: Annotated[Optional[int], typer.Option(help="Count example codes among those with this label.")] = None,  # noqa: UP045
+    codes: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="PATH", help="Count codes of this file or folder, instead of the decoder's examples."),
+    ] = None,
+    label: Annotated[Optional[str], typer.Option(help="Count codes with this label only.")] = None,  # noqa: UP045
     decoder: AnyDecoder = None,
     as_json: Json = False,
 ) -> None:
@@ -255,19 +271,20 @@ def path_(
       latent-vizae path --v digits --from=-0.8,0 --via=0,0.5 --to=0.8,0 --frames 32 --out way.mp4
       latent-vizae path --v fives --label 5 --from 0 --to 7 --exact --curve shortest --out five.gif
 
-    A whole number is a code, counted from 0 among the decoder's examples; anything else is a point, its d
-    coordinates in map units (on a 1-D map write 1.0 for the point 1). An .mp4 needs the extra `plot`.
+    A whole number is a code, counted from 0 among those of --codes or the decoder's examples; anything else is a
+    point, its d coordinates in map units (on a 1-D map write 1.0 for the point 1). An .mp4 needs the extra `plot`.
     """
     m = load_map(v, decoder)
     given = [start, *(via or []), end]
     numbered = [text.strip().isdecimal() for text in given]
-    codes = _examples_at([int(text) for text, is_code in zip(given, numbered, strict=True) if is_code], m, label)
+    numbers = [int(text) for text, is_code in zip(given, numbered, strict=True) if is_code]
+    chosen = _codes_at(numbers, m, codes, label) if numbers else []
     if all(numbered) and m.v.latent_shape != (m.v.dim,):
-        corners = codes
+        corners = chosen
     elif exact:
         raise ValueError("--exact needs codes as ends (whole numbers): points have no residual, which it adds.")
     else:
-        placed = iter(m.v.encode(codes) if len(codes) else codes)
+        placed = iter(m.v.encode(chosen) if numbers else m.v.points[:0])
         corners = [
             next(placed) if is_code else point_of(text, m.v.dim) for text, is_code in zip(given, numbered, strict=True)
         ]
@@ -382,15 +399,16 @@ def load_map(name: str, decoder: str | None) -> LatentMap:
     return LatentMap(v, f_d)
 
 
-def _examples_at(numbers: list[int], m: LatentMap, label: int | None) -> list[Tensor] | Tensor:
-    """The decoder's example codes with these numbers."""
-    if not numbers:
-        return []
-    if not hasattr(m.decoder, "examples"):
-        raise ValueError("This decoder has no example codes. Give points such as 0.5,-0.2.")
-    codes, _ = m.decoder.examples(label=label)
+def _codes_at(numbers: list[int], m: LatentMap, path: Path | None, label: str | None) -> Any:
+    """The codes with these numbers, of a file, of a folder, or of the decoder's examples."""
+    if path is not None:
+        codes, _ = codes_to_map(m.decoder, "", path, label, None, 0)
+    elif hasattr(m.decoder, "examples"):
+        codes, _ = m.decoder.examples(label=number_of(label))
+    else:
+        raise ValueError("This decoder has no example codes. Give points such as 0.5,-0.2, or --codes.")
     if max(numbers) >= len(codes):
-        raise ValueError(f"There are {len(codes)} example codes, counted from 0; asked for number {max(numbers)}.")
+        raise ValueError(f"There are {len(codes)} codes, counted from 0; asked for number {max(numbers)}.")
     chosen: Tensor = codes[numbers]
     return chosen
 

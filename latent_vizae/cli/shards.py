@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import numpy as np
 import torch
 import typer
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from latent_vizae.bulk.encode import UNIT_SIZE, encode_images
 from latent_vizae.bulk.place import place_codes
@@ -41,7 +44,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 
 def encode(
     images: Annotated[
-        Path, typer.Option(metavar="PATH", help="Folder of pictures, or a .npy of them (B, C, H, W), bytes or [0, 1].")
+        Path,
+        typer.Option(
+            metavar="PATH",
+            help="Folder of pictures, or images (B, C, H, W), bytes or [0, 1], in a .npy, .npz or .safetensors.",
+        ),
     ],
     out: Out,
     decoder: Annotated[str, typer.Option(metavar="NAME", help="Decoder, as load_decoder takes it.")] = "mnist",
@@ -70,12 +77,7 @@ def encode(
     shared folder. The result does not depend on the number of processes. When one of them ends, the others end with an
     error.
     """
-    if images.suffix.lower() == ".npy":
-        pictures: Any = _opened(images)
-    elif images.is_file():
-        raise ValueError(f"--images is a folder of pictures or a .npy, got {images}.")
-    else:
-        pictures = images
+    pictures: Any = _images_in(images) if images.is_file() else images
     f_d = load_decoder(decoder, **({} if device == "cpu" else {"device": _own(device)}))
     folder = encode_images(
         f_d, pictures, batch_size, labels=labels, background=background, out=out, unit_size=unit_size,
@@ -86,7 +88,9 @@ def encode(
 
 def place(
     v: Annotated[str, typer.Option("--v", metavar="V", help="Folder of a v, or user/name of the Hub.")],
-    codes: Annotated[Path, typer.Option(metavar="PATH", help="A folder of shards, a .safetensors file, or a .npy.")],
+    codes: Annotated[
+        Path, typer.Option(metavar="PATH", help="A folder of shards, or a .safetensors, .npy or .npz file.")
+    ],
     out: Out,
     unit_size: Annotated[int, typer.Option(help="Points a shard.")] = 100_000,
     processes: Count = None,
@@ -103,18 +107,25 @@ def place(
     Writes points-00000-of-00010.safetensors, ... (a tensor `points`) and manifest.json, resumable as `encode`. A part
     of the codes is in memory at a time. The `--` keeps torchrun from reading --v as its own option.
     """
-    given: Any = _opened(codes) if codes.suffix.lower() == ".npy" else codes
     loaded = load_v(v).to(_own(device))
-    _say(place_codes(loaded, given, out, unit_size, processes=processes, progress=True), as_json)
+    _say(place_codes(loaded, codes, out, unit_size, processes=processes, progress=True), as_json)
 
 
-def _opened(path: Path) -> Any:
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
+def _images_in(path: Path) -> Any:
+    """The images (B, C, H, W) in a .npy, a .npz or a .safetensors, such as `grid` writes."""
+    ending = path.suffix.lower()
+    if ending not in (".npy", ".npz", ".safetensors"):
+        raise ValueError(f"--images is a folder of pictures, or a .npy, .npz or .safetensors of images, got {path}.")
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        if ending == ".npy":
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        arrays: Any = load_file(path) if ending == ".safetensors" else dict(np.load(path, allow_pickle=False))
+    except (ValueError, EOFError, SafetensorError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: {error}") from error
+    name = "images" if "images" in arrays or len(arrays) != 1 else next(iter(arrays))
+    if name not in arrays:
+        raise ValueError(f"{path} has no tensor `images`; it holds {', '.join(arrays) or 'none'}.")
+    return arrays[name]
 
 
 def _own(device: str) -> str:

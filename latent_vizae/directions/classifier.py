@@ -17,8 +17,9 @@ from latent_vizae.decoders.contract import (
     images_at_a_time,
     require_decoder,
 )
-from latent_vizae.inputs.arrays import ArrayLike, as_labels
+from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_whole
+from latent_vizae.inputs.names import as_labels
 from latent_vizae.inputs.sources import as_codes
 from latent_vizae.training.optimisers import Adam
 
@@ -124,7 +125,7 @@ def learn_classifier(
     """
     batch = as_codes(codes)
     require_decoder(decoder, tuple(batch.shape[1:]))
-    kinds, targets = as_labels(labels, len(batch)).unique(return_inverse=True)
+    kinds, targets = as_labels(labels, len(batch)).numbers.unique(return_inverse=True)
     if len(kinds) < 2 or int(kinds[0]) < 0:
         raise ValueError(f"A classifier needs labels of at least 2 classes, from 0 on; got {kinds.tolist()[:9]}.")
     generator = torch.Generator().manual_seed(as_whole(seed, "seed"))

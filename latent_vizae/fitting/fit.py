@@ -22,8 +22,9 @@ from torch import Tensor
 from latent_vizae.decoders.contract import decode_images, require_decoder
 from latent_vizae.decoders.load import as_source_options
 from latent_vizae.decoders.repeats import notice_noise
-from latent_vizae.inputs.arrays import ArrayLike, as_labels
+from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_device, as_whole
+from latent_vizae.inputs.names import as_labels
 from latent_vizae.inputs.sources import VALUES_PER_PART, CodeReader, drawn, open_codes
 from latent_vizae.model.vizae import VizAE, check_dim
 from latent_vizae.network.threads import one_thread
@@ -73,14 +74,18 @@ def fit(
     Args:
         codes: (k, *latent_shape), k >= 1, any real type: a tensor, an array, a memory map, a list of single codes, an
             iterable of batches such as torch's DataLoader (read once; a long one waits in a temporary file), or
-            .safetensors files, one, a list or a folder of them, each with a tensor ``codes``. What lies in files is
-            read a part at a time. Above 50,000 codes, so many drawn at random are trained on; all are placed.
-            Columns of different units are to be standardised first (scikit-learn's StandardScaler). Decoded unit
-            vectors are shorter than 1: where only the direction counts (cosine similarity), normalise them.
+            .safetensors, .npy or .npz files, one, a list or a folder of them, each with a tensor ``codes`` or only
+            one; a table of numbers or a column of arrays (pandas, polars, pyarrow, 🤗 datasets); a sparse matrix of
+            scipy. What lies in files is read a part at a time. Above 50,000 codes, so many drawn at random are trained
+            on; all are placed. Columns of different units are to be standardised first (scikit-learn's
+            StandardScaler). Decoded unit vectors are shorter than 1: where only the direction counts (cosine
+            similarity), normalise them.
         decoder: f_d, any callable codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1]. With it, v learns to
             keep images rather than code values; without it, fit works on any vectors.
         dim: dimension of the map, 1, 2 or 3, at most the number of values in a code.
-        labels: (k,) whole numbers that travel with v, for colouring; they have no influence on it.
+        labels: (k,) whole numbers, words, categories or truth values that travel with v, for colouring; they have no
+            influence on it. Or the path of a file or a folder of codes with labels. ``v.label_names`` has the words;
+            None and NaN become a label of their own.
         keep_neighbours: from 0 to 1. With 0, codes that v has not seen come back closest; with 1, codes that are
             neighbours stay together on the map. One half is in between (the guide's page on fit has the table). Fewer
             than 50 codes come back exactly, and are not affected.
@@ -108,7 +113,8 @@ def fit(
         Ctrl-C, fit returns the best v so far, and says so in the report.
 
     Raises:
-        TypeError: codes that are not real numbers, labels that are not whole, a decoder that is not callable.
+        TypeError: codes that are not real numbers, labels that are neither whole numbers nor words, a decoder that is
+            not callable.
         ValueError: no codes, NaN or infinity, more digits than float32 has where these matter, a wrong shape, dim,
             number of labels, device or decoder; a checkpoint of another fit, or one that cannot be read or written.
         FileNotFoundError: codes in a file that is not there.
@@ -224,7 +230,8 @@ def fit_codes(
     chosen = drawn(len(every), MOST_POINTS, generator).sort().values if len(every) > MOST_POINTS else trained[:0]
     v.points, cut_short = place_all(v, every, reader, chosen, progress)
     if all_labels is not None:
-        v.labels = (all_labels[chosen] if len(chosen) else all_labels)[: len(v.points)].to(v.device)
+        v.labels = (all_labels[chosen] if len(chosen) else all_labels).numbers[: len(v.points)].to(v.device)
+        v.label_names = all_labels.names
     v.source, v.source_options = source, options
     measured: dict[str, Any] = {
         "steps": 0 if loop is None else loop.step, "seconds": time.perf_counter() - started,

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from .checks import check_finite
+from .tables import as_objects, as_plain
 
-__all__ = ["MOST_DECODED", "Array", "ArrayLike", "as_array", "as_labels", "as_points", "as_tensor", "check_rows"]
+__all__ = ["MOST_DECODED", "Array", "ArrayLike", "as_array", "as_points", "as_tensor", "check_rows"]
 
 
 ArrayLike: TypeAlias = Any
-"""A torch tensor, a numpy array (a memory map too), a number, or nested lists of numbers."""
+"""A torch tensor, a numpy array (a memory map too), a number, nested lists of numbers, or what `tables` takes."""
 
 Array: TypeAlias = "Tensor | np.ndarray[Any, Any]"
 """Real numbers in memory, of any dtype."""
@@ -25,7 +26,7 @@ MOST_DECODED = 10**6
 
 
 def as_array(values: ArrayLike, what: str) -> Array:
-    """Real numbers as a detached tensor or a numpy array, in their own dtype; nothing is copied.
+    """Real numbers as a detached tensor or a numpy array, in their own dtype; an array is not copied.
 
     Raises:
         TypeError: strings, objects, complex numbers: anything that is not real numbers.
@@ -33,6 +34,7 @@ def as_array(values: ArrayLike, what: str) -> Array:
     """
     if np.ma.is_masked(values):
         raise ValueError(f"{what} came with masked values; fill them, or leave their rows out.")
+    values = as_plain(values, what)
     if isinstance(values, list | tuple) and values and all(isinstance(value, Tensor) for value in values):
         shapes = sorted({str(tuple(value.shape)) for value in values})
         if len(shapes) > 1:
@@ -41,8 +43,10 @@ def as_array(values: ArrayLike, what: str) -> Array:
     if isinstance(values, Tensor):
         return _real(values, what)
     try:
-        array = np.asarray(values)
+        array: np.ndarray[Any, Any] = as_plain(np.asarray(values), what)
     except ValueError as error:
+        if isinstance(values, list | tuple):
+            return as_array(as_objects(values), what)  # which names the row
         raise TypeError(f"{what} must be an array of numbers, got {type(values).__name__}: {error}.") from error
     if array.dtype.name == "bfloat16":
         array = array.astype(np.float32)
@@ -54,9 +58,9 @@ def as_array(values: ArrayLike, what: str) -> Array:
 def _real(tensor: Tensor, what: str) -> Tensor:
     if tensor.is_complex():
         raise TypeError(f"{what} must be real numbers, got a tensor of dtype {tensor.dtype}.")
-    if tensor.layout != torch.strided or tensor.is_meta:
-        raise TypeError(f"{what} must be a dense tensor with values, got one of {tensor.layout} on {tensor.device}.")
-    return tensor.detach()
+    if tensor.is_meta:
+        raise TypeError(f"{what} must be a tensor with values, got one on {tensor.device}.")
+    return (tensor if tensor.layout == torch.strided else tensor.to_dense()).detach()
 
 
 def as_tensor(values: ArrayLike, what: str) -> Tensor:
@@ -101,23 +105,3 @@ def as_points(points: ArrayLike, dim: int, what: str = "points") -> Tensor:
         raise ValueError(f"{what} of this map have the shape (P, {dim}), P at least 1, got {tuple(tensor.shape)}.")
     check_rows(tensor, what)
     return tensor
-
-
-def as_labels(labels: ArrayLike, count: int) -> Tensor:
-    """Labels (count,) int64.
-
-    Raises:
-        TypeError: not whole numbers.
-        ValueError: not one label per code.
-    """
-    try:
-        array = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"labels are whole numbers, one per code, got {type(labels).__name__}: {error}.") from error
-    if array.dtype.kind not in "iub":
-        raise TypeError(f"labels are whole numbers, one per code, got {type(labels).__name__} of dtype {array.dtype}.")
-    if array.shape != (count,):
-        raise ValueError(f"labels are one per code: {count} codes came with labels of shape {array.shape}.")
-    if array.max() > np.iinfo(np.int64).max:
-        raise ValueError(f"labels fit into 64 bits, got {array.max()}.")
-    return torch.from_numpy(array.astype(np.int64))

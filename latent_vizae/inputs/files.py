@@ -1,17 +1,22 @@
-"""Codes in files: tensors of .safetensors files and shards, mapped only while they are read."""
+"""Codes and labels in files: .safetensors, .npy and .npz, and folders of them, mapped only while they are read."""
 
 from __future__ import annotations
 
 import json
+import math
 import mmap
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-__all__ = ["FileBlock", "forget", "open_files"]
+from .arrays import as_array
+
+__all__ = ["FileBlock", "forget", "labels_in", "open_files"]
 
 
 NUMPY_TYPES = {
@@ -19,17 +24,17 @@ NUMPY_TYPES = {
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
 
-WIDE = ("F64", "I64", "I32", "U64", "U32")
-
 
 @dataclass(frozen=True)
 class FileBlock:
-    """A tensor in a .safetensors file, mapped only while it is read, since the number of open files is limited."""
+    """An array in a .safetensors or .npy file, mapped only while it is read, since open files are limited."""
 
     path: Path
     dtype: str
     start: int
     shape: tuple[int, ...]
+    order: Literal["C", "F"] = "C"
+    is_bfloat16: bool = False
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -37,17 +42,19 @@ class FileBlock:
     @property
     def is_wide(self) -> bool:
         """Whether float32 may not hold its numbers."""
-        return self.dtype in WIDE
+        kind = np.dtype(self.dtype)
+        return kind.itemsize > (4 if kind.kind == "f" else 2)
 
     def __getitem__(self, chosen: slice | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        rows: np.ndarray[Any, Any] = np.memmap(self.path, NUMPY_TYPES[self.dtype], "r", self.start, self.shape)[chosen]
-        if self.dtype == "BF16":  # which numpy does not know: the upper half of a float
+        mapped: np.ndarray[Any, Any] = np.memmap(self.path, self.dtype, "r", self.start, self.shape, self.order)
+        rows: np.ndarray[Any, Any] = mapped[chosen]
+        if self.is_bfloat16:  # which numpy does not know: the upper half of a float
             return (np.asarray(rows).astype(np.uint32) << 16).view(np.float32)
         return rows
 
 
-def open_files(paths: list[Any], what: str) -> list[FileBlock]:
-    """The codes in files, and in the .safetensors files of folders, in this order.
+def open_files(paths: list[Any], what: str) -> list[FileBlock | np.ndarray[Any, Any]]:
+    """The codes in files, and in the .safetensors files of folders (or else their .npy files), in this order.
 
     Raises:
         TypeError: a file of another kind, or numbers that are not real.
@@ -67,7 +74,9 @@ def _expanded(paths: list[Any]) -> list[Path]:
     """Files, with folders replaced by the .safetensors files in them, by name."""
     files: list[Path] = []
     for path in map(Path, paths):
-        inside = sorted(path.glob("[!.]*.safetensors")) if path.is_dir() else [path]
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(path.glob("[!.]*.safetensors")) or sorted(path.glob("[!.]*.npy"))
         manifest = path / "manifest.json"
         content = json.loads(manifest.read_bytes()) if path.is_dir() and manifest.is_file() else None
         if isinstance(content, dict) and not content.get("complete", True):
@@ -75,19 +84,80 @@ def _expanded(paths: list[Any]) -> list[Path]:
                 f"The shards in {path} are not complete. Run the command again: it makes the missing ones."
             )
         if not inside:
-            raise ValueError(f"The folder {path} holds no .safetensors files.")
+            raise ValueError(f"The folder {path} holds no .safetensors and no .npy files.")
         files += inside
     return files
 
 
-def _opened(path: Path, what: str) -> FileBlock:
-    """The codes of a .safetensors file."""
-    if path.suffix != ".safetensors":
+def _opened(path: Path, what: str) -> FileBlock | np.ndarray[Any, Any]:
+    """The codes of a file."""
+    ending = path.suffix.lower()
+    if ending not in (".safetensors", ".npy", ".npz"):
         raise TypeError(
-            f"{what} must be real numbers, got str '{path}', which is no .safetensors file and no folder of them."
+            f"{what} must be real numbers, got str '{path}', which is no .safetensors, .npy or .npz file and no "
+            "folder of them. A table in a file: open it first, as by pandas.read_csv or pandas.read_parquet."
         )
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
+    if ending == ".safetensors":
+        return _in_safetensors(path, what)
+    try:
+        if ending == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return np.asarray(as_array(arrays, f"{what} in {path}"))
+        return _in_npy(path, what)
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _in_npy(path: Path, what: str) -> FileBlock:
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, by_columns, dtype = read(file)
+        start = file.tell()
+    if dtype.kind not in "fiub":
+        raise TypeError(f"{what} must be real numbers, {path} has the dtype {dtype}.")
+    if path.stat().st_size < start + dtype.itemsize * math.prod(shape):
+        raise ValueError("the file is shorter than its header says")
+    return FileBlock(path, dtype.str, start, shape, "F" if by_columns else "C")
+
+
+def labels_in(path: Path) -> Any:
+    """The labels in a file of codes, or in a folder of them: an array, a list of words, or None.
+
+    Raises:
+        FileNotFoundError: no such file or folder.
+        ValueError: a damaged file.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}.")
+    if path.suffix.lower() == ".npz":
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays["labels"] if "labels" in arrays.files else None
+    manifest = path / "manifest.json"
+    if path.is_dir() and manifest.is_file():
+        units = json.loads(manifest.read_bytes()).get("units", [])
+        if units and all(isinstance(unit.get("labels"), list) for unit in units):
+            return [label for unit in units for label in unit["labels"]]
+    found = [_labels_of(file) for file in _expanded([path]) if file.suffix == ".safetensors"]
+    if not found or any(labels is None for labels in found):
+        return None
+    return np.concatenate(found)
+
+
+def _labels_of(path: Path) -> Any:
+    try:
+        with safe_open(path, "pt") as file:
+            if "labels" in file.keys():  # noqa: SIM118 (not a dict)
+                return file.get_tensor("labels").numpy()
+            said = (file.metadata() or {}).get("labels")
+        return None if said is None else json.loads(said)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"{path} is not a whole .safetensors file: {error}") from error
+
+
+def _in_safetensors(path: Path, what: str) -> FileBlock:
     try:
         with safe_open(path, "pt"):  # checks the header against the file
             pass
@@ -97,11 +167,20 @@ def _opened(path: Path, what: str) -> FileBlock:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
     header.pop("__metadata__", None)
-    name = "codes" if "codes" in header else next(iter(header), None) if len(header) == 1 else None
+    name = (
+        what
+        if what in header
+        else "codes"
+        if "codes" in header
+        else next(iter(header), None)
+        if len(header) == 1
+        else None
+    )
     if name is None:
         listed = ", ".join(header) or "none"
         raise ValueError(f"{path} has no tensor 'codes'; it holds {listed}.")
     tensor = header[name]
     if tensor["dtype"] not in NUMPY_TYPES:
         raise TypeError(f"{what} must be real numbers, {path} has {tensor['dtype']}.")
-    return FileBlock(path, tensor["dtype"], 8 + length + tensor["data_offsets"][0], tuple(tensor["shape"]))
+    start, shape = 8 + length + tensor["data_offsets"][0], tuple(tensor["shape"])
+    return FileBlock(path, NUMPY_TYPES[tensor["dtype"]], start, shape, is_bfloat16=tensor["dtype"] == "BF16")

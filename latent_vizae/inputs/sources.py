@@ -15,6 +15,7 @@ from .arrays import Array, ArrayLike, as_array, as_tensor, check_rows
 from .checks import check_finite, check_latent_shape, check_precision
 from .files import FileBlock, forget, open_files
 from .streams import read_stream
+from .tables import SparseBlock, as_plain, is_sparse
 
 __all__ = ["CodeReader", "as_codes", "drawn", "open_codes"]
 
@@ -22,7 +23,7 @@ __all__ = ["CodeReader", "as_codes", "drawn", "open_codes"]
 VALUES_PER_PART = 2**23
 """So many numbers are read at a time."""
 
-Block: TypeAlias = "Array | FileBlock"
+Block: TypeAlias = "Array | FileBlock | SparseBlock"
 
 
 class CodeReader:
@@ -135,8 +136,11 @@ def _read(block: Block, chosen: slice | np.ndarray[tuple[int], np.dtype[np.int64
 def _reader(codes: ArrayLike, what: str, device: torch.device | None) -> CodeReader:
     """A reader of codes of any kind, checked for their shape and not yet for their values."""
     blocks: list[Block]
+    codes = codes if is_sparse(codes) else as_plain(codes, what)
     listed = list(codes) if isinstance(codes, list | tuple) else [codes]
-    if listed and all(isinstance(item, str | Path) for item in listed):
+    if is_sparse(codes):
+        blocks = [SparseBlock(codes)]
+    elif listed and all(isinstance(item, str | Path) for item in listed):
         blocks = [*open_files(listed, what)]
         check_latent_shape([block.shape for block in blocks], what)
     elif (
@@ -161,8 +165,10 @@ def open_codes(codes: ArrayLike, what: str = "codes", device: torch.device | Non
 
     Args:
         codes: (k, *latent_shape) as a tensor, an array or a memory map; an iterable of batches (B, *latent_shape),
-            which is read once (torch's DataLoader may give each in a list of one); or a .safetensors file, a folder of
-            them, or a list of them, in this order: each with a tensor ``codes``, or one tensor only.
+            which is read once (torch's DataLoader may give each in a list of one); a table of numbers, or a column of
+            arrays, of pandas, polars, pyarrow or 🤗 datasets; a sparse matrix of scipy; or a .safetensors, .npz or
+            .npy file, a folder of them, or a list of them, in this order: each with a tensor ``codes``, or one tensor
+            only.
         what: the argument's name, for errors.
         device: where to bring what is read; None leaves it where it is.
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from latent_vizae.decoders.load import as_source_options
 from latent_vizae.inputs.arrays import ArrayLike, as_points
 from latent_vizae.inputs.checks import as_device, as_whole
+from latent_vizae.inputs.names import names_of_config
 from latent_vizae.inputs.sources import as_codes
 from latent_vizae.network.nearest_point import Surface, nearest_point
 from latent_vizae.network.perceptron import is_perceptron, perceptron, through
@@ -61,6 +62,7 @@ class VizAE(nn.Module):
     Attributes:
         points: (count, dim) the fitted codes on the map, in [-1, 1]^dim.
         labels: (count,) int64, or None.
+        label_names: what labels are called, where that is not their number: {0: "cat", 1: "dog"}.
         pull: with 0, ``encode`` takes a code to the nearest point that it finds, and the code comes back closest.
             With more, a point that is hardly nearer but far from the guess of v_e's network is
             left aside, and fewer neighbours are torn apart. It may be set at any time; ``points`` stay as they are.
@@ -118,6 +120,7 @@ class VizAE(nn.Module):
         self.register_buffer("labels", torch.zeros(count, dtype=torch.int64) if labelled else None)
         self._prepared: tuple[Any, Surface] | None = None
         self.report: FitReport | None = None
+        self.label_names: dict[int, str] = {}
         self.source: str | None = None
         self.source_options: dict[str, Any] = {}
         self.pull, self.keep_neighbours = pull, keep_neighbours
@@ -248,6 +251,7 @@ class VizAE(nn.Module):
             "rank": self.basis.shape[1],
             "count": len(self.points),
             "labelled": self.labels is not None,
+            "label_names": {str(label): name for label, name in self.label_names.items()},
             "pull": self.pull,
             "keep_neighbours": self.keep_neighbours,
             "source": self.source,
@@ -342,7 +346,7 @@ class VizAE(nn.Module):
         place = as_device(device)
         folder = folder_of(name, [MODEL_FILE, CONFIG_FILE], "v", revision, token)
         config, open_tensors = read_folder(folder)
-        config = {"pull": 0.0, "keep_neighbours": None} | config  # which no v had at first
+        config = {"pull": 0.0, "keep_neighbours": None, "label_names": {}} | config  # which no v had at first
         try:
             sizes: dict[str, Any] = {
                 key: config[key] for key in ("dim", "rank", "count", "labelled", "pull", "keep_neighbours")
@@ -350,6 +354,7 @@ class VizAE(nn.Module):
             with torch.device("meta"):  # sizes are compared before anything is allocated
                 v = cls(tuple(config["latent_shape"]), hidden=tuple(config["hidden"]), **sizes)
             v.source, v.source_options = config["source"], as_source_options(config["source_options"])
+            v.label_names = names_of_config(config["label_names"])
             if config["report"] is not None:
                 v.report = FitReport.from_dict(config["report"])  # which checks its entries
                 config["report"] = v.report.to_dict()  # earlier versions measured fewer

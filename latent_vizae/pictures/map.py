@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from latent_vizae.inputs.arrays import ArrayLike
-from latent_vizae.inputs.names import Named, Names, named_labels
+from latent_vizae.inputs.names import Named, Names, shown_labels
 from latent_vizae.maps.certificate import Certificate
 from latent_vizae.maps.latent_map import LatentMap
 from latent_vizae.maps.regions import Region, box_region, grid_points
@@ -91,9 +91,7 @@ def map_picture(
         raise ValueError(f"A box can be outlined on a 2-D map; this one is {dim}-D.")
     corners = None if box is None else box_region(box, 2)
     points = latent_map.v.points.cpu()
-    colours, legend = _colours(
-        named_labels(latent_map.v.labels if labels is None else labels, names, len(points)), len(points)
-    )
+    colours, legend = _colours(shown_labels(latent_map.v, labels, names), len(points))
     counted = f"{len(points):,} codes" if len(points) != 1 else "1 code"
     panels = 2 if thumbnails else 1
     if dim == 1:
@@ -200,7 +198,7 @@ def _colours(labels: Named, count: int) -> tuple[np.ndarray, dict[str, str]]:
     kinds = labels.kinds
     if labels.numbers is None or not 1 <= len(kinds) <= MOST_LABELS:
         return np.full(count, ACCENT), {}
-    digits = all(isinstance(kind, int) and 0 <= kind < MOST_LABELS for kind in kinds)
+    digits = all(0 <= kind < MOST_LABELS for kind in kinds)
     colours = [PALETTE[kind if digits else at] for at, kind in enumerate(kinds)]
     return np.array(colours)[labels.numbers.numpy()], dict(zip(colours, labels.names, strict=True))
 

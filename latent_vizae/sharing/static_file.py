@@ -17,7 +17,7 @@ from torch import Tensor
 
 from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_whole
-from latent_vizae.inputs.names import Names, named_labels
+from latent_vizae.inputs.names import Names, shown_labels
 from latent_vizae.training.progress import Reporting
 
 from .tiles import DEFAULT_SIDE, MOST_SIDE, Tiles, decode_tiles, tile_points
@@ -131,7 +131,7 @@ def described(
         raise ValueError("This v has no points, so there is no map to show.")
     if not isinstance(title, str | None):
         raise TypeError(f"title is text, got {type(title).__name__}.")
-    index, _, called = named_labels(v.labels if labels is None else labels, names, count)
+    index, _, called = shown_labels(v, labels, names)
     rows = _rows(count, most_points)
     points = v.points.detach().float().cpu()[rows]
     note = "" if len(rows) == count else f"{len(rows):,} of {count:,} codes are in this file, drawn evenly."

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from latent_vizae import VizAE
-from latent_vizae.cli import app, maps
+from latent_vizae.cli import app, directions, maps, shards
 from latent_vizae.cli.files import output_folder, write_json
 
 MADE = ["certificate.txt", "grid.png", "layers.png", "map.png", "path.gif", "path.png", "report.json", "v"]
@@ -208,6 +208,56 @@ def test_a_map_of_ones_own_codes_and_labels(squares, dim):
     assert sorted(document["files"]) == sorted(everything(Path("o")))
 
 
+class Encoding(Squares):
+    """Squares with an encoder."""
+
+    image_shape = (1, 2, 2)
+
+    def encode(self, images):
+        return images.flatten(1)[:, :3].clamp(0.01, 0.99).logit()
+
+
+def test_what_one_command_writes_the_others_read(squares, monkeypatch):
+    for module in (maps, shards, directions):
+        monkeypatch.setattr(module, "load_decoder", lambda name, **_: Encoding())
+    for number in range(12):
+        Path("in", "odd one" if number % 2 else "even").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((2, 2), 20 * number, np.uint8)).save(
+            f"in/{'odd one' if number % 2 else 'even'}/{number}.png"
+        )
+
+    def done(*arguments):
+        made = squares(*arguments)
+        assert made.exit_code == 0, made.output
+        return made
+
+    done("encode", "--images", "in", "--labels", "folder", "--unit-size", 5, "--out", "codes")
+    done("map", "--codes", "codes", "--dim", 1, "--out", "m")
+    v = VizAE.from_pretrained("m/v")
+    assert v.label_names == {0: "even", 1: "odd one"}
+    assert v.labels.bincount().tolist() == [6, 6]
+    done("map", "--codes", "codes", "--label", "odd one", "--dim", 1, "--out", "odd")
+    assert VizAE.from_pretrained("odd/v").labels.tolist() == [1] * 6
+    done("place", "--v", "m", "--codes", "codes", "--out", "points")
+    done("grid", "--v", "m", "--points", "points", "--out", "g.safetensors")
+    made = load_file("g.safetensors")
+    assert torch.allclose(made["points"], v.points, atol=1e-4)
+    done("grid", "--v", "m", "--points", "g.safetensors", "--out", "g.png")
+    for source in ("g.safetensors", "codes"):  # codes of a grid, or shards
+        done("map", "--codes", source, "--dim", 1, "--out", "again")
+        done("place", "--v", "m", "--codes", source, "--out", f"points-of-{source}")
+        done("path", "--v", "m", "--codes", source, "--from", 0, "--to", 11, "--frames", 3, "--out", "p.gif")
+        done("directions", "--codes", source, "--method", "codes", "--directions", 1, "--global-only", "--out", "d")
+    done("encode", "--images", "g.safetensors", "--out", "codes-of-images")
+    np.savez("mine.npz", codes=made["codes"].numpy(), labels=np.arange(12) % 2)
+    done("map", "--codes", "mine.npz", "--label", 1, "--dim", 1, "--out", "again")
+    done("place", "--v", "m", "--codes", "mine.npz", "--out", "points-of-npz")
+    refused = squares("map", "--codes", "codes", "--label", "blue", "--out", "no")
+    assert (refused.exit_code, "there are even, odd one" in refused.stderr) == (2, True)
+    refused = squares("grid", "--v", "m", "--points", "points", "--box=0,1", "--out", "no.png")
+    assert (refused.exit_code, "the place of --box" in refused.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_one_code_and_two_codes_make_a_map(squares, count):
     assert squares("map", "--count", count, "--dim", 1, "--out", "o").exit_code == 0
@@ -234,7 +284,7 @@ def test_a_map_that_cannot_be_made_leaves_nothing(squares, tmp_path, arguments):
     np.save("mine.npy", np.eye(3, dtype=np.float32))
     Path("cut.npy").write_bytes(Path("mine.npy").read_bytes()[:-5])
     Path("mine.npz").write_bytes(b"")
-    save_file({"z": torch.eye(3)}, "other.safetensors")
+    save_file({"z": torch.eye(3), "y": torch.eye(3)}, "other.safetensors")
     Path("cut.safetensors").write_bytes(Path("other.safetensors").read_bytes()[:-5])
     before = everything(tmp_path)
     done = squares("map", "--out", "out", *arguments)
