@@ -6,24 +6,34 @@ import argparse
 import importlib
 import os
 from contextlib import suppress
+from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio is imported
 os.environ.setdefault("MPLBACKEND", "agg")  # or matplotlib looks for another one, for seconds
 
 import torch
 
+from latent_vizae.cli.maps import load_map
 from latent_vizae.demos.page import build, launch
+from latent_vizae.demos.page.show import in_hand
 
 __all__ = ["main", "run"]
 
 
-def run(port: int | None = None, share: bool = False, mcp: bool = False) -> None:
-    """Serve the page until it is interrupted."""
+def run(
+    port: int | None = None,
+    share: bool = False,
+    mcp: bool = False,
+    map_name: str | None = None,
+    decoder: str | None = None,
+) -> None:
+    """Serve the page until it is interrupted; on the map of that name, and with that decoder, where there is one."""
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)  # for each visitor: two who decode at a time would wait for each other's threads
     with suppress(ImportError):
         importlib.import_module("matplotlib")  # or Gradio does at the first event, and the page stands still meanwhile
-    launch(build(), port=port, share=share, mcp_server=mcp)
+    first = None if map_name is None else in_hand(load_map(map_name, decoder), title=Path(map_name).name)
+    launch(build(first), port=port, share=share, mcp_server=mcp)
 
 
 def main() -> None:
@@ -32,8 +42,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=None, help="by default the first free one from 7860 on")
     parser.add_argument("--share", action="store_true", help="a public address for 72 hours, through Gradio")
     parser.add_argument("--mcp", action="store_true", help='offer the endpoints to agents (needs the extra "mcp")')
+    parser.add_argument("--map", default=None, metavar="V", help="folder of a saved v, or user/name of the Hub")
+    parser.add_argument("--decoder", default=None, metavar="NAME", help="by default the one that v names")
     given = parser.parse_args()
-    run(given.port, given.share, given.mcp)
+    run(given.port, given.share, given.mcp, given.map, given.decoder)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 
 from latent_vizae import Directions, discover_directions
 from latent_vizae.demos.page.checks import whole_number
-from latent_vizae.demos.page.fitted import FittedMap
+from latent_vizae.demos.page.fitted import FittedMap, plain
 from latent_vizae.demos.page.hub import fetch_named
 from latent_vizae.demos.page.steering import FoundDirections
 from latent_vizae.directions.classifier import learn_classifier
@@ -108,4 +108,6 @@ def load_directions(fitted: FittedMap, name: Any, token: str | bool = False) -> 
 def directions_in_words(found: FoundDirections) -> str:
     """What was measured, as Markdown."""
     lines = "\n".join(f"- **{name}**: {words}" for name, words in found.directions.report.lines())
-    return f"**Directions of {found.title}**, with sliders beside the map and a layer of arrows on it.\n\n{lines}"
+    return (
+        f"**Directions of {plain(found.title)}**, with sliders beside the map and a layer of arrows on it.\n\n{lines}"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections import deque
 from concurrent.futures import Future
@@ -14,7 +15,7 @@ from torch import Tensor
 from latent_vizae import LatentMap, VizAE
 from latent_vizae.decoders.contract import decode_images
 
-__all__ = ["FittedMap", "Question", "image_shape_of", "quality", "shown_rows"]
+__all__ = ["FittedMap", "Question", "image_shape_of", "plain", "quality", "shown_rows"]
 
 MOST_DRAWN = 20_000
 
@@ -38,6 +39,7 @@ class FittedMap:
     labels: Tensor | None
     text: str
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    names: dict[int, str] | None = None  # of labels that are not called what they are
     layers: dict[str, dict[str, Any]] = field(default_factory=dict)
     classifier: Any = None
     questions: deque[Question] = field(default_factory=deque)
@@ -60,6 +62,11 @@ def image_shape_of(fitted: FittedMap) -> tuple[int, int, int]:
     if shape is None:
         shape = tuple(decode_images(fitted.latent_map.decoder, fitted.codes[:1]).shape[1:])
     return int(shape[0]), int(shape[1]), int(shape[2])
+
+
+def plain(text: str) -> str:
+    """Somebody's text for Markdown, which then makes neither HTML nor a link of it."""
+    return re.sub(r"([^\w\s])", lambda mark: f"&#{ord(mark.group())};", text)
 
 
 def quality(v: VizAE) -> str:

@@ -19,7 +19,7 @@ from latent_vizae.demos.page.api import add_endpoints, kindly
 from latent_vizae.demos.page.calls import map_calls
 from latent_vizae.demos.page.directions_tab import add_directions_tab
 from latent_vizae.demos.page.fit_tab import add_fit_tab
-from latent_vizae.demos.page.fitted import FittedMap
+from latent_vizae.demos.page.fitted import FittedMap, plain
 from latent_vizae.demos.page.hub import Decoders
 from latent_vizae.demos.page.jobs import load_map, pack, place_picture, start_map, trust_in_words
 from latent_vizae.demos.page.live import live_route
@@ -45,10 +45,10 @@ MOST_EVENTS = 256
 """Of Gradio's own, at a time; nearly all of them wait in `Queues`."""
 
 
-def build() -> gr.Blocks:
-    """The page; the first map is there at once."""
+def build(first: FittedMap | None = None) -> gr.Blocks:
+    """The page; the first map, by default that of the bundled digits, is there at once."""
     f_d = load_decoder("mnist")
-    maps, decoders = Maps(start_map(f_d)), Decoders({"mnist": f_d})
+    maps, decoders = Maps(start_map(f_d) if first is None else first), Decoders({"mnist": f_d})
     steering, queues, workers = Steering(maps), Queues(), Workers(decoders)
     start = maps.start
 
@@ -131,7 +131,7 @@ def build() -> gr.Blocks:
 
         with gr.Tabs():
             with gr.Tab("Trust"):
-                report = gr.Markdown(f"**{start.title}**\n\n{start.latent_map.v.report}", elem_id="lv-report")
+                report = gr.Markdown(f"**{plain(start.title)}**\n\n{start.latent_map.v.report}", elem_id="lv-report")
                 certificate = gr.Markdown("*Measured when asked for.*", elem_id="lv-certificate")
                 measure = gr.Button("Measure", size="sm", elem_id="lv-measure")
                 shown = [touched, map_id, report, certificate]

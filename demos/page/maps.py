@@ -104,7 +104,7 @@ class Maps:
         v = fitted.latent_map.v
         rows = shown_rows(len(v.points))
         labels = None if fitted.labels is None else fitted.labels[rows].tolist()
-        image = image_shape_of(fitted)
+        image, names = image_shape_of(fitted), v.label_names if fitted.names is None else fitted.names
         return {
             "id": fitted.id,
             "title": fitted.title,
@@ -113,7 +113,7 @@ class Maps:
             "k": len(v.points),
             "points": as_base64(v.points[rows].float().cpu().numpy().astype("<f4")),
             "labels": labels,
-            "names": {str(label): v.label_names.get(label, str(label)) for label in sorted(set(labels or []))},
+            "names": {str(label): names.get(label, str(label)) for label in sorted(set(labels or []))},
             "image": dict(zip(("channels", "height", "width"), image, strict=True)),
             "has_encoder": hasattr(fitted.latent_map.decoder, "encode"),
         }

@@ -16,9 +16,9 @@ import typer
 from typer.core import TyperGroup
 
 from .directions import directions
-from .maps import certify_, demo, grid, info, map_, paper, path_
+from .maps import certify_, grid, info, map_, paper, path_
 from .shards import encode, place
-from .sharing import export
+from .sharing import demo, export
 
 __all__ = ["app", "main"]
 

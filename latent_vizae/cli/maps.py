@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import platform
 from enum import Enum
@@ -332,22 +332,6 @@ def paper(
         print_json(summary)
     else:
         typer.echo(f"wrote {out}: {', '.join(names)}")
-
-
-def demo(
-    port: Annotated[Optional[int], typer.Option(help="By default the first free one from 7860 on.")] = None,  # noqa: UP045
-    share: Annotated[bool, typer.Option("--share", help="A public address for 72 hours, through Gradio.")] = False,
-    mcp: Annotated[bool, typer.Option("--mcp", help="Offer the endpoints to agents (needs the extra `mcp`).")] = False,
-) -> None:
-    """Open an interactive map in the browser (needs the extra `demo`).
-
-    \b
-    Example:
-      latent-vizae demo --port 7860
-    """
-    if importlib.util.find_spec("gradio") is None:
-        raise ImportError('The demo needs: pip install "latent-vizae[demo]".')
-    importlib.import_module("latent_vizae.demos.app").run(port, share, mcp)
 
 
 def info(

@@ -1,7 +1,10 @@
-"""Commands that show a map to others: a file of its own."""
+"""Commands that show a map to others: a file of its own, and the page in the browser."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import sys
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -52,3 +55,36 @@ def export(
         print_json({"out": str(out), "bytes": size_of_file, "codes": count})
     else:
         typer.echo(f"wrote {out}: {count:,} codes, {size_of_file / 1000:,.0f} kB")
+
+
+def demo(
+    map_: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--map", metavar="V", help="Open this map: what `map` wrote, a saved v, or user/name of the Hub."
+        ),
+    ] = None,
+    decoder: AnyDecoder = None,
+    port: Annotated[Optional[int], typer.Option(help="By default the first free one from 7860 on.")] = None,  # noqa: UP045
+    share: Annotated[bool, typer.Option("--share", help="A public address for 72 hours, through Gradio.")] = False,
+    mcp: Annotated[bool, typer.Option("--mcp", help="Offer the endpoints to agents (needs the extra `mcp`).")] = False,
+) -> None:
+    """Open an interactive map in the browser (needs the extra `demo`).
+
+    \b
+    Examples:
+      latent-vizae demo --port 7860
+      latent-vizae demo --map fives
+    """
+    if importlib.util.find_spec("gradio") is None:
+        raise ImportError('The demo needs: pip install "latent-vizae[demo]".')
+    if decoder is not None and map_ is None:
+        raise ValueError("--decoder is of a map: give --map too.")
+    if map_ is not None:
+        load_map(map_, decoder)  # whose errors are one line, before the page starts
+    given = (("--map", map_), ("--decoder", decoder), ("--port", port))
+    options = [word for name, value in given if value is not None for word in (name, str(value))]
+    options += [flag for flag, wanted in (("--share", share), ("--mcp", mcp)) if wanted]
+    # A process of its own: the number of threads is read before torch is imported.
+    environment = {"OMP_NUM_THREADS": "1", "GRADIO_ANALYTICS_ENABLED": "False", **os.environ}
+    os.execve(sys.executable, [sys.executable, "-m", "latent_vizae.demos.app", *options], environment)

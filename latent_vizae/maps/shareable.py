@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,45 @@ class Shareable:
         page = {"tiles": tiles, "size": size, "quality": quality, "progress": progress, "most_seconds": most_seconds}
         whole: Any = self
         return save_map(whole, path, words, page)
+
+    def show(
+        self,
+        *,
+        codes: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        names: Names = None,
+        title: str | None = None,
+        port: int | None = None,
+        share: bool = False,
+        browser: bool | None = None,
+    ) -> Any:
+        """Open the page on this map and its decoder, served by this process, and return at once (extra ``demo``).
+
+        Args:
+            codes: (k, *latent_shape) the fitted codes, whose own images the page shows; by default what the map makes
+                of its points.
+            labels: (k,) whole numbers or words; by default those of v.
+            names: of labels: a mapping, or a list whose entry number L is the name of label L.
+            title: of the map, as text.
+            port: by default the first free one from 7860 on.
+            share: a public address for 72 hours, through Gradio.
+            browser: whether to open it in the browser; by default where there is a screen, but not in a notebook,
+                which shows it in a frame.
+
+        Returns:
+            The page: ``url``, its address; ``close()``; ``wait()``, with which a script ends. In a ``with`` it closes
+            itself.
+
+        Raises:
+            ImportError: without the extra ``demo``.
+            ValueError: codes or labels of another length, a decoder whose images are no pictures.
+            OSError: the port is taken.
+        """
+        if importlib.util.find_spec("gradio") is None:
+            raise ImportError('The page needs: pip install "latent-vizae[demo]".')
+        show_map = importlib.import_module("latent_vizae.demos.page.show").show_map
+        words = {"codes": codes, "labels": labels, "names": names, "title": title}
+        return show_map(self, port=port, share=share, browser=browser, **words)
 
     def push_space_to_hub(
         self,
