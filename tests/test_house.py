@@ -22,7 +22,7 @@ else:
 
 ROOT = Path(__file__).resolve().parents[1]
 FOREIGN = ["diffusers", "gradio", "matplotlib", "imageio", "typer", "sklearn", "latent_vizae.adapters"]
-EXTRAS = {"anyio", "diffusers", "gradio", "imageio", "imageio_ffmpeg", "matplotlib"} | {
+EXTRAS = {"anyio", "anywidget", "diffusers", "gradio", "imageio", "imageio_ffmpeg", "matplotlib"} | {
     "sklearn",
     "starlette",
 }

@@ -16,7 +16,7 @@ LAYERS = {
     "maps": 6,
     "pictures": 7,
     "publish": 8, "sharing": 8,
-    "cli": 9, "sklearn": 9, "testing": 9,
+    "cli": 9, "sklearn": 9, "testing": 9, "widget": 9,
     "__init__": 10,
     "adapters": 11,
     "demos/page": 12, "demos/zoo": 12, "demos/paper": 12,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from latent_vizae.pictures import map_picture
 
-from .static_file import static_page
+from .static_file import FRAME_SIZE, FRAME_TILES, static_page
 
 if TYPE_CHECKING:
     from latent_vizae.maps.latent_map import LatentMap
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["frame_of"]
 
 
-TILES, SIZE, POINTS, MOST_SECONDS = {1: 128, 2: 32, 3: 10}, 32, 20_000, 10.0
-"""Of the page in a frame, which the notebook's file keeps: about 0.2 MB on the bundled map, in 2 s."""
+POINTS, MOST_SECONDS = 20_000, 10.0
+"""Of the page in a frame."""
 
 HEIGHT = 760
 
@@ -29,7 +29,12 @@ def frame_of(m: LatentMap) -> str | None:
     note = ""
     try:
         page = static_page(
-            m, tiles=TILES[m.v.dim], size=SIZE, most_points=POINTS, progress=False, most_seconds=MOST_SECONDS
+            m,
+            tiles=FRAME_TILES[m.v.dim],
+            size=FRAME_SIZE,
+            most_points=POINTS,
+            progress=False,
+            most_seconds=MOST_SECONDS,
         )
         title, style = html.escape(repr(m)), f"width: 100%; height: {HEIGHT}px; border: 0"
         allowed = "allow-scripts allow-downloads"

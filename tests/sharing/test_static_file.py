@@ -76,7 +76,7 @@ def opened(browser, file, size="desktop", scheme="light", **options):
 
 
 def at(page):
-    return [float(x) for x in page.locator("main").get_attribute("data-at").split(",")]
+    return [float(x) for x in page.locator(".lv").get_attribute("data-at").split(",")]
 
 
 def spot(page, x, y):
@@ -126,7 +126,7 @@ def test_the_picture_under_the_pointer_is_the_decoders(bundled, browser):
         for x, y in ((0.2, 0.3), (0.43, 0.71), (0.5, 0.5), (0.77, 0.35)):
             before = at(page)
             page.mouse.move(*spot(page, x, y))
-            page.wait_for_function("before => document.querySelector('main').dataset.at !== before", arg=before)
+            page.wait_for_function("before => document.querySelector('.lv').dataset.at !== before", arg=before)
             true = m.render([at(page)])[0, 0]
             seen = torch.nn.functional.adaptive_avg_pool2d(shown(page)[None], true.shape)[0]
             far.append((seen - true).square().mean().item())
@@ -194,7 +194,7 @@ def test_a_path_plays_the_pictures_between_its_ends(bundled, browser):
         assert before[0] == pytest.approx(-0.3 * 2.12, abs=0.02)
         page.locator(".play").click()
         page.wait_for_function(
-            "x => Number(document.querySelector('main').dataset.at.split(',')[0]) > x + 0.1", arg=before[0]
+            "x => Number(document.querySelector('.lv').dataset.at.split(',')[0]) > x + 0.1", arg=before[0]
         )
         page.locator(".play").click()
         assert at(page) != before

@@ -1,4 +1,6 @@
-// A map of codes that can be touched: `mountMap(element, map, transport)`; see tiles.js for what a transport is.
+// A map of codes that can be touched: `mountMap(host, map, transport)`; see tiles.js for what a transport is. It gives
+// {ready, element, look(point), select(indices), close()}; the element sends "look" and "select" events of its own making,
+// their `detail` is {point}, and {indices, corners}.
 //
 // `map`: {title, text, note, dim, points: Float32Array, rows: numbers of the codes (or null where all are shown),
 // labels: an index into `names` for each point (or null), names, differences}. Whatever comes in is shown as text.
@@ -37,16 +39,18 @@ const TEMPLATE = `
 </section>
 <footer><p class="note"></p></footer>`;
 
-export function mountMap(element, map, transport) {
-  const { dim, points, labels, names } = map, count = points.length / dim;
+export function mountMap(host, map, transport) {
+  const { dim, points, labels, names } = map, count = points.length / dim, closing = new AbortController();
   const q = (name) => element.querySelector("." + name);
   const S = {
     view: { cx: 0, cy: 0, zoom: 1 }, tool: "look", depth: 0, point: Array(dim).fill(0), start: null, // of what is being made
-    draft: [], region: null, path: null, chosen: null, frame: 0, hidden: new Set(), layer: null, heat: null, marked: false,
+    draft: [], region: null, path: null, chosen: null, frame: 0, hidden: new Set(), layer: null, heat: null,
   };
-  element.classList.add("lv"); element.innerHTML = TEMPLATE; element.dataset.dim = dim;
+  const element = host.appendChild(document.createElement("div"));
+  host.classList.add("lv-host"); element.className = "lv"; element.innerHTML = TEMPLATE; element.dataset.dim = dim;
+  const send = (name, detail) => element.dispatchEvent(new CustomEvent(name, { detail }));
   const canvas = q("canvas"), box = { w: 1, h: 1 }, calm = matchMedia("(prefers-reduced-motion: reduce)");
-  let theme = {}, at = null, asked = 0, base = document.createElement("canvas"), stale = true, queued = false, timer = 0;
+  let theme = {}, at = null, wanted = null, busy = false, base = document.createElement("canvas"), stale = true, queued = false, timer = 0;
 
   // ---------------------------------------------------------------- what is shown
   const text = (name, words) => { q(name).textContent = words; };
@@ -100,19 +104,27 @@ export function mountMap(element, map, transport) {
   }
 
   // ---------------------------------------------------------------- a place
-  async function look(point) {
-    S.point = point; S.marked = true;
-    const turn = ++asked;
+  async function look(point, told = false) {
+    S.point = point;
+    if (!told) send("look", { point });
     redraw(false);
     text("at", `(${point.map(signed).join(", ")})`);
     const trust = transport.can.support ? transport.supportAt(point) : null;
     text("support", trust === null ? "" : `support ${trust.toFixed(2)}${trust < 0.5 ? ": few codes near, the map guesses" : ""}`);
     const near = nearest(point);
     text("near", near === null ? "" : `nearest code: ${numberOf(near)}${labels ? ` (${names[labels[near]]})` : ""}`);
-    const [picture] = await transport.pictures([point]);
-    if (turn !== asked) return;
-    paint(q("picture"), picture);
-    element.dataset.at = point.map((x) => x.toFixed(5)).join(","); // where the picture is of, for whoever drives the page
+    wanted = point;
+    if (busy) return;
+    busy = true;
+    try {
+      while (wanted) { // one question at a time, the latest place
+        const now = wanted;
+        wanted = null;
+        const [picture] = await transport.pictures([now]);
+        paint(q("picture"), picture);
+        element.dataset.at = now.map((x) => x.toFixed(5)).join(","); // where the picture is of, for whoever drives the page
+      }
+    } catch (problem) { wanted = null; text("near", problem.message); } finally { busy = false; }
   }
 
   function paint(target, picture) {
@@ -167,6 +179,7 @@ export function mountMap(element, map, transport) {
       wanted.push(corners.length === 2 || within(p, corners) ? p : null);
     }
     S.chosen = new Set(found);
+    send("select", { indices: found.map(numberOf), corners });
     await showSheet(wanted, columns, "region", `${found.length.toLocaleString("en")} of ${count.toLocaleString("en")} codes lie in this region${dim === 3 ? ", at any third coordinate" : ""}.`, found.map(numberOf));
   }
 
@@ -195,11 +208,28 @@ export function mountMap(element, map, transport) {
     for (const name of ["copy", "keep", "indices"]) q(name).hidden = !indices;
     q("play").hidden = Boolean(indices); q("indices").value = indices ? JSON.stringify(indices) : "";
     redraw();
-    if (innerWidth < 760) q("result").scrollIntoView({ block: "nearest", behavior: calm.matches ? "auto" : "smooth" });
+    if (element.clientWidth < 760) q("result").scrollIntoView({ block: "nearest", behavior: calm.matches ? "auto" : "smooth" });
   }
 
-  function clear() {
+  function select(indices) { // codes by their numbers; the map moves to where they lie
+    const wanted = new Set(indices), low = Array(2).fill(1), high = Array(2).fill(-1);
+    clear(true);
+    if (!wanted.size) return;
+    S.chosen = new Set();
+    for (let i = 0; i < count; i++) {
+      if (!wanted.has(numberOf(i))) continue;
+      S.chosen.add(i);
+      for (let c = 0; c < Math.min(dim, 2); c++) { low[c] = Math.min(low[c], points[i * dim + c]); high[c] = Math.max(high[c], points[i * dim + c]); }
+    }
+    if (!S.chosen.size) return;
+    const spread = Math.max(...low.map((x, c) => (c < dim ? high[c] - x : 0)));
+    S.view = { cx: (low[0] + high[0]) / 2, cy: dim > 1 ? (low[1] + high[1]) / 2 : 0, zoom: clamp(1.6 / Math.max(spread, 0.05), 1, 20) };
+    redraw();
+  }
+
+  function clear(told) {
     play(false);
+    if (S.chosen && told !== true) send("select", { indices: [], corners: null });
     Object.assign(S, { region: null, path: null, draft: [], start: null, chosen: null });
     q("result").hidden = true; delete element.dataset.result;
     redraw();
@@ -351,7 +381,7 @@ export function mountMap(element, map, transport) {
     if (p) { play(false); look(p); }
   };
   q("play").onclick = () => play(!timer);
-  q("clear").onclick = clear;
+  q("clear").onclick = () => clear();
   q("fit").onclick = fitAll;
   q("layers").onchange = (event) => setLayer(event.target.value);
   q("depth").oninput = (event) => { S.depth = Number(event.target.value); look([S.point[0], S.point[1], S.depth]); redraw(); };
@@ -379,10 +409,11 @@ export function mountMap(element, map, transport) {
   for (const name of layers) q("layers").append(new Option(name, name));
   q("under").hidden = layers.length === 1; q("shape").hidden = dim === 1; q("height").hidden = dim !== 3;
   fillLegend(); readTheme(); setTool("look"); setLayer(layers[0]);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readTheme(); redraw(); });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readTheme(); redraw(); }, { signal: closing.signal });
   new ResizeObserver(() => redraw()).observe(canvas);
   const first = map.start ?? Array(dim).fill(0);
   S.depth = first[2] ?? 0; q("depth").value = S.depth;
   draw();
-  return look(first).then(() => { element.dataset.state = "ready"; });
+  const ready = look(first, true).then(() => { element.dataset.state = "ready"; });
+  return { ready, element, select, look: (point) => look(point, true), close() { play(false); closing.abort(); element.remove(); } };
 }

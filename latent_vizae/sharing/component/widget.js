@@ -1,0 +1,58 @@
+// The transport of a notebook: pictures from Python, and until they are there from tiles where the decoder was fast enough.
+
+import { bytes, tileTransport } from "./tiles.js";
+import { mountMap } from "./map.js";
+
+const MOST_ASKED = 64; // points of one question
+
+async function kernelTransport(model, given) {
+  const tiled = given.tiles ? await tileTransport(given.tiles) : null, waiting = new Map();
+  let serial = 0;
+  const heard = ({ id, error, width, height, sizes }, buffers) => {
+    const asked = waiting.get(id);
+    if (!asked) return;
+    waiting.delete(id);
+    if (error) asked.reject(new Error(error)); else asked.resolve({ width, height, sizes, buffers });
+  };
+  model.on("msg:custom", heard);
+
+  const ask = (what) => new Promise((resolve, reject) => {
+    waiting.set(++serial, { resolve, reject });
+    model.send({ ...what, id: serial });
+  });
+
+  async function pictures(points) {
+    const made = [];
+    for (let i = 0; i < points.length; i += MOST_ASKED) {
+      const { buffers } = await ask({ name: "pictures", points: points.slice(i, i + MOST_ASKED) });
+      made.push(...await Promise.all(buffers.map((buffer) => createImageBitmap(new Blob([buffer])))));
+    }
+    return made;
+  }
+
+  return {
+    can: tiled ? tiled.can : { pictures: true, support: false, layers: [], ground: false },
+    image: given.image, pictures, supportAt: tiled?.supportAt, layer: tiled?.layer, ground: tiled?.ground,
+    close: () => model.off("msg:custom", heard),
+  };
+}
+
+async function render({ model, el }) {
+  const { map, ...given } = model.get("_given");
+  const values = (base64, Kind) => (base64 === null ? null : new Kind(bytes(base64).buffer));
+  const shown = {
+    ...map, rows: values(map.rows, Uint32Array), labels: values(map.labels, Uint16Array),
+    points: Float32Array.from(values(map.points, Int16Array), (x) => x / 32767),
+  };
+  const transport = await kernelTransport(model, given), view = mountMap(el, shown, transport);
+  let telling = false; // what this view said itself comes back as a change
+  const tell = (name, value) => { telling = true; model.set(name, value); model.save_changes(); telling = false; };
+  view.element.addEventListener("look", ({ detail }) => tell("point", detail.point));
+  view.element.addEventListener("select", ({ detail }) => tell("_indices", detail.indices));
+  const point = () => telling || view.look(model.get("point")), indices = () => telling || view.select(model.get("_indices"));
+  model.on("change:point", point); model.on("change:_indices", indices);
+  await view.ready;
+  return () => { model.off("change:point", point); model.off("change:_indices", indices); transport.close(); view.close(); };
+}
+
+export default { render };
