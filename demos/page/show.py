@@ -47,6 +47,7 @@ class Page:
         if not self._closed.is_set():
             self._closed.set()
             self._demo.close(verbose=False)
+            self._demo.workers.close()
 
     def wait(self) -> None:
         """Wait until it is closed, or until Ctrl-C closes it: the last line of a script, which would end otherwise."""

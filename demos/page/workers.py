@@ -49,6 +49,13 @@ class Workers:
         """Have a process ready: it takes seconds to start."""
         self._give_back(_start())
 
+    def close(self) -> None:
+        """End the processes that wait."""
+        with self._lock:
+            waiting = self._idle[:]
+            self._idle.clear()
+        _end(waiting)
+
     def fit(self, f_d: Any, codes: dict[str, Any], dim: int, seed: int, progress: Progress) -> FittedMap:
         """Gather codes and fit a map.
 

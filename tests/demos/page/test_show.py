@@ -86,9 +86,12 @@ def test_the_command_opens_a_saved_map(m, tmp_path, browser):
 
 def test_a_page_in_a_notebook_is_a_frame_and_ends_its_with(m):
     with m.show(browser=False) as page:
+        processes = list(page._demo.workers._idle)
         assert page.url in page._repr_html_()
         assert urllib.request.urlopen(page.url, timeout=10).status == 200
     assert "closed" in repr(page)
+    assert processes
+    assert all(process.poll() is not None for process in processes)
     assert "iframe" not in page._repr_html_()
 
 
