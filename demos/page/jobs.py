@@ -87,18 +87,36 @@ def trust_in_words(found: dict[str, Any]) -> str:
 
 
 def pack(
-    fitted: FittedMap, selection: dict[str, Any], maps: Any, folder: Path, directions: Directions | None = None
+    fitted: FittedMap, selection: dict[str, Any], maps: Maps, folder: Path, directions: Directions | None = None
 ) -> list[str]:
-    """Files of a map and of what is selected on it, in ``folder``: v, pictures, codes; and of directions."""
+    """Files of a map and of what is shown beside it, in ``folder``: v, directions, pictures and codes.
+
+    Args:
+        fitted: the map.
+        selection: the map's last event; its ``shown`` says which grid (``region, rows, cols``), which film (``path,
+            frames``), with the residual of which ``pin``, and which ``pins`` there are.
+        maps: of the page.
+        folder: for the files.
+        directions: that were found for it.
+
+    Raises:
+        ValueError: a region, a path or a pin that is none of this map's.
+    """
     made = [_zipped(fitted.latent_map.v.save_pretrained, folder, "v")]
     if directions is not None:
         made.append(_zipped(directions.save_pretrained, folder, "directions"))
-    if selection.get("box"):
-        samples = maps.grid_samples(fitted.id, {"box": selection["box"]})
+    shown = selection.get("shown")
+    shown = shown if isinstance(shown, dict) and selection.get("id") == fitted.id else {}
+    carried = shown.get("pin")
+    if shown.get("region"):
+        samples = maps.grid_samples(fitted.id, shown["region"], shown.get("rows"), shown.get("cols"), carried)
         made += [samples.save(folder / "grid.png"), samples.save(folder / "grid-codes.safetensors")]
-    if len(selection.get("corners") or []) > 1:
-        samples = maps.path_samples(fitted.id, selection["corners"])
+    if shown.get("path"):
+        samples = maps.path_samples(fitted.id, shown["path"], shown.get("frames"), carried)
         made += [samples.save(folder / "path.gif"), samples.save(folder / "path-codes.safetensors")]
+    if shown.get("pins"):
+        samples = maps.pinned_samples(fitted.id, shown["pins"])
+        made += [samples.save(folder / "pins.png"), samples.save(folder / "pins-codes.safetensors")]
     return [str(path) for path in made]
 
 

@@ -110,7 +110,7 @@ def build(first: FittedMap | None = None) -> gr.Blocks:
         data = getattr(event, "_data", None)
         return data if isinstance(data, dict) else {}
 
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(HOUR, DAY)) as demo:
+    with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(HOUR, DAY)) as demo:
         gr.HTML(
             "<h1>A map of a generator's latent space</h1><p>Every place of the map is an image. Move over it; drag a "
             "region to see samples of it; click a path to see one thing turn into another.</p>",

@@ -189,6 +189,17 @@ class Maps:
         samples = self.path_samples(map_id, corners, frames, pin)
         return {"points": samples.points.tolist(), "images": packed_images(samples.images)}
 
+    def pinned_samples(self, map_id: Any, pins: Any) -> Samples:
+        """Pinned pictures: of the map at a ``{"point"}``, or of the sample of one's own that is the ``"pin"``."""
+        fitted = self.get(map_id)
+        if not isinstance(pins, list) or not 1 <= len(pins) <= MOST_POINTS or not all(type(p) is dict for p in pins):
+            raise ValueError(f"Between 1 and {MOST_POINTS} pins are kept.")
+        where = checked_points([pin.get("point") for pin in pins], fitted.latent_map.v.dim, 1, MOST_POINTS)
+        own = [None if pin.get("pin") is None else self._code_of(fitted, pin["pin"]) for pin in pins]
+        decoded = fitted.latent_map.v.decode(where).split(1)
+        codes = torch.cat([made if code is None else code.to(made) for made, code in zip(decoded, own, strict=True)])
+        return Samples(where, codes, decode_images(fitted.latent_map.decoder, codes), rows=1)
+
     def layer(self, map_id: Any, name: Any) -> dict[str, Any]:
         """A heat map of a 2-D map; computed once."""
         fitted = self.get(map_id)

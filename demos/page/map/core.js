@@ -24,7 +24,7 @@ const HINTS = {
   look: "Move over the map to see the picture there; click to pin it.",
   region: "Drag a box, or click corners and double-click to close a shape.",
   path: "Draw a line, or click corners and double-click to finish.",
-  move: "Drag to move the map, wheel or pinch to zoom, double-click to fit.",
+  move: "Drag to move the map, wheel or pinch to zoom (after a click, or with Ctrl), double-click to fit.",
 };
 const FRAMES = 24, FPS = 20;
 const touching = window.matchMedia("(pointer: coarse)");

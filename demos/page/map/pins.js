@@ -1,15 +1,26 @@
 // Pins, and own pictures that become pins.
 
+const MOST_PINS = 24;
+
 const carried = () => { const pin = S.pins.find((p) => p.key === S.chosen); return pin && pin.id && q(".lv-carry").checked ? pin.id : null; };
 
-function emit(kind, { point = S.cursor, points = null, corners = null, box: bounds = null }) {
-  trigger("select", { kind, id: S.map.id, point: point && round(point), points: points || (point && [round(point)]), corners, box: bounds });
+function emit(kind, { point = S.cursor, points = null, corners = null, box: bounds = null } = {}) {
+  trigger("select", { kind, id: S.map.id, point: point && round(point), points: points || (point && [round(point)]), corners, box: bounds, shown: shown() });
+}
+
+function shown() { // what can be kept: the grid and the film as they are seen, and the pins
+  const { region, film } = S;
+  return {
+    region: region?.tiles ? shapeOf(region.corners) : null, rows: region?.rows ?? null, cols: region?.cols ?? null,
+    path: film ? thin(film.corners, 32).map(round) : null, frames: film?.tiles.length ?? null, pin: carried(),
+    pins: S.pins.map((pin) => ({ point: round(pin.point), pin: pin.id })),
+  };
 }
 
 function addPin(point, tile, id = null) {
   const pin = { key: ++S.serial, point: Array.from(point), tile, id };
   S.pins.push(pin);
-  if (S.pins.length > 24) S.pins.shift();
+  if (S.pins.length > MOST_PINS) { S.pins.shift(); say("At most " + MOST_PINS + " pins are kept: the first one went."); }
   if (id) S.chosen = pin.key;
   listPins(); redraw(); emit("pin", { point: pin.point }); startAt(pin);
   return pin;
@@ -19,7 +30,9 @@ async function pinHere() {
   if (!S.map) return;
   if (S.cursor && (S.cursor !== S.mark || S.coarse)) await exact(S.cursor); // the preview may be a moment behind
   if (!S.tile || !S.mark) return;
-  addPin(S.mark, S.tile); say("Pinned picture " + S.pins.length + ".");
+  const full = S.pins.length === MOST_PINS;
+  addPin(S.mark, S.tile);
+  if (!full) say("Pinned picture " + S.pins.length + ".");
 }
 
 function listPins() {
@@ -37,7 +50,7 @@ function listPins() {
     return item;
   }));
   text(".lv-shelf-hint", S.pins.length ? "" : "none yet: click the map, or press Enter");
-  show(".lv-through", S.pins.length > 1);
+  show(".lv-through", S.pins.length > 1); show(".lv-unpin", S.pins.length > 1);
   const chosen = S.pins.find((pin) => pin.key === S.chosen);
   show(".lv-keep", Boolean(chosen && chosen.id));
 }
@@ -55,8 +68,16 @@ function choosePin(key) {
 function removePin(key) {
   S.pins = S.pins.filter((pin) => pin.key !== key);
   if (S.chosen === key) { S.chosen = null; again(); }
-  listPins(); redraw();
+  listPins(); redraw(); emit("unpin");
   (q(".lv-pin-remove") || q(".lv-pin-here")).focus();
+}
+
+function removePins() {
+  const before = carried();
+  S.pins = []; S.chosen = null;
+  listPins(); redraw(); emit("unpin");
+  if (before) again();
+  q(".lv-pin-here").focus();
 }
 
 function again() { // the carried sample changed: everything that was decoded is decoded anew

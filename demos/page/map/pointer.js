@@ -104,6 +104,7 @@ function doubleClick(event) {
 
 function wheel(event) {
   if (!onMap(event) || !S.map) return;
+  if (!event.ctrlKey && !mapCanvas().matches(":focus")) return say("The wheel zooms after a click on the map, or with Ctrl.");
   event.preventDefault();
   const lines = event.deltaMode === 1 ? 16 : 1;
   zoomAt(...spot(event), Math.exp(-clamp(event.deltaY * lines, -240, 240) * (event.ctrlKey ? 0.01 : 0.0018)));

@@ -4,7 +4,7 @@
 const cells = () => clamp(Math.round(Number(q(".lv-cells").value)) || 10, 2, 20);
 
 const fetchGrid = latestWins(async (corners, final) => {
-  const shape = corners.length === 2 ? { box: ordered(corners).map(round) } : { polygon: corners.map(round) };
+  const shape = shapeOf(corners);
   const started = performance.now(), n = cells(), reply = await ask("grid", S.map.id, shape, n, n, carried());
   if (!reply) return;
   const pictures = await tiles(reply.images);
@@ -16,6 +16,7 @@ const fetchGrid = latestWins(async (corners, final) => {
   if (final) emit("region", { box: shape.box || null, corners: shape.polygon || shape.box, points: reply.points });
 });
 
+const shapeOf = (corners) => (corners.length === 2 ? { box: ordered(corners).map(round) } : { polygon: corners.map(round) });
 const ordered = ([a, b]) => [a.map((x, i) => Math.min(x, b[i])), a.map((x, i) => Math.max(x, b[i]))];
 
 function setRegion(corners, final = true) {

@@ -35,6 +35,11 @@ async function load(value) {
   if (value.directions) openDirections(value.directions);
 }
 
+function comeIntoView() { // a new map is above what it was asked for with
+  const { top } = mapCanvas()?.getBoundingClientRect() ?? { top: 0 };
+  if (top < 0 || top > innerHeight / 2) q(".lv").scrollIntoView({ behavior: calm.matches ? "auto" : "smooth" });
+}
+
 function firstLook() { // the code nearest to the middle, so that the preview is never empty
   const d = dim(), i = nearest(new Array(d).fill(0)), at = Array.from(S.points.subarray(i * d, i * d + d));
   if (d === 3) at[S.plane.axis] = S.plane.depth;
@@ -73,7 +78,7 @@ watch("value", () => {
   mount();
   const { value } = props;
   if (S.map && value?.directions && value.id !== S.map.id) return say("These directions are of the map before this one.");
-  if (!S.map || !value || value.id !== S.map.id) return load(value);
+  if (!S.map || !value || value.id !== S.map.id) return load(value).then(comeIntoView);
   S.value = value;
   if (value.pin) placePin(value.pin);
   if (value.directions && value.directions !== S.found?.id) openDirections(value.directions);

@@ -34,7 +34,7 @@ function stage() { // which result lies beside the map
 }
 
 function clearAll() {
-  if (S.draft.length || S.drag) { S.draft = []; S.drag = null; } else { S.region = null; S.film = null; }
+  if (S.draft.length || S.drag) { S.draft = []; S.drag = null; } else { S.region = null; S.film = null; emit("clear"); }
   redraw(); stage();
 }
 
@@ -74,7 +74,7 @@ function toggleLabel(button) {
 const CLICKS = {
   ".lv-tool": (b) => setTool(b.dataset.tool), ".lv-fit": fit, ".lv-finish": finish, ".lv-clear": clearAll, ".lv-retry": () => load(S.value),
   ".lv-zoom-in": () => zoomAt(box.w / 2, box.h / 2, 1.5), ".lv-zoom-out": () => zoomAt(box.w / 2, box.h / 2, 1 / 1.5),
-  ".lv-legend button": toggleLabel, ".lv-pin-here": pinHere, ".lv-through": () => { setTool("path"); setPath(S.pins.map((pin) => pin.point)); },
+  ".lv-legend button": toggleLabel, ".lv-pin-here": pinHere, ".lv-unpin": removePins, ".lv-through": () => { setTool("path"); setPath(S.pins.map((pin) => pin.point)); },
   ".lv-pin-go": (b) => choosePin(Number(b.closest(".lv-pin").dataset.key)), ".lv-pin-remove": (b) => removePin(Number(b.closest(".lv-pin").dataset.key)),
   ".lv-play": () => play(!S.film.playing), ".lv-place": place, ".lv-wipe": wipe,
   ".lv-choose": (b) => chooseDirection(Number(b.dataset.number)), ".lv-unmove": unmove,

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import ExifTags, Image
+from safetensors.torch import load_file
 
 from latent_vizae import VizAE
 from latent_vizae.demos.page import hub, jobs
@@ -288,7 +289,7 @@ def test_uploads_that_are_no_such_thing_are_refused(f_d, tmp_path):
     with pytest.raises(ValueError, match="10000 x 10000 pixels"):
         open_picture(tmp_path / "bomb.png")
     np.save(tmp_path / "pickled.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError, match=r"pickled\.npy|Object arrays"):
+    with pytest.raises(TypeError, match=r"pickled\.npy has the dtype object"):
         gather_codes(f_d, "codes", files=tmp_path / "pickled.npy")
     for source, options, message in (
         ("examples", {"labels": [77]}, "no examples"), ("codes", {}, "Upload a file"),
@@ -340,17 +341,50 @@ def test_a_fit_tells_how_far_it_is_and_stops_at_a_word(f_d):
     assert fitted.latent_map.v.points.abs().max() <= 1.001
 
 
-def test_what_is_kept_loads_again(maps, tmp_path):
-    selected = {"box": [[-0.3, -0.3], [0.3, 0.3]], "corners": [[0, 0], [0.4, 0.4]]}
-    files = jobs.pack(maps.start, selected, maps, tmp_path)
+def test_what_is_kept_is_what_is_shown_and_loads_again(maps, start, f_d, tmp_path):
+    own = maps.pin(start, f_d.examples(count=1)[0])
+    corners = [[0, 0], [0.4, 0.4], [0.4, -0.4]]
+    shown = {
+        "region": {"polygon": corners}, "rows": 3, "cols": 4, "path": corners, "frames": 7, "pin": own.id,
+        "pins": [{"point": [0.1, 0.2], "pin": None}, {"point": own.point, "pin": own.id}],
+    }  # fmt: skip
+    files = jobs.pack(maps.start, {"id": start, "shown": shown}, maps, tmp_path)
     names = [file.rsplit("/", 1)[1] for file in files]
-    assert names == ["v.zip", "grid.png", "grid-codes.safetensors", "path.gif", "path-codes.safetensors"]
+    kinds = ("grid.png", "grid-codes.safetensors", "path.gif", "path-codes.safetensors")
+    assert names == ["v.zip", *kinds, "pins.png", "pins-codes.safetensors"]
     folder = files[0].removesuffix(".zip") + "-again"
     with zipfile.ZipFile(files[0]) as archive:
         archive.extractall(folder)
     assert torch.equal(VizAE.from_pretrained(folder + "/v").points, maps.start.latent_map.v.points)
+    expected = maps.grid_samples(start, {"polygon": corners}, 3, 4, own.id)
+    assert torch.allclose(load_file(files[2])["codes"], expected.codes, atol=1e-5)
+    assert len(expected) == 12
     with Image.open(files[3]) as animation:
-        assert animation.n_frames == 24
+        assert animation.n_frames == 7
+    assert torch.allclose(load_file(files[6])["codes"][1], own.code[0])
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        None,
+        "all",
+        {},
+        {"region": None, "path": None, "pins": []},
+        {"region": {"box": [[0, 0], [1, 1]]}},
+    ],
+)
+def test_of_another_map_or_of_nothing_only_the_map_is_kept(maps, shown, tmp_path):
+    files = jobs.pack(maps.start, {"id": "another", "shown": shown}, maps, tmp_path)
+    assert [file.rsplit("/", 1)[1] for file in files] == ["v.zip"]
+
+
+@pytest.mark.parametrize(
+    "pins", [{}, "x", [1], [{}], [{"point": [0, 0], "pin": "nobody"}], [{"point": ["a", 0]}], [{"point": [0, 0]}] * 65]
+)
+def test_pins_that_make_no_sense_are_refused(maps, start, pins):
+    with pytest.raises(ValueError, match=r"pins|pin|point"):
+        maps.pinned_samples(start, pins)
 
 
 def test_what_was_prepared_stays_only_where_gradio_removes_it(tmp_path):

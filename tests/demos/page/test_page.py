@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from serving import CHROMIUM, READY, decodes, drag, fit_on_page, hover, pixels, serving, spot
+from serving import CHROMIUM, READY, changed, decodes, drag, fit_on_page, hover, pixels, serving, spot
 
 from latent_vizae import VizAE
 
@@ -97,8 +97,26 @@ def test_the_keyboard_moves_on_the_map(page):
     assert page.locator(".lv-map canvas").first.get_attribute("aria-label")
 
 
+def test_the_wheel_scrolls_the_page_until_the_map_is_clicked_or_ctrl_is_held(page):
+    before = pixels(page, ".lv-map canvas")
+    page.mouse.move(*spot(page, 0.5, 0.5))
+    top = page.evaluate("window.scrollY")
+    page.mouse.wheel(0, 150)
+    page.wait_for_function("top => window.scrollY > top + 50", arg=top)
+    page.locator(".lv-status", has_text="The wheel zooms after a click").wait_for()
+    page.mouse.wheel(0, -150)
+    page.wait_for_function("top => window.scrollY === top", arg=top)
+    page.keyboard.down("Control")
+    page.mouse.move(*spot(page, 0.5, 0.5))
+    page.mouse.wheel(0, -200)
+    page.keyboard.up("Control")
+    changed(page, ".lv-map canvas", before, share=0.05)
+    assert page.evaluate("window.scrollY") == top
+
+
 def test_the_wheel_zooms_until_the_codes_show_themselves(page):
     page.mouse.move(*spot(page, 0.4, 0.5))
+    page.locator(".lv-map canvas").focus()
     dark = 0
     for _ in range(14):
         page.mouse.wheel(0, -200)
@@ -187,6 +205,10 @@ def test_a_fit_says_where_one_clicked_how_far_it_is_and_can_be_cancelled_there(p
     title = page.locator(".lv-title").inner_text()
     assert title == "20,000 of 60,000 codes of mnist"
     assert title in words.inner_text()
+    page.wait_for_function(  # it came into view
+        """() => { const { top, bottom } = document.querySelector(".lv-map").getBoundingClientRect();
+        return top >= 0 && bottom <= innerHeight; }"""
+    )
 
 
 def test_a_fit_that_is_refused_says_so_beside_its_button_and_the_map_stays(page):
