@@ -163,6 +163,42 @@ class Shareable:
         whole: Any = self
         return push_space(whole, repo, words, page, licence, where)
 
+    def to_parquet(
+        self,
+        path: str | Path,
+        *,
+        labels: ArrayLike | None = None,
+        names: Names = None,
+        size: int | None = None,
+        progress: Reporting = True,
+        most_seconds: float | None = 600,
+    ) -> Path:
+        """Write the points as a table for the tools of others, whole or not at all. Needs the extra ``parquet``.
+
+        Columns: ``x``, ``y``, ``z`` as far as the map has them, ``support`` from 0 to 1, ``label`` as text where there
+        are labels, and ``image``, a picture of what the map makes of the point (WebP, in the form that the Hub's
+        viewer and `datasets` show). One row a code, in the order in which they were fitted.
+
+        Args:
+            path: ``.parquet``; the folder must exist.
+            labels: as in `save`.
+            names: as in `save`.
+            size: pixels of a picture's longer side, by default the image's, at most 64; 0 for no pictures.
+            progress: True for a bar, a function ``(step, steps, title)``, or False.
+            most_seconds: that the pictures may take, judged by the first ones; None for any time.
+
+        Returns:
+            The path.
+
+        Raises:
+            ImportError: without the extra ``parquet``.
+            ValueError: another ending, no such folder, labels of another length, pictures that would take longer.
+        """
+        from latent_vizae.sharing.table import write_table
+
+        whole: Any = self
+        return write_table(whole, path, labels, names, size, progress, most_seconds)
+
     def _repr_html_(self) -> str | None:
         """What a notebook shows: the page in a frame, made at the first time; a picture where the decoder is slow."""
         from latent_vizae.sharing.notebook import frame_of

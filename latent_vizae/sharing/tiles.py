@@ -21,7 +21,17 @@ from latent_vizae.training.progress import Progress, Reporting
 if TYPE_CHECKING:
     from latent_vizae.maps.latent_map import LatentMap
 
-__all__ = ["DEFAULT_SIDE", "Tiles", "decode_tiles", "tile_points"]
+__all__ = [
+    "DEFAULT_SIDE",
+    "Tiles",
+    "blend",
+    "decode_tiles",
+    "duration",
+    "expected_seconds",
+    "reduced",
+    "tile_points",
+    "tile_size",
+]
 
 
 DEFAULT_SIDE = {1: 256, 2: 64, 3: 16}
@@ -98,7 +108,7 @@ def decode_tiles(
     first = m.render(points[:1])
     if first.shape[1] not in (1, 3, 4):
         raise ValueError(f"Pictures have 1, 3 or 4 channels; images of this decoder have {first.shape[1]}.")
-    height, width = _tile_size(first.shape[2], first.shape[3], size)
+    height, width = tile_size(first.shape[2], first.shape[3], size)
     columns = side if dim == 2 else math.ceil(math.sqrt(len(points)))
     rows = math.ceil(len(points) / columns)
     if max(columns * width, rows * height) > MOST_SHEET:
@@ -110,10 +120,10 @@ def decode_tiles(
     places = min(CHECKED_PLACES, max(16, len(points) // 4))
     seconds = _check_time(m, points, len(points) + places, most_seconds)
     small = np.empty((len(points), height, width, 3 if first.shape[1] in (1, 3) else 4), np.uint8)
-    title = f"decoding {len(points):,} tiles, about {_duration(seconds)}"
+    title = f"decoding {len(points):,} tiles, about {duration(seconds)}"
     with Progress(progress, title, unit="tile") as report:
         for start, part in _parts(points, first):
-            small[start : start + len(part)] = _reduced(m.render(part), height, width)
+            small[start : start + len(part)] = reduced(m.render(part), height, width)
             report(start + len(part), len(points))
     grey = bool(first.shape[1] == 1)
     sheet = _webp(_sheet(small, columns), quality)
@@ -122,7 +132,8 @@ def decode_tiles(
     return Tiles(side, columns, width, height, sheet, difference, places, stretch, time.perf_counter() - started)
 
 
-def _tile_size(height: int, width: int, size: int | None) -> tuple[int, int]:
+def tile_size(height: int, width: int, size: int | None) -> tuple[int, int]:
+    """Height and width of an image that is reduced to ``size`` pixels on its longer side, 64 by default."""
     longest = min(max(height, width), 64 if size is None else size)
     scale = longest / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
@@ -134,8 +145,8 @@ def _parts(points: Tensor, image: Tensor) -> list[tuple[int, Tensor]]:
     return [(start, points[start : start + size]) for start in range(0, len(points), size)]
 
 
-def _check_time(m: LatentMap, points: Tensor, count: int, most_seconds: float | None) -> float:
-    """About how many seconds so many images take, judged by a few of them; ValueError if that is more than allowed."""
+def expected_seconds(m: LatentMap, points: Tensor) -> float:
+    """About how many seconds an image takes, judged by a few of them."""
     each = math.inf
     for batch in (1, 4, 16):  # what is fast is faster in batches; what is slow is asked little
         before = time.perf_counter()
@@ -143,25 +154,31 @@ def _check_time(m: LatentMap, points: Tensor, count: int, most_seconds: float | 
         each = min(each, (time.perf_counter() - before) / batch)
         if each > 0.25:
             break
+    return each
+
+
+def _check_time(m: LatentMap, points: Tensor, count: int, most_seconds: float | None) -> float:
+    """About how many seconds so many images take; ValueError if that is more than allowed."""
+    each = expected_seconds(m, points)
     if most_seconds is not None and each * count > most_seconds:
-        dim = points.shape[1]
-        affordable = max(2, int((most_seconds / each / 1.1) ** (1 / dim)))
+        affordable = max(2, int((most_seconds / each / 1.1) ** (1 / points.shape[1])))
         raise ValueError(
             f"This decoder takes about {each:.2g} s an image, so {len(points):,} tiles take about "
-            f"{_duration(each * count)}, more than most_seconds={most_seconds:g}. Ask for fewer tiles "
+            f"{duration(each * count)}, more than most_seconds={most_seconds:g}. Ask for fewer tiles "
             f"(tiles={affordable}), or allow more time (most_seconds=None)."
         )
     return each * count
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds in words."""
     for unit, size in (("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
 
 
-def _reduced(images: Tensor, height: int, width: int) -> np.ndarray:
+def reduced(images: Tensor, height: int, width: int) -> np.ndarray:
     """Images as bytes (k, height, width, 3 or 4)."""
     if tuple(images.shape[2:]) != (height, width):
         images = torch.nn.functional.interpolate(images, (height, width), mode="bilinear", antialias=True)
