@@ -40,10 +40,12 @@ bench-sizes:
 soak:
 	python tests/soak.py
 
-# Damaged folders by the thousand, minutes; the tests run a few hundred.
+# Damaged folders, tables and pictures by the thousand, minutes; the tests run a few hundred.
 fuzz:
 	python tests/fuzz.py --kind v --count 10000
 	python tests/fuzz.py --kind zoo --count 10000
+	python tests/fuzz_inputs.py --kind tables --count 10000
+	python tests/fuzz_inputs.py --kind pictures --count 10000
 
 # The pictures and numbers of demos/gallery.md, minutes; needs MNIST and Fashion-MNIST.
 gallery:

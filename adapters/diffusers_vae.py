@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latent_vizae.decoders.contract import evaluating, images_at_a_time
+from latent_vizae.decoders.contract import evaluating, images_at_a_time, why_not_finite
 from latent_vizae.inputs.checks import as_whole
 
 __all__ = ["CLIP", "IMAGE", "NO_IMAGES", "REFUSED", "DiffusersDecoder"]
@@ -161,7 +161,7 @@ class DiffusersDecoder(nn.Module):
                 f"an image_size and num_frames that come back as they were. {FRAMES.get(self.kind, '')}"
             )
         if not made.isfinite().all():
-            raise ValueError(f"{self.kind} overflows in {self._weight.dtype}: take dtype='bfloat16' or 'float32'.")
+            raise ValueError(f"{self.kind} makes NaN or infinity. {why_not_finite(self.vae)}".rstrip())
         self.image_shape = shape
 
     @property

@@ -6,8 +6,6 @@ traceback and exit code 1, Ctrl-C exit code 130. Files appear whole or not at al
 
 from __future__ import annotations
 
-import errno
-import sys
 import warnings
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -16,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from .directions import directions
+from .errors import as_user_error
 from .maps import certify_, grid, info, map_, paper, path_
 from .shards import encode, place
 from .sharing import demo, export
@@ -32,21 +31,11 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt:
             typer.echo("latent-vizae: interrupted", err=True)
             raise typer.Exit(130) from None
-        except (ValueError, TypeError, ImportError, OSError) as error:
-            if isinstance(error, OSError) and error.errno == errno.EPIPE:
-                raise  # a reader such as `head` has left
-            typer.echo(f"latent-vizae: error: {' '.join(str(error).split())}", err=True)
+        except Exception as error:
+            if (mendable := as_user_error(error)) is None:
+                raise
+            typer.echo(f"latent-vizae: error: {mendable}", err=True)
             raise typer.Exit(2) from error
-        except _hub_errors() as error:
-            typer.echo(f"latent-vizae: error: The Hub cannot be reached; try again later: {error}", err=True)
-            raise typer.Exit(2) from error
-
-
-def _hub_errors() -> tuple[type[Exception], ...]:
-    """Errors of the Hub's client for a Hub that cannot be reached; none if the client was never imported."""
-    from latent_vizae.storage.hub import unreachable
-
-    return unreachable() if "huggingface_hub.utils" in sys.modules else ()
 
 
 app = typer.Typer(

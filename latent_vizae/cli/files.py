@@ -108,10 +108,12 @@ def codes_to_map(
         raise ValueError(f"--count is at least 1, got {count}.")
     if path is None:
         if hasattr(f_d, "examples"):
-            codes, given = f_d.examples(label=number_of(label), count=count or DEFAULT_COUNT, seed=seed)
-            return codes, given
+            with _in_words("examples"):
+                codes, given = f_d.examples(label=number_of(label), count=count or DEFAULT_COUNT, seed=seed)
+                return codes, given
         if hasattr(f_d, "sample") and label is None:
-            return f_d.sample(count or DEFAULT_COUNT, seed), None
+            with _in_words("sample"):
+                return f_d.sample(count or DEFAULT_COUNT, seed), None
         raise ValueError(
             f"The decoder {name!r} has no codes of its own{'' if label is None else ' with labels'}: give --codes."
         )
@@ -129,6 +131,15 @@ def codes_to_map(
             raise ValueError(f"--count is at most the number of codes, {len(rows)}, got {count}.")
         rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:count]]
     return codes[rows], None if labels is None else labels[rows]
+
+
+@contextmanager
+def _in_words(method: str) -> Iterator[None]:
+    """A decoder may refuse a label, a count or a seed by a ValueError, which is the user's."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{error} (the decoder's {method})") from error
 
 
 def number_of(label: str | None) -> int | None:

@@ -114,6 +114,7 @@ def map_(
 
     Points lie in [-1, 1]^dim. FVU is the fraction of the codes' variance that the map leaves unexplained, 0 best.
     Image errors are mean squares over pixels in [0, 1]. Ctrl-C during the fit keeps the best map so far (exit 130).
+    Where images cannot be drawn, v/ and the report are kept all the same.
     """
     with output_folder(out, "latent-vizae map") as folder:
         need_plot()
@@ -126,18 +127,21 @@ def map_(
         if report.interrupted:
             typer.echo("latent-vizae: interrupted; writing the best map so far", err=True)
         typer.echo("decoding, measuring, drawing ...", err=True)
-        certificate = _write_map(folder, v, f_d, batch)
+        certificate, failed = _write_map(folder, v, f_d, batch)
         asked = {
             "decoder": decoder, "codes": None if codes is None else str(codes), "label": label,
             "count": len(batch), "dim": dim, "outliers": outliers.value, "seed": seed,
         }  # fmt: skip
         document = {"made_by": "latent-vizae map", "latent_vizae": version("latent-vizae"), "asked": asked,
-                    "fit": report.to_dict(), "certificate": certificate.to_dict()}  # fmt: skip
+                    "fit": report.to_dict(), "certificate": certificate and certificate.to_dict()}  # fmt: skip
         write_json(folder / REPORT_FILE, document)
         names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    if failed is not None:
+        typer.echo(f"latent-vizae: what was made is kept in {out}: {', '.join(names)}", err=True)
+        raise failed
     if as_json:
         print_json({**document, "out": str(out), "files": names})
-    else:
+    elif certificate is not None:
         verdicts = [verdict for verdict, _ in certificate.statements()]
         counts = ", ".join(f"{verdict}: {verdicts.count(verdict)}" for verdict in dict.fromkeys(verdicts))
         typer.echo(f"{report}\ncertificate: {counts} (certificate.txt)")
@@ -149,10 +153,26 @@ def map_(
         raise typer.Exit(130)
 
 
-def _write_map(folder: Path, v: VizAE, f_d: Any, codes: Tensor) -> Certificate:
-    """Write everything but the report."""
-    m = LatentMap(v, f_d)
+def _write_map(folder: Path, v: VizAE, f_d: Any, codes: Tensor) -> tuple[Certificate | None, Exception | None]:
+    """Write everything but the report; what cannot be measured or drawn costs neither v nor the rest."""
     v.save_pretrained(folder / "v")
+    certificate = failed = None
+    try:
+        certificate = certify(v, f_d)
+        (folder / "certificate.txt").write_text(f"{certificate}\n", encoding="utf-8")
+        layer_picture(certificate, folder / "layers.png", points=v.points)
+    except Exception as error:
+        failed = error
+    try:
+        _draw(folder, LatentMap(v, f_d), codes)
+    except Exception as error:
+        failed = failed or error
+    return certificate, failed
+
+
+def _draw(folder: Path, m: LatentMap, codes: Tensor) -> None:
+    """The pictures and the animation."""
+    v = m.v
     map_picture(m, folder / "map.png")
     shapes: dict[int, tuple[int, ...]] = {1: (20,), 2: (10, 10), 3: (5, 5, 5)}
     m.grid(shape=shapes[v.dim]).save(folder / "grid.png")
@@ -166,10 +186,6 @@ def _write_map(folder: Path, v: VizAE, f_d: Any, codes: Tensor) -> Certificate:
         way = m.path(codes[list(ends)], frames=PATH_FRAMES, residual=True)
     for ending in ("gif", "png"):
         way.save(folder / f"path.{ending}")
-    certificate = certify(v, f_d)
-    layer_picture(certificate, folder / "layers.png", points=v.points)
-    (folder / "certificate.txt").write_text(f"{certificate}\n", encoding="utf-8")
-    return certificate
 
 
 def _far_apart(points: Tensor) -> tuple[int, int] | None:

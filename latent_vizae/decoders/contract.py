@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -34,6 +36,7 @@ __all__ = [
     "differentiable_images",
     "images_at_a_time",
     "require_decoder",
+    "why_not_finite",
 ]
 
 
@@ -121,6 +124,23 @@ def _shape_of(value: Any) -> str:
     return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
 
 
+def _how_to_wrap(images: Any) -> str:
+    """What to write around a decoder that returned this."""
+    if isinstance(images, np.ndarray):
+        return "Wrap it: lambda z: torch.from_numpy(G(z.numpy())), with its axes in this order."
+    if isinstance(images, list | tuple) and images:
+        stacked = "lambda z: torch.stack(G(z))" if isinstance(images[0], Tensor) else "output_type='pt' of a pipeline"
+        return f"Make one tensor of it, such as by {stacked}."
+    if hasattr(images, "sample") or hasattr(images, "images"):
+        return f"Take the tensor out of it: lambda z: G(z).{'sample' if hasattr(images, 'sample') else 'images'}."
+    return "Wrap it in a function that reshapes."
+
+
+def _is_channels_last(channels: int, height: int, width: int) -> bool:
+    """Whether (H, W, C) came instead of (C, H, W): 1, 3 or 4 at the end, and two sides of an image before that."""
+    return width in (1, 3, 4) and min(channels, height) > 4 and max(channels, height) <= 4 * min(channels, height)
+
+
 def call_decoder(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
     """One checked call, codes (B, *latent_shape) float32 -> images (B, C, H, W) float32, gradients kept.
 
@@ -139,22 +159,45 @@ def call_decoder(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
     if not isinstance(images, Tensor) or images.dim() != 4 or len(images) != len(codes) or images.numel() == 0:
         raise ValueError(
             f"Decoders return a tensor of images (B, C, H, W) in [0, 1]; for {len(codes)} codes of shape "
-            f"{tuple(codes.shape[1:])} this one returned {_shape_of(images)}. Wrap it in a function that reshapes."
+            f"{tuple(codes.shape[1:])} this one returned {_shape_of(images)}. {_how_to_wrap(images)}"
+        )
+    _, channels, height, width = images.shape
+    stated = getattr(decoder, "image_shape", None)
+    if _is_channels_last(channels, height, width) and (stated is None or tuple(stated) != tuple(images.shape[1:])):
+        raise ValueError(
+            f"Decoders return images (B, C, H, W); this one returned the shape {tuple(images.shape)}, whose channels "
+            "seem to be last. Wrap it: lambda z: G(z).movedim(-1, 1). If it has so many channels, give it the "
+            f"attribute image_shape = {tuple(images.shape[1:])}."
         )
     if not images.is_floating_point():
         raise ValueError(f"Decoders return floats in [0, 1]; this one returned {images.dtype}. Divide by 255?")
     return images.float()
 
 
-def _check_range(images: Tensor) -> Tensor:
+def _check_range(images: Tensor, decoder: Any) -> Tensor:
     """Clamp rounding; raise ValueError for images outside of [0, 1] or with NaN."""
     low, high = (value.item() for value in images.detach().aminmax())
+    if math.isnan(low):
+        raise ValueError(f"This decoder's images hold NaN. {why_not_finite(decoder)}".rstrip())
     if not -RANGE_TOLERANCE <= low <= high <= 1 + RANGE_TOLERANCE:  # false for NaN too
         hint = "Its range looks like [-1, 1]: wrap it, lambda z: (G(z) + 1) / 2." if -1.001 <= low <= -0.5 else ""
         raise ValueError(
             f"Decoders return images in [0, 1]; this one returned [{low:.4g}, {high:.4g}]. {hint}".rstrip()
         )
     return images.clamp(0, 1)
+
+
+def why_not_finite(module: Any) -> str:
+    """Why a network makes NaN, as far as its weights tell: they hold some, or half precision overflows."""
+    named = list(module.state_dict().items()) if isinstance(module, nn.Module) else []
+    floats = [(name, tensor) for name, tensor in named if isinstance(tensor, Tensor) and tensor.is_floating_point()]
+    broken = [name for name, tensor in floats if not torch.isfinite(tensor).all()]
+    if broken:
+        listed = f"{', '.join(broken[:3])}{', ...' if len(broken) > 3 else ''}"
+        return f"Its weights hold NaN or infinity: {listed}. Load them again, or train it again."
+    if any(tensor.dtype == torch.float16 for _, tensor in floats):
+        return "Numbers overflow in float16: take bfloat16 or float32."
+    return "Its weights are finite: look for a division by 0, or for an overflow." if floats else ""
 
 
 def differentiable_images(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
@@ -207,7 +250,7 @@ def decode_images(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
             enough memory for all images.
     """
     with callers_threads():
-        first = _check_range(call_decoder(decoder, codes[:1]))
+        first = _check_range(call_decoder(decoder, codes[:1]), decoder)
     size = images_at_a_time(first[0])
     size = min(size, getattr(decoder, "max_batch", None) or size)
     if len(codes) == 1:
@@ -223,7 +266,7 @@ def decode_images(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
     images[:1] = first
     for start in range(1, len(codes), size):
         with decoder_threads(first.numel()):
-            batch = _check_range(call_decoder(decoder, codes[start : start + size]))
+            batch = _check_range(call_decoder(decoder, codes[start : start + size]), decoder)
         if batch.shape[1:] != first.shape[1:]:
             raise ValueError(
                 f"The decoder returned images of two shapes, {tuple(first.shape[1:])} and {tuple(batch.shape[1:])}."

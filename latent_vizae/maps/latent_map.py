@@ -483,6 +483,12 @@ class LatentMap(Shareable):
         tensor = as_tensor(images, "images")
         if tensor.dim() != 4 or len(tensor) == 0:
             raise ValueError(f"images have the shape (B, C, H, W) with B at least 1, got {tuple(tensor.shape)}.")
+        stated = getattr(self.decoder, "image_shape", None)
+        if stated and tensor.shape[1] != stated[0] == tensor.shape[3]:
+            raise ValueError(
+                f"images have the shape (B, C, H, W); the channels of {tuple(tensor.shape)} seem to be last. Take "
+                "images.movedim(-1, 1), of an array np.moveaxis(images, -1, 1)."
+            )
         low, high = (value.item() for value in tensor.aminmax())
         if not 0 <= low <= high <= 1:
             raise ValueError(f"images lie in [0, 1], got [{low:.4g}, {high:.4g}]. Divide bytes by 255.")

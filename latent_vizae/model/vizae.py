@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import numbers
+import operator
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from latent_vizae.decoders.load import as_source_options
 from latent_vizae.inputs.arrays import ArrayLike, as_points
-from latent_vizae.inputs.checks import as_device, as_whole
+from latent_vizae.inputs.checks import as_device
 from latent_vizae.inputs.names import names_of_config
 from latent_vizae.inputs.sources import as_codes
 from latent_vizae.network.nearest_point import Surface, nearest_point
@@ -388,9 +389,11 @@ class VizAE(nn.Module):
 
 def check_dim(dim: int) -> int:
     """Return dim; raise ValueError or TypeError unless it is 1, 2 or 3."""
-    if as_whole(dim, "dim (1, 2 or 3)", least=-(2**63)) not in (1, 2, 3):
+    if isinstance(dim, bool) or not hasattr(dim, "__index__"):
+        raise TypeError(f"dim is a whole number, 1, 2 or 3, got {dim!r}.")
+    if operator.index(dim) not in (1, 2, 3):
         raise ValueError(f"dim is 1, 2 or 3 (what a person can see), got {dim}.")
-    return int(dim)
+    return operator.index(dim)
 
 
 def check_pull(pull: float) -> float:

@@ -359,6 +359,50 @@ def test_a_bug_keeps_its_traceback(squares, monkeypatch):
     assert not Path("out").exists()
 
 
+@pytest.mark.parametrize("broken", [
+    lambda *_, **__: torch.zeros(2).reshape(3),  # RuntimeError
+    lambda *_, **__: int("a"),  # a ValueError, raised by Python
+    lambda *_, **__: len(3),  # a TypeError
+    lambda: None,  # called with arguments that it does not take
+])  # fmt: skip
+def test_what_a_library_raises_in_ours_is_a_bug(squares, monkeypatch, broken):
+    monkeypatch.setattr(maps, "fit", broken)
+    done = squares("map", "--count", 5, "--out", "out")
+    assert done.exit_code == 1
+    assert isinstance(done.exception, RuntimeError | ValueError | TypeError)
+    assert "latent-vizae: error" not in done.stderr
+
+
+def test_a_bug_shows_its_traceback_and_a_users_error_one_line(tmp_path):
+    main = "from latent_vizae.cli import maps, main; {}; import sys; sys.argv[1:] = {!r}; main()"
+    for change, arguments, code, shown in (
+        ("maps.fit = lambda *_, **__: int('a')", ["map", "--count", "5"], 1, "Traceback"),
+        ("pass", ["map", "--count", "0"], 2, "latent-vizae: error: --count is at least 1, got 0."),
+    ):
+        text = main.format(change, arguments)
+        done = subprocess.run([sys.executable, "-c", text], cwd=tmp_path, capture_output=True, text=True, timeout=200)
+        assert done.returncode == code, done.stderr
+        assert (shown in done.stderr, "Traceback" in done.stderr) == (True, code == 1)
+
+
+def test_a_map_whose_images_cannot_be_drawn_keeps_v_and_the_report(squares, monkeypatch):
+    class Five(Squares):
+        def __call__(self, codes):
+            return super().__call__(codes).expand(-1, 5, -1, -1).contiguous()
+
+    monkeypatch.setattr(maps, "load_decoder", lambda name: Five())
+    done = squares("map", "--count", 12, "--dim", 1, "--out", "o")
+    assert done.exit_code == 2
+    assert re.search(r"what was made is kept in o: .*report\.json.*\nlatent-vizae: error: [^\n]+\n$", done.stderr)
+    assert VizAE.from_pretrained("o/v").points.shape == (12, 1)
+    assert json.loads(Path("o/report.json").read_text())["fit"]["k"] == 12
+    assert "certificate.txt" in everything(Path("o"))
+    monkeypatch.setattr(maps, "map_picture", lambda *_, **__: int("a"))
+    monkeypatch.setattr(maps, "load_decoder", lambda name: Squares())
+    assert squares("map", "--count", 12, "--dim", 1, "--out", "bug").exit_code == 1
+    assert VizAE.from_pretrained("bug/v").points.shape == (12, 1)
+
+
 def test_the_paper_goes_into_a_new_folder_or_an_earlier_ones(squares, monkeypatch):
     def write_paper(out, **_):
         (out / "report.md").write_text("made")

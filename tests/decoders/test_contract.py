@@ -107,7 +107,7 @@ BROKEN = {
     "complex": (lambda z: squares(z) + 0j, "complex64"),
     "minus one to one": (lambda z: torch.full((len(z), 1, 2, 2), -0.9), r"\(G\(z\) \+ 1\) / 2"),
     "to 255": (lambda z: 255 * squares(z), r"in \[0, 1\]; this one returned \["),
-    "NaN": (lambda z: squares(z) * float("nan"), "nan"),
+    "NaN": (lambda z: squares(z) * float("nan"), "NaN"),
     "infinity": (lambda z: squares(z) + float("inf"), "inf"),
 }
 
