@@ -26,7 +26,7 @@ def measure_cycles(fitted: FittedMap) -> None:
     axis = torch.linspace(-FARTHEST, FARTHEST, SIDES[v.dim], device=v.device)
     points = torch.stack(torch.meshgrid(*[axis] * v.dim, indexing="ij"), -1)  # the last coordinate changes first
     rows = points.flip(-1).reshape(-1, v.dim)  # and is x, as grid_sample has it
-    fitted.cycles = (v.encode(v.decode(rows)) - rows).norm(dim=1).reshape(points.shape[:-1])
+    fitted.cycles = (v.encode(v.decode(rows, detail=0.0)) - rows).norm(dim=1).reshape(points.shape[:-1])
 
 
 def support_of(fitted: FittedMap, points: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from .directions import directions
 from .errors import as_user_error
 from .maps import certify_, grid, info, map_, paper, path_
+from .samples import samples
 from .shards import encode, place
 from .sharing import demo, export
 
@@ -79,6 +80,7 @@ def _latent_vizae(
 app.command("map")(map_)
 app.command("grid")(grid)
 app.command("path")(path_)
+app.command("samples")(samples)
 app.command("certify")(certify_)
 app.command("export")(export)
 app.command("paper")(paper)

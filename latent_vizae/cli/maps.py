@@ -67,6 +67,14 @@ AnyDecoder = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else.")]
 
 
+Detail = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option(help="How much of what the sheet leaves out is added, 0 to 1.  [default: the map's own]"),
+]
+
+Variant = Annotated[int, typer.Option(help="Which of the maps with detail: a whole number.")]
+
+
 def map_(
     decoder: Annotated[
         str, typer.Option(metavar="NAME", help="Decoder, as load_decoder takes it; `latent-vizae info` lists them.")
@@ -88,6 +96,10 @@ def map_(
     outliers: Annotated[
         _Outliers, typer.Option(help="ignore: fit the map without codes that are very far from all others.")
     ] = _Outliers.keep,
+    detail: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="How much of what the sheet leaves out is added, 0 to 1.  [default: by what is measured]"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same machine: same map.")] = 0,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write: new, empty, or an earlier map's.")] = Path(
         "out"
@@ -120,7 +132,8 @@ def map_(
         need_plot()
         f_d = load_decoder(decoder)
         batch, labels = codes_to_map(f_d, decoder, codes, label, count, seed)
-        v = fit(batch, f_d, dim, labels=labels, outliers=outliers.value, seed=seed, progress=True)
+        amount = "auto" if detail is None else detail
+        v = fit(batch, f_d, dim, labels=labels, outliers=outliers.value, detail=amount, seed=seed, progress=True)
         report = v.report
         if report is None:
             raise RuntimeError("fit returned a v without a report.")
@@ -130,7 +143,7 @@ def map_(
         certificate, failed = _write_map(folder, v, f_d, batch)
         asked = {
             "decoder": decoder, "codes": None if codes is None else str(codes), "label": label,
-            "count": len(batch), "dim": dim, "outliers": outliers.value, "seed": seed,
+            "count": len(batch), "dim": dim, "outliers": outliers.value, "detail": v.detail, "seed": seed,
         }  # fmt: skip
         document = {"made_by": "latent-vizae map", "latent_vizae": version("latent-vizae"), "asked": asked,
                     "fit": report.to_dict(), "certificate": certificate and certificate.to_dict()}  # fmt: skip
@@ -219,6 +232,10 @@ def grid(
         Optional[str],  # noqa: UP045
         typer.Option(metavar="ROWSxCOLUMNS", help="10x10 for 2-D, 10 for 1-D, 10x10x10 for 3-D.  [default: 10 each]"),
     ] = None,
+    detail: Detail = None,
+    variant: Annotated[
+        str, typer.Option(metavar="N|each", help="Which of the maps with detail, or each for another draw per image.")
+    ] = "0",
     decoder: AnyDecoder = None,
     as_json: Json = False,
 ) -> None:
@@ -234,11 +251,13 @@ def grid(
     points (k, d), codes (k, *latent_shape) and images (k, C, H, W).
     """
     m = load_map(v, decoder)
+    which: Any = int(variant) if variant.isdecimal() else variant
     if points is not None:
         if box is not None or shape is not None:
             raise ValueError("--points takes the place of --box and --shape: give one or the other.")
         where = as_codes(points, (m.v.dim,), "points")
-        _save(Samples(where, m.v.decode(where), m.render(where)), out, as_json)
+        options: dict[str, Any] = {"detail": detail, "variant": which}
+        save_samples(Samples(where, m.v.decode(where, **options), m.render(where, **options)), out, as_json)
         return
     corners = None
     if box is not None:
@@ -247,7 +266,7 @@ def grid(
             raise ValueError(f"--box takes {2 * m.v.dim} numbers on a {m.v.dim}-D map, got {box!r}.")
         corners = (numbers[: m.v.dim], numbers[m.v.dim :])
     counts = None if shape is None else counts_of(shape)
-    _save(m.grid(corners, counts), out, as_json)
+    save_samples(m.grid(corners, counts, detail=detail, variant=which), out, as_json)
 
 
 def path_(
@@ -276,6 +295,8 @@ def path_(
         typer.Option(metavar="PATH", help="Count codes of this file or folder, instead of the decoder's examples."),
     ] = None,
     label: Annotated[Optional[str], typer.Option(help="Count codes with this label only.")] = None,  # noqa: UP045
+    detail: Detail = None,
+    variant: Variant = 0,
     decoder: AnyDecoder = None,
     as_json: Json = False,
 ) -> None:
@@ -304,7 +325,14 @@ def path_(
         corners = [
             next(placed) if is_code else point_of(text, m.v.dim) for text, is_code in zip(given, numbered, strict=True)
         ]
-    _save(m.path(*corners, frames=frames, pace=pace.value, curve=curve.value, residual=exact), out, as_json)
+    options: dict[str, Any] = {
+        "pace": pace.value,
+        "curve": curve.value,
+        "residual": exact,
+        "detail": detail,
+        "variant": variant,
+    }
+    save_samples(m.path(*corners, frames=frames, **options), out, as_json)
 
 
 def certify_(v: AnyV, decoder: AnyDecoder = None, as_json: Json = False) -> None:
@@ -391,6 +419,7 @@ def _load_decoder(v: VizAE, name: str | None) -> Any:
 
 
 def load_map(name: str, decoder: str | None) -> LatentMap:
+    """The v of that name with a decoder, by default that of the fit."""
     """A map with the decoder of that name, or that of the fit."""
     v = load_v(name)
     f_d = _load_decoder(v, decoder)
@@ -413,7 +442,8 @@ def _codes_at(numbers: list[int], m: LatentMap, path: Path | None, label: str | 
     return chosen
 
 
-def _save(samples: Samples, out: Path, as_json: bool) -> None:
+def save_samples(samples: Samples, out: Path, as_json: bool) -> None:
+    """Write samples, and say what was written."""
     samples.save(out)
     if as_json:
         print_json({"out": str(out), "count": len(samples), "points": samples.points.tolist()})

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import numbers
 import time
 import warnings
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from latent_vizae.decoders.contract import decode_images, require_decoder
 from latent_vizae.decoders.load import as_source_options
 from latent_vizae.decoders.repeats import notice_noise
 from latent_vizae.inputs.arrays import ArrayLike
-from latent_vizae.inputs.checks import as_device, as_whole
+from latent_vizae.inputs.checks import as_device, as_share, as_whole
 from latent_vizae.inputs.names import as_labels
 from latent_vizae.inputs.sources import VALUES_PER_PART, CodeReader, drawn, open_codes
 from latent_vizae.model.vizae import VizAE, check_dim
@@ -31,10 +30,11 @@ from latent_vizae.network.threads import one_thread
 from latent_vizae.training.checkpoint import Checkpoint, fingerprint
 
 from .affine import set_identity, set_plane, to_principal_axes
+from .detail import set_detail
 from .few import FEW, place_few, solve_few
 from .frame import Frame, code_frame
 from .many import begin, returned, train
-from .measure import measure
+from .measure import measure, originals
 from .one_code import completed_frame
 from .place import place_all
 from .settings import Settings
@@ -49,6 +49,8 @@ LARGE, STEPS, LARGE_STEPS = 10_000, 340, 400
 """Steps of training below 10,000 codes and from there on, where layers are wider too."""
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 1000
 """Of the codes that are trained on: enough to choose the best weights by."""
+SHOWN = 400
+"""Codes that places of the map are compared with."""
 MOST_POINTS = 1_000_000
 """Of more codes, so many drawn at random travel with v as its points: 8 MB of a 2-D map."""
 
@@ -61,6 +63,7 @@ def fit(
     labels: ArrayLike | None = None,
     keep_neighbours: float = 0.5,
     outliers: str = "keep",
+    detail: float | str = "auto",
     hidden: tuple[int, ...] | None = None,
     steps: int | None = None,
     pull: None = None,
@@ -93,6 +96,10 @@ def fit(
             (``v.report`` counts them). "keep": they are codes like others, and a single one that is far enough
             leaves no room on the map to all others. "ignore": v is fitted without them; their points are where the
             map comes nearest to them.
+        detail: how much of what the sheet leaves out of the codes `VizAE.decode` adds, from 0 to 1, as a smooth random
+            field over the map (`VizAE.detail`; it can be set later too). "auto" is 1 where images of the map are more
+            typical of the decoder with detail, as of a prior of many numbers, and 0 where the sheet is typical as it
+            is, or without a decoder. Fewer than 50 codes, and codes that a map shows whole, have none.
         hidden: units of v_e's hidden layers (v_d has them in reverse). By default (128, 128) below 25 codes,
             (256, 256) below 50, then (72, 72, 72), and (96, 96, 96) from 10,000 codes on. () is the affine map of
             least squares: without a decoder, the principal components. Codes that vary in at most ``dim``
@@ -136,8 +143,8 @@ def fit(
     if outliers not in ("keep", "ignore"):
         raise ValueError(f"outliers is 'keep' or 'ignore', got {outliers!r}.")
     return fit_codes(
-        codes, decoder, dim, labels, _check_share(keep_neighbours), outliers == "ignore", seed, device, progress,
-        checkpoint, settings,
+        codes, decoder, dim, labels, as_share(keep_neighbours, "keep_neighbours"), outliers == "ignore",
+        _check_detail(detail), seed, device, progress, checkpoint, settings,
     )  # fmt: skip
 
 
@@ -150,6 +157,7 @@ def fit_codes(
     labels: ArrayLike | None,
     keep_neighbours: float,
     ignore: bool,
+    detail: float | None,
     seed: int,
     device: str | torch.device | None,
     progress: bool | Callable[[int, int, str], object],
@@ -190,6 +198,12 @@ def fit_codes(
     trained = torch.arange(min(k, TRAINED_ON))
     held_out, loop, interrupted = trained[:0], None, False
     hidden = _default_hidden(k) if settings.hidden is None else settings.hidden
+    has_residuals = k >= FEW and inside.basis.shape[1] > dim
+    if detail and not has_residuals:
+        raise ValueError(
+            f"{k} codes that vary in {inside.basis.shape[1]} directions have a map of {dim} dimensions that goes "
+            f"through all of them, so there is no detail to add, got detail={detail}. Leave it at 'auto'."
+        )
     if inside.basis.shape[1] <= dim:
         frame = completed_frame(reader, inside, dim, decoder, pixels, generator)
         v = _new_vizae(latent_shape, dim, (), frame)
@@ -237,11 +251,21 @@ def fit_codes(
         "steps": 0 if loop is None else loop.step, "seconds": time.perf_counter() - started,
         "interrupted": interrupted or cut_short, "surveyed": surveyed, "rest": rest, "ignored": ignore,
     }  # fmt: skip
+    realism = None
     try:
-        v.report = measure(v, reader, trained, held_out, decoder, pixels, frame, **measured)
+        shown = originals(reader, trained, decoder, pixels, frame), originals(reader, held_out, decoder, pixels, frame)
+        if has_residuals:
+            some, images = trained[:SHOWN], [one.images for one in shown if one is not None]
+            codes_of = reader.take(some).unflatten(1, latent_shape)
+            realism = set_detail(
+                v, frame, k, _framed(v, reader, some), _framed(v, reader, held_out), codes_of,
+                torch.cat(images) if images else None, decoder, detail,
+            )  # fmt: skip
+        measured["seconds"] = time.perf_counter() - started
+        v.report = measure(v, reader, trained, held_out, decoder, shown, frame, realism, **measured)
     except KeyboardInterrupt:  # images take their time, codes alone next to none
         measured["interrupted"] = True
-        v.report = measure(v, reader, trained, held_out, None, pixels, frame, **measured)
+        v.report = measure(v, reader, trained, held_out, None, (None, None), frame, realism, **measured)
     if saved is not None and not measured["interrupted"]:
         saved.remove()
     return v
@@ -253,12 +277,13 @@ def _check_hidden(hidden: Any) -> tuple[int, ...] | None:
     return None if hidden is None else tuple(as_whole(units, "a size in hidden", 1) for units in hidden)
 
 
-def _check_share(share: Any) -> float:
-    if isinstance(share, bool) or not isinstance(share, numbers.Real):  # numpy's too
-        raise TypeError(f"keep_neighbours is a number from 0 to 1, got {share!r}.")
-    if not 0 <= (number := float(share)) <= 1:
-        raise ValueError(f"keep_neighbours is a number from 0 to 1, got {share}.")
-    return number
+def _check_detail(detail: Any) -> float | None:
+    """The amount that was asked for, None for "auto"."""
+    if isinstance(detail, str):
+        if detail != "auto":
+            raise ValueError(f"detail is 'auto' or a number from 0 to 1, got {detail!r}.")
+        return None
+    return as_share(detail, "detail")
 
 
 def _source_of(decoder: Any) -> tuple[str | None, dict[str, Any]]:

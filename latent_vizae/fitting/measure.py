@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,10 +14,11 @@ from latent_vizae.measures.metrics import image_error, rounding, unexplained
 from latent_vizae.model.report import FitReport
 from latent_vizae.model.vizae import VizAE
 
+from .detail import Realism
 from .frame import Frame
 from .survey import Survey
 
-__all__ = ["measure"]
+__all__ = ["Originals", "measure", "originals"]
 
 MEASURED_CODES, MEASURED_VALUES = 2000, 2**25
 """Codes that are measured, and the most numbers in them."""
@@ -30,14 +32,39 @@ def _square_sums(rows: Tensor) -> Tensor:
     return sums
 
 
+class Originals(NamedTuple):
+    """Codes (m, *latent_shape) and what the decoder makes of them, (m, C, H, W)."""
+
+    codes: Tensor
+    images: Tensor
+
+
+def originals(
+    reader: CodeReader, chosen: Tensor, decoder: Callable[[Tensor], Tensor] | None, pixels: int, frame: Frame
+) -> Originals | None:
+    """The first of the chosen codes with their images; None where there are none.
+
+    They are at most 100, fewer where images have more than 5,000 numbers, but at least 8, and 8 of few codes with
+    large images.
+    """
+    if decoder is None or len(chosen) == 0:
+        return None
+    count = max(FEWEST_IMAGES, min(MOST_IMAGES, IMAGE_VALUES // pixels))
+    if frame.images is not None:  # few codes, which come back: some tell of all
+        count = FEWEST_IMAGES
+    codes = reader.take(chosen[:count]).unflatten(1, reader.latent_shape)
+    return Originals(codes, decode_images(decoder, codes) if frame.images is None else frame.images[chosen[:count]])
+
+
 def measure(
     v: VizAE,
     reader: CodeReader,
     trained: Tensor,
     held_out: Tensor,
     decoder: Callable[[Tensor], Tensor] | None,
-    pixels: int,
+    shown: tuple[Originals | None, Originals | None],
     frame: Frame,
+    realism: Realism | None,
     *,
     steps: int,
     seconds: float,
@@ -46,10 +73,9 @@ def measure(
     rest: Survey,
     ignored: bool,
 ) -> FitReport:
-    """The report: errors on at most 2,000 of the codes trained on and held out, image errors on at most 100 of each.
+    """The report: errors on at most 2,000 of the codes trained on and held out, image errors on `originals` of each.
 
-    Of codes so long that these have more than 33 million numbers there are fewer, and of images of more than 5,000
-    numbers as well, but at least 8, and 8 of few codes with large images. They come in the order of training.
+    Of codes so long that these have more than 33 million numbers there are fewer. They come in the order of training.
 
     Args:
         v: fitted.
@@ -57,8 +83,9 @@ def measure(
         trained: numbers of those trained on.
         held_out: numbers of the others.
         decoder: for image errors, or None.
-        pixels: numbers of an image.
+        shown: some codes trained on and held out, with their images.
         frame: of the fit.
+        realism: what detail does.
         steps: `FitReport`, as ``seconds`` and ``interrupted``.
         seconds: wall-clock time.
         interrupted: whether Ctrl-C stopped it.
@@ -77,21 +104,16 @@ def measure(
             variance = variance + _square_sums(codes.sub_(mean))
         return unexplained(error, variance, rounded)
 
-    def errors(chosen: Tensor) -> tuple[float | None, float | None]:
+    def errors(chosen: Tensor, some: Originals | None) -> tuple[float | None, float | None]:
         if len(chosen) == 0:
             return None, None
         share = fvu_of(chosen, v.mean)
-        if decoder is None:
+        if decoder is None or some is None:
             return share, None
-        count = max(FEWEST_IMAGES, min(MOST_IMAGES, IMAGE_VALUES // pixels))
-        if frame.images is not None:  # few codes, which come back: some tell of all
-            count = FEWEST_IMAGES
-        codes = reader.take(chosen[:count]).unflatten(1, v.latent_shape)
-        images = decode_images(decoder, codes) if frame.images is None else frame.images[chosen[:count]]
-        return share, image_error(images, decode_images(decoder, v(codes)))
+        return share, image_error(some.images, decode_images(decoder, v(some.codes)))
 
-    trained_fvu, trained_error = errors(trained)
-    held_fvu, held_error = errors(held_out)
+    trained_fvu, trained_error = errors(trained, shown[0])
+    held_fvu, held_error = errors(held_out, shown[1])
     fvu_of_rest = trained_fvu if ignored and len(surveyed.outliers) else None
     if len(surveyed.outliers) and not ignored:
         fvu_of_rest = fvu_of(trained[~torch.isin(trained, surveyed.outliers)], rest.mean.to(v.mean))
@@ -122,4 +144,5 @@ def measure(
         narrow_columns=rest.narrow,
         norm=rest.norm,
         norm_decoded=norm_decoded,
+        **({} if realism is None else realism._asdict()),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import operator
 import warnings
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["as_device", "as_whole", "check_finite", "check_latent_shape", "check_precision"]
+__all__ = ["as_device", "as_share", "as_whole", "check_finite", "check_latent_shape", "check_precision"]
 
 
 MOST_LOST, ENOUGH = 0.01, 16
@@ -121,6 +122,20 @@ def as_whole(value: Any, what: str, least: int = 0, most: int = 2**63 - 1) -> in
     if not least <= number <= most:
         bound = f"at least {least}" if number < least else f"at most {most}"
         raise ValueError(f"{what} is a whole number, {bound}, got {number}.")
+    return number
+
+
+def as_share(value: Any, what: str) -> float:
+    """A number from 0 to 1, of any real kind (numpy's too).
+
+    Raises:
+        TypeError: not a number.
+        ValueError: below 0, above 1, or NaN.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{what} is a number from 0 to 1, got {value!r}.")
+    if not 0 <= (number := float(value)) <= 1:
+        raise ValueError(f"{what} is a number from 0 to 1, got {value}.")
     return number
 
 

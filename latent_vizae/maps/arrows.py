@@ -90,7 +90,7 @@ def find_arrows(v: VizAE, points: Tensor, chosen: list[Direction], step: float, 
     """Arrows of ``step`` steps at points (P, d) of a map with support (P,)."""
     if isinstance(step, bool) or not isinstance(step, int | float) or not math.isfinite(step) or step == 0:
         raise ValueError(f"step is a number of steps other than 0, got {step!r}.")
-    codes = v.decode(points)
+    codes = v.decode(points, detail=0.0)
     start = v.encode(codes)
     moves = torch.stack([v.encode(direction.move(codes, step)) - start for direction in chosen])
     shares = {label: class_share(v, points, label) for label in {direction.label for direction in chosen}}

@@ -25,6 +25,7 @@ from latent_vizae.measures.geometry import stretch
 from latent_vizae.model.vizae import VizAE
 
 from .layers import Activation, LinearMap, activations, linear_maps, measure_map
+from .places import support, typicality
 
 __all__ = ["Certificate", "NoiseTest", "certify", "noise_test"]
 
@@ -32,6 +33,8 @@ __all__ = ["Certificate", "NoiseTest", "certify", "noise_test"]
 GRID_PER_AXIS = {1: 201, 2: 25, 3: 9}
 
 NOISE_DRAWS = 6
+
+TYPICAL = 0.95
 
 GRID_VALUES, PAIRS_AT_A_TIME = 2**25, 2**22
 
@@ -78,10 +81,15 @@ class Certificate:
         stretch_median: (2,) medians of both over the grid. None without a decoder.
         noise: Table 2's test at its three scales, or none without a decoder.
         repeats: distance of images of one code, decoded twice and in a batch. None without a decoder.
+        typical_share: share of the points of the grid with support above one half that decode to codes as long as
+            codes of the decoder are (`LatentMap.typicality`). None of a v without detail.
+        typical_range: the shortest and the longest such length, and those of decoded codes, relative to the median.
+        typical_least: the point whose code is the least typical.
         dim: dimension of the map.
         n: values in a code.
         grid: (P, d) points at which the map was measured.
         stretch_layer: (P, 2) smallest and largest stretch at each, for pictures.
+        typical_layer: (P,) length of each decoded code relative to the median of codes of the decoder, for pictures.
     """
 
     linear_maps: tuple[LinearMap, ...]
@@ -101,12 +109,18 @@ class Certificate:
     n: int
     grid: Tensor = field(repr=False, compare=False)
     stretch_layer: Tensor | None = field(repr=False, compare=False)
+    typical_share: float | None = None
+    typical_range: tuple[float, float, float, float] | None = None
+    typical_least: tuple[float, ...] | None = None
+    typical_layer: Tensor | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain numbers, lists and dictionaries."""
-        values = {name: value for name, value in asdict(self).items() if name not in ("grid", "stretch_layer")}
-        values["grid"] = self.grid.tolist()
-        values["stretch_layer"] = None if self.stretch_layer is None else self.stretch_layer.tolist()
+        layers = ("grid", "stretch_layer", "typical_layer")
+        values = {name: value for name, value in asdict(self).items() if name not in layers}
+        for name in layers:
+            layer = getattr(self, name)
+            values[name] = None if layer is None else layer.tolist()
         values["statements"] = [{"verdict": verdict, "text": text} for verdict, text in self.statements()]
         return values
 
@@ -172,6 +186,14 @@ class Certificate:
         )
         if self.repeats is not None:
             say("does not hold" if noisy else "holds", f"deterministic: {self.repeats}.")
+        if self.typical_share is not None and self.typical_range is not None and self.typical_least is not None:
+            low, high, least, most = self.typical_range
+            say(
+                "holds" if self.typical_share >= TYPICAL else "does not hold",
+                f"typical: {self.typical_share:.0%} of the places near codes decode to codes as long as the decoder's",
+                f"own ({low:.2f} to {high:.2f} of their median); they have {least:.2f} to {most:.2f} of it, the least",
+                f"typical at {[round(x, 2) for x in self.typical_least]}.",
+            )
         if self.collision_count == 0:
             say(
                 of_images(True),
@@ -308,9 +330,9 @@ def certify(
         resolution = min(GRID_PER_AXIS[v.dim], max(5, int((GRID_VALUES / values) ** (1 / v.dim))))
     axis = torch.linspace(-1, 1, as_whole(resolution, "resolution", 3), device=v.device)
     grid = torch.stack(torch.meshgrid(*[axis] * v.dim, indexing="ij"), -1).reshape(-1, v.dim)
-    decoded = v.decode(grid)
-    back = (v.encode(decoded) - grid).norm(dim=1)
-    at_codes = (v.encode(v.decode(v.points)) - v.points).norm(dim=1).max().item() if len(v.points) else 0.0
+    sheet, decoded = v.decode(grid, detail=0.0), v.decode(grid)
+    back = (v.encode(sheet) - grid).norm(dim=1)
+    at_codes = (v.encode(v.decode(v.points, detail=0.0)) - v.points).norm(dim=1).max().item() if len(v.points) else 0.0
 
     results = decoded.flatten(1) if decoder is None else decode_images(decoder, decoded).flatten(1).to(grid)
     collisions, count, pairs = _collisions(grid, results)
@@ -339,7 +361,25 @@ def certify(
         n=math.prod(v.latent_shape),
         grid=grid.cpu(),
         stretch_layer=None if layer is None else layer.cpu(),
+        **_typical_places(v, grid, decoded),
     )
+
+
+def _typical_places(v: VizAE, grid: Tensor, decoded: Tensor) -> dict[str, Any]:
+    """The certificate's entries on how typical decoded codes (P, *latent_shape) are; none of a v without detail."""
+    if v.field is None or len(v.points) == 0:
+        return {}
+    found, near = typicality(v, decoded), support(v, grid) > 0.5
+    if not near.any():
+        return {}
+    lengths, places = found.lengths[near], grid[near]
+    least = lengths.log().abs().argmax()
+    return {
+        "typical_share": found.typical[near].double().mean().item(),
+        "typical_range": (found.low, found.high, lengths.min().item(), lengths.max().item()),
+        "typical_least": tuple(places[least].tolist()),
+        "typical_layer": found.lengths.cpu(),
+    }
 
 
 def _collisions(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,10 +20,12 @@ from latent_vizae.inputs.arrays import MOST_DECODED, ArrayLike, as_points, as_te
 from latent_vizae.inputs.checks import as_whole
 from latent_vizae.inputs.sources import as_codes
 from latent_vizae.measures.geometry import resample, stretch
+from latent_vizae.model.detail import as_variant
 from latent_vizae.model.vizae import VizAE
 
 from .arrows import Arrows, chosen_directions, find_arrows
 from .paths import constant_pace, lengths_along, shortest_curve
+from .places import Typicality, explained_share, support, typicality
 from .regions import Region, box_region, cover, disc_region, grid_points, lattice, polygon_region
 from .samples import Samples
 from .selection import Nearest, nearest_codes
@@ -32,7 +34,6 @@ from .shareable import Shareable
 __all__ = ["LatentMap"]
 
 
-SUPPORT_POINTS = 4096
 SLOW = 0.25
 """Seconds an image."""
 
@@ -140,12 +141,21 @@ class LatentMap(Shareable):
         where = {"private": private, "token": token, "revision": revision, "create_pr": create_pr}
         return publish(self.v, repo, self.decoder, licence=licence, **where)
 
-    def render(self, points: ArrayLike, residual_of: ArrayLike | None = None) -> Tensor:
+    def render(
+        self,
+        points: ArrayLike,
+        residual_of: ArrayLike | None = None,
+        detail: float | None = None,
+        variant: int | Literal["each"] = 0,
+    ) -> Tensor:
         """Images of points, ``f_d(v_d(point))``, in batches of bounded memory.
 
         Args:
             points: (P, d).
             residual_of: 1 code or P codes, whose residuals are added to the decoded codes. See `VizAE.decode`.
+            detail: how much of what the sheet leaves out is added, from 0 to 1; by default ``v.detail``. See
+                `VizAE.decode`.
+            variant: which of the maps with detail, a whole number; "each" for another draw per sample.
 
         Returns:
             (P, C, H, W) float32 in [0, 1], on the decoder's device.
@@ -153,7 +163,7 @@ class LatentMap(Shareable):
         Raises:
             ValueError: points of another dimension, NaN or infinity, or a decoder that breaks its contract.
         """
-        return self._samples(as_points(points, self.v.dim), residual_of).images
+        return self._samples(as_points(points, self.v.dim), (residual_of, detail, variant)).images
 
     def _images(self, codes: Tensor) -> Tensor:
         """Images (P, C, H, W) of codes; the first time it looks whether the decoder makes the same of a code twice.
@@ -168,9 +178,10 @@ class LatentMap(Shareable):
         return images
 
     @torch.no_grad()
-    def _samples(self, points: Tensor, residual_of: ArrayLike | None = None, **layout: Any) -> Samples:
+    def _samples(self, points: Tensor, added: tuple[Any, Any, Any] = (None, None, 0), **layout: Any) -> Samples:
+        """Samples of points, with what `VizAE.decode` adds: residual_of, detail and variant."""
         points = points.float()  # whatever torch's default is
-        codes = self.v.decode(points, residual_of)
+        codes = self.v.decode(points, *added)
         return Samples(points, codes, self._images(codes), **layout)
 
     def grid(
@@ -178,6 +189,8 @@ class LatentMap(Shareable):
         box: tuple[ArrayLike, ArrayLike] | None = None,
         shape: int | tuple[int, ...] | None = None,
         residual_of: ArrayLike | None = None,
+        detail: float | None = None,
+        variant: int | Literal["each"] = 0,
     ) -> Samples:
         """Samples of interest: a regular grid over a box of the map (the paper's Fig. 10 and 12).
 
@@ -185,6 +198,8 @@ class LatentMap(Shareable):
             box: two corners (d,), the lower one first; by default the whole map, [-1, 1]^d.
             shape: number of rows, of columns (and of layers), or one number for all; by default 10.
             residual_of: see `render`.
+            detail: see `render`.
+            variant: see `render`.
 
         Returns:
             Samples row by row; of a 2-D map the first row is the top (the largest second coordinate).
@@ -196,7 +211,7 @@ class LatentMap(Shareable):
         dim = self.v.dim
         box = ((-1.0,) * dim, (1.0,) * dim) if box is None else box
         points, rows = grid_points(box_region(box, dim), shape, dim)
-        return self._samples(points, residual_of, rows=rows)
+        return self._samples(points, (residual_of, detail, variant), rows=rows)
 
     def region(
         self,
@@ -209,6 +224,8 @@ class LatentMap(Shareable):
         layout: str = "cover",
         seed: int = 0,
         residual_of: ArrayLike | None = None,
+        detail: float | None = None,
+        variant: int | Literal["each"] = 0,
     ) -> Samples:
         """Samples of interest: ``count`` points of a disc, a box or a polygon, decoded.
 
@@ -221,6 +238,8 @@ class LatentMap(Shareable):
             layout: "cover", an even random cover (scrambled Sobol points), or "grid", a square lattice.
             seed: of the cover.
             residual_of: see `render`.
+            detail: see `render`.
+            variant: see `render`.
 
         Raises:
             ValueError: not exactly one of disc, box and polygon; an empty one; a count below 1 or above a million;
@@ -231,7 +250,7 @@ class LatentMap(Shareable):
         if layout not in ("cover", "grid"):
             raise ValueError(f"layout is 'cover' or 'grid', got {layout!r}.")
         points = cover(region, count, seed) if layout == "cover" else lattice(region, count)
-        return self._samples(points, residual_of)
+        return self._samples(points, (residual_of, detail, variant))
 
     def inside(
         self,
@@ -302,6 +321,88 @@ class LatentMap(Shareable):
         """
         return nearest_codes(self.v.points, point, count)
 
+    @torch.no_grad()
+    def samples(
+        self,
+        point: ArrayLike | None = None,
+        count: int = 16,
+        seed: int = 0,
+        *,
+        radius: float | None = None,
+        box: tuple[ArrayLike, ArrayLike] | None = None,
+        polygon: ArrayLike | None = None,
+    ) -> Samples:
+        """Many samples at one place: draws from what the map leaves open there.
+
+        Their codes are drawn from those of the decoder that have this place on the map (`VizAE.sample`): what the map
+        shows of them is alike, all else differs.
+
+        Args:
+            point: (d,), or the middle of a disc, with ``radius``.
+            count: number of draws.
+            seed: of the draws.
+            radius: of a disc in map units, above 0; each sample has a place of its own in the disc.
+            box: two corners (d,), the lower one first, instead.
+            polygon: (corners, 2) of a 2-D map, in order, instead.
+
+        Raises:
+            ValueError: not one point or region; a count below 1 or above a million; a v that has no detail.
+        """
+        count, seed = as_whole(count, "count", 1, MOST_DECODED), as_whole(seed, "seed")
+        if point is not None and radius is None and box is None and polygon is None:
+            one = as_tensor(point, "a point")
+            points = as_points(one.unsqueeze(0) if one.dim() < 2 else one, self.v.dim).float()
+            if len(points) != 1:
+                raise ValueError(f"samples takes one point (d,) or one region, got {len(points)} points.")
+            points = points.expand(count, -1)
+        else:
+            points = cover(self._one_region(point, radius, box, polygon), count, seed)
+        codes = self.v.sample(points, seed)
+        return Samples(points, codes, self._images(codes))
+
+    def explained(self, points: ArrayLike, draws: int = 8, seed: int = 0) -> Tensor:
+        """Share of image variance that the map explains at points; the rest is what `samples` differ by.
+
+        ``1 - variance of the images drawn at a place / variance of the images of all places given``, so points are to
+        lie all over the map, such as ``v.points``.
+
+        Args:
+            points: (P, d), at least 2.
+            draws: at each point, at least 2; P * draws images are decoded.
+            seed: of the draws.
+
+        Returns:
+            (P,) at most 1; below 0 where images at a place differ by more than those of all places.
+
+        Raises:
+            ValueError: points of another dimension, fewer than 2 points or draws; a v that has no detail.
+        """
+        rows, draws = as_points(points, self.v.dim).float(), as_whole(draws, "draws", 2)
+        if len(rows) < 2:
+            raise ValueError(
+                f"The share is of what images of different places vary by: at least 2 points, got {len(rows)}."
+            )
+        return explained_share(self._images(self.v.sample(rows.repeat_interleave(draws, 0), seed)), draws)
+
+    def typicality(self, points: ArrayLike, detail: float | None = None, variant: int = 0) -> Typicality:
+        """How typical of the codes that the decoder is given those are that points decode to.
+
+        By their Mahalanobis length, ``sqrt((z - m)^T S^-1 (z - m) / n)``, m and S the mean and the covariance of the
+        fitted codes: draws of a prior of many numbers all have about the same.
+
+        Args:
+            points: (P, d).
+            detail: see `render`.
+            variant: see `render`.
+
+        Returns:
+            Lengths relative to the median of codes of the decoder, and the range in which 98 percent of these lie.
+
+        Raises:
+            ValueError: points of another dimension, or a v that has no detail, of whose codes nothing is known.
+        """
+        return typicality(self.v, self.v.decode(points, detail=detail, variant=variant))
+
     def _one_region(self, center: Any, radius: Any, box: Any, polygon: Any) -> Region:
         given = [name for name, x in (("center", center), ("box", box), ("polygon", polygon)) if x is not None]
         if len(given) != 1 or (center is None) != (radius is None):
@@ -322,6 +423,8 @@ class LatentMap(Shareable):
         pace: str = "constant",
         curve: str = "straight",
         residual: bool = False,
+        detail: float | None = None,
+        variant: int = 0,
     ) -> Samples:
         """Transformation between samples: a path along the map, decoded frame by frame (the paper's Fig. 9).
 
@@ -333,7 +436,9 @@ class LatentMap(Shareable):
             curve: "straight" lines between the corners, or "shortest", the paths of least image change between them
                 (geodesics of the pull-back metric).
             residual: add the codes' residuals, interpolated along the path, so that it starts and ends exactly at the
-                codes. Only for ends that are codes.
+                codes. Only for ends that are codes; they take the place of detail.
+            detail: see `render`.
+            variant: see `render`; one for the whole path.
 
         Raises:
             ValueError: fewer than two ends, ends of another shape, too few frames or too many, another pace or curve.
@@ -357,21 +462,34 @@ class LatentMap(Shareable):
         if residual:
             if codes is None:
                 raise ValueError("residual=True needs codes as ends; these are points, which have no residual.")
-            residuals = codes - self.v(codes)
+            if detail:
+                raise ValueError(
+                    f"residual=True adds the codes' own residuals in the place of detail; got both ({detail=})."
+                )
+            residuals, detail = codes - self.v(codes), 0.0
+        added = None, detail, as_variant(variant, each=False)
         line, where = corners, list(range(len(corners)))
         if curve == "shortest":
-            line, where = shortest_curve(self.render, corners)
-        return self._along(line, where, residuals, frames, pace)
+            line, where = shortest_curve(lambda points: self.render(points, *added), corners)
+        return self._along(line, where, residuals, frames, pace, added)
 
     @torch.no_grad()
-    def _along(self, line: Tensor, where: list[int], residuals: Tensor | None, frames: int, pace: str) -> Samples:
+    def _along(
+        self,
+        line: Tensor,
+        where: list[int],
+        residuals: Tensor | None,
+        frames: int,
+        pace: str,
+        added: tuple[Any, Any, Any],
+    ) -> Samples:
         lengths = lengths_along(line, where, residuals)
         if residuals is not None:  # residuals ride along, from corner to corner, as further coordinates
             line = torch.cat([line, resample(residuals.flatten(1), lengths[where], lengths)], 1)
 
         def samples_of(rows: Tensor) -> Samples:
             points, extra = rows[:, : self.v.dim], rows[:, self.v.dim :]
-            codes = self.v.decode(points)
+            codes = self.v.decode(points, *added)
             if residuals is not None:
                 codes = codes + extra.unflatten(1, self.v.latent_shape)
             return Samples(points, codes, self._images(codes), rows=1)
@@ -404,16 +522,25 @@ class LatentMap(Shareable):
 
     @torch.no_grad()
     def traverse(
-        self, code: ArrayLike, direction: Direction | ArrayLike, steps: int = 13, reach: float = DEFAULT_REACH
+        self,
+        code: ArrayLike,
+        direction: Direction | ArrayLike,
+        steps: int = 13,
+        reach: float = DEFAULT_REACH,
+        *,
+        detail: float | None = None,
+        variant: int = 0,
     ) -> Samples:
         """Move one code along a direction, from negative to positive steps; the sample in the middle is the code.
 
         Args:
-            code: (*latent_shape).
+            code: (*latent_shape), or a point (d,) of the map, which decodes to the code.
             direction: one of `Directions`, such as ``directions.pick(0)``, or a vector of code space, (n,) or
                 (*latent_shape); a step along a vector is the vector.
             steps: number of samples, odd and at least 3.
             reach: distance to both sides, in steps of the direction.
+            detail: of a point, see `render`.
+            variant: of a point, see `render`.
 
         Returns:
             Samples in a row: the moved codes, their images, and their points v_e(code).
@@ -426,7 +553,10 @@ class LatentMap(Shareable):
         if isinstance(direction, Directions):
             raise TypeError("traverse takes one direction, such as directions.pick(0), got Directions.")
         (one,) = chosen_directions(as_direction(direction, self.v.latent_shape), None, self.v.latent_shape)
-        codes = one.along(code, steps, reach).to(self.v.device)
+        start = as_tensor(code, "code")
+        if tuple(start.shape) == (self.v.dim,) != self.v.latent_shape:
+            start = self.v.decode(start.unsqueeze(0), detail=detail, variant=as_variant(variant, each=False))[0]
+        codes = one.along(start, steps, reach).to(self.v.device)
         images, middle = self._images(codes), steps // 2
         images[middle] = decode_images(self.decoder, codes[middle : middle + 1])[0]  # alone, so to the last bit
         return Samples(self.v.encode(codes), codes, images, rows=1)
@@ -511,17 +641,9 @@ class LatentMap(Shareable):
             (P,) in [0, 1].
         """
         rows = as_points(points, self.v.dim).to(self.v.points)
-        known = self.v.points
-        if len(known) == 0:
+        if len(self.v.points) == 0:
             raise ValueError("This v has no points, so its map has no support.")
-        if len(known) > SUPPORT_POINTS:
-            order = torch.randperm(len(known), generator=torch.Generator().manual_seed(0))
-            known = known[order[:SUPPORT_POINTS].to(known.device)]
-        spacing = 2 / max(len(known), self.v.dim + 1) ** (1 / self.v.dim)
-        nearest = torch.cat([torch.cdist(batch, known).amin(1) for batch in rows.split(4096)])
-        if cycle is None:
-            cycle = (self.v.encode(self.v.decode(rows)) - rows).norm(dim=1)
-        return torch.exp(-0.5 * (torch.maximum(nearest, cycle) / spacing).square())
+        return support(self.v, rows, cycle)
 
     @torch.no_grad()
     def stretch(self, points: ArrayLike) -> Tensor:

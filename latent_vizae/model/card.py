@@ -17,6 +17,12 @@ METRICS = {
     "fvu": "fraction of variance unexplained, training codes",
     "image_error_held_out": "image error (mean square), held-out codes",
     "image_error": "image error (mean square), training codes",
+    "sheet_norm": "norm of decoded codes without detail, relative to the codes'",
+    "sheet_unlikeness": "unlikeness of images without detail (1: as far from the nearest image as others)",
+    "sheet_spread": "spread of images without detail (1: as far from each other as images of codes)",
+    "detail_norm": "norm of decoded codes with detail",
+    "detail_unlikeness": "unlikeness of images with detail",
+    "detail_spread": "spread of images with detail",
 }
 
 
@@ -83,6 +89,12 @@ def write_card(
     ]
     if report and (notes := FitReport.from_dict(report).notes):
         parts.append("\n".join(f"- {note}" for note in notes))
+    if config.get("detail_axes") is not None:
+        parts.append(
+            f"Detail is {config['detail']:g}: `v.decode(points, detail=0)` gives the sheet alone, `detail=1` codes as "
+            "typical as the fitted ones, `variant=1` another map of the same places. `v.sample(points)` draws codes "
+            "from what the map leaves open."
+        )
     if statements:
         parts.append("\n".join(f"- **{verdict}**: {text}" for verdict, text in statements))
     return "\n\n".join(parts) + "\n"

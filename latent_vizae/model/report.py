@@ -63,6 +63,12 @@ class FitReport:
     narrow_columns: int | None = None
     norm: float | None = None
     norm_decoded: float | None = None
+    sheet_norm: float | None = None
+    sheet_unlikeness: float | None = None
+    sheet_spread: float | None = None
+    detail_norm: float | None = None
+    detail_unlikeness: float | None = None
+    detail_spread: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -73,7 +79,7 @@ class FitReport:
         """The inverse of `to_dict`; raises TypeError or ValueError for other entries."""
         names = {field.name for field in fields(cls)}
         later = {field.name for field in fields(cls) if field.default is None}  # which reports did not have at first
-        if not isinstance(values, dict) or set(values) | later != names:
+        if not isinstance(values, dict) or not names - later <= set(values) <= names:
             raise ValueError("the report's entries are not those of a FitReport.")
         if values.get("guided_by") not in (None, "slopes", "images", "codes"):
             raise ValueError(f"a fit is guided by slopes, images or codes, not by {values['guided_by']!r}.")
@@ -121,6 +127,16 @@ class FitReport:
             f"{number(self.image_error)} (held out {number(self.image_error_held_out)}), "
             f"{self.steps} steps, {self.seconds:.1f} s"
             + (f", guided by {self.guided_by}" if self.guided_by else "")
+            + (f"; {self.typicality()}" if self.sheet_norm is not None else "")
             + (", interrupted" if self.interrupted else "")
         )
         return "\n".join([line, *self.notes])
+
+    def typicality(self) -> str:
+        """What the map's codes and images are beside the fitted ones, without detail and with all of it."""
+        texts = []
+        for name in ("sheet", "detail"):
+            norm, unlike, spread = (getattr(self, f"{name}_{what}") for what in ("norm", "unlikeness", "spread"))
+            of_images = "" if unlike is None else f", images {unlike:.2f} as unlike and {spread:.2f} as varied"
+            texts.append(f"{name}: decoded codes have {norm:.2f} of the codes' norm{of_images}")
+        return "; ".join(texts)

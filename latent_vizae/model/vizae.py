@@ -8,30 +8,31 @@ import numbers
 import operator
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from latent_vizae.decoders.load import as_source_options
 from latent_vizae.inputs.arrays import ArrayLike, as_points
-from latent_vizae.inputs.checks import as_device
+from latent_vizae.inputs.checks import as_device, as_share, as_whole
 from latent_vizae.inputs.names import names_of_config
 from latent_vizae.inputs.sources import as_codes
 from latent_vizae.network.nearest_point import Surface, nearest_point
-from latent_vizae.network.perceptron import is_perceptron, perceptron, through
+from latent_vizae.network.perceptron import is_perceptron, perceptron, through, with_slopes
 from latent_vizae.network.threads import in_parallel, one_thread
 from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE, read_folder, write_folder
 from latent_vizae.storage.hub import folder_of
 
 from .card import write_card
 from .coordinates import Coordinates
+from .detail import Detail, as_variant
 from .report import FitReport
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["VizAE"]
+__all__ = ["NO_DETAIL", "VizAE"]
 
 
 ROWS_PER_BATCH = 2048  # what the layers make of so many stays in a processor's cache
@@ -39,6 +40,17 @@ ROWS_PER_BATCH = 2048  # what the layers make of so many stays in a processor's 
 VALUES_PER_BATCH = 2**23
 
 MOST_LAYERS = 64
+
+LATER: dict[str, Any] = {
+    "pull": 0.0, "keep_neighbours": None, "label_names": {},
+    "detail": 0.0, "detail_axes": None, "detail_scale": None, "detail_seed": None,
+}  # fmt: skip
+"""Entries of the configuration that no v had at first, and what a v without them is."""
+
+NO_DETAIL = (
+    "This v has no detail, and was asked for {}. Its sheet goes through all codes, or an earlier version fitted it: "
+    "fit at least 50 codes that vary in more directions than the map has."
+)
 
 
 class VizAE(nn.Module):
@@ -59,6 +71,10 @@ class VizAE(nn.Module):
         labelled: whether labels travel with v.
         pull: how much ``encode`` holds a code at what v_e's network guesses, at least 0.
         keep_neighbours: what `fit` was asked for, from 0 to 1; None where it was not asked.
+        detail_axes: number of axes of its `Detail`; None for a v that has none, such as of fewer than 50 codes, whose
+            sheet goes through them, and of versions before 0.2.
+        detail_scale: length scale of the detail, in map units.
+        detail_seed: of the detail.
 
     Attributes:
         points: (count, dim) the fitted codes on the map, in [-1, 1]^dim.
@@ -67,6 +83,8 @@ class VizAE(nn.Module):
         pull: with 0, ``encode`` takes a code to the nearest point that it finds, and the code comes back closest.
             With more, a point that is hardly nearer but far from the guess of v_e's network is
             left aside, and fewer neighbours are torn apart. It may be set at any time; ``points`` stay as they are.
+        detail: how much of what the sheet leaves out `decode` adds where it is not asked for another amount, from 0
+            (the sheet) to 1 (codes as typical as the fitted ones). It may be set at any time.
         report: what `fit` measured, or None.
         source: name of the decoder that v was fitted with, as `load_decoder` takes it, or None.
         source_options: what else `load_decoder` takes to bring that decoder back, such as its image size.
@@ -99,6 +117,9 @@ class VizAE(nn.Module):
         labelled: bool = False,
         pull: float = 0.0,
         keep_neighbours: float | None = None,
+        detail_axes: int | None = None,
+        detail_scale: float | None = None,
+        detail_seed: int | None = None,
     ) -> None:
         super().__init__()
         self.latent_shape = tuple(latent_shape)
@@ -120,6 +141,10 @@ class VizAE(nn.Module):
         self.register_buffer("points", torch.zeros(count, dim))
         self.register_buffer("labels", torch.zeros(count, dtype=torch.int64) if labelled else None)
         self._prepared: tuple[Any, Surface] | None = None
+        self.field: Detail | None = None
+        if detail_axes is not None:
+            self.field = Detail(dim, rank, detail_axes, detail_scale or 0.0, detail_seed or 0)
+        self.detail = 0.0
         self.report: FitReport | None = None
         self.label_names: dict[int, str] = {}
         self.source: str | None = None
@@ -135,6 +160,21 @@ class VizAE(nn.Module):
     @pull.setter
     def pull(self, pull: float) -> None:
         self._pull = check_pull(pull)
+
+    @property
+    def detail(self) -> float:
+        """How much of what the sheet leaves out `decode` adds."""
+        return self._detail
+
+    @detail.setter
+    def detail(self, amount: float) -> None:
+        self._detail = self._amount(amount)
+
+    def _amount(self, detail: float | None) -> float:
+        amount = self.detail if detail is None else as_share(detail, "detail")
+        if amount > 0 and self.field is None:
+            raise ValueError(NO_DETAIL.format(f"detail={amount}"))
+        return amount
 
     @property
     def device(self) -> torch.device:
@@ -176,33 +216,77 @@ class VizAE(nn.Module):
         rows = as_codes(codes, self.latent_shape).flatten(1)
         return self._in_batches(self._encode, rows)
 
-    def decode(self, points: ArrayLike, residual_of: ArrayLike | None = None) -> Tensor:
-        """Points to codes, v_d (eq. 5).
+    def decode(
+        self,
+        points: ArrayLike,
+        residual_of: ArrayLike | None = None,
+        detail: float | None = None,
+        variant: int | Literal["each"] = 0,
+    ) -> Tensor:
+        """Points to codes, v_d (eq. 5), and detail: what the sheet leaves out, as a smooth random field (`Detail`).
 
         Args:
             points: (P, dim), tensor or array.
             residual_of: one code (1, *latent_shape) or P of them. What the map cannot show of it,
-                ``code - v_d(v_e(code))``, is added: at ``encode(code)`` the code itself comes back, and what
-                the map does not show stays as it is while the point moves.
+                ``code - v_d(v_e(code))``, is added in the place of detail: at ``encode(code)`` the code itself comes
+                back, and what the map does not show stays as it is while the point moves.
+            detail: from 0, the sheet v_d(point), to 1, codes as typical as the fitted ones; ``v.detail`` by default.
+            variant: which field, a whole number of at least 0. Each is another, equally typical map of the same
+                places; the same variant is always the same field. With "each" every point has a draw of its own.
 
         Returns:
             (P, *latent_shape) float32 on v's device.
 
         Raises:
-            TypeError: not real numbers.
-            ValueError: points of another dimension, NaN or infinity, or neither 1 nor P codes.
+            TypeError: not real numbers, or a variant that is no whole number.
+            ValueError: points of another dimension, NaN or infinity, neither 1 nor P codes; a detail outside of
+                [0, 1], or any of a v that has none, or together with ``residual_of``; a variant below 0.
         """
         rows = as_points(points, self.dim).to(self.mean.dtype)
+        if residual_of is not None:
+            if detail is not None and self._amount(detail) > 0:
+                raise ValueError(
+                    f"residual_of adds that code's own residual in the place of detail; got both (detail={detail})."
+                )
+            detail = 0.0
+        amount, which = self._amount(detail), as_variant(variant)
         decoded = self._in_batches(self._decode, rows)
+        if amount > 0 and self.field is not None:
+            decoded = decoded + amount * self.field(rows.to(self.device), which, self.basis)
         if residual_of is not None:
             codes = as_codes(residual_of, self.latent_shape, "residual_of").flatten(1).to(self.device)
             if len(codes) not in (1, len(rows)):
                 raise ValueError(
                     f"residual_of is 1 code or one per point: {len(rows)} points, got {len(codes)} codes."
                 )
-            shown = self.decode(self.encode(codes.unflatten(1, self.latent_shape))).flatten(1)
+            shown = self(codes.unflatten(1, self.latent_shape)).flatten(1)
             decoded = (decoded.double() - shown.double() + codes.double()).to(self.mean)
         shaped: Tensor = decoded.unflatten(1, self.latent_shape)
+        return shaped
+
+    @torch.no_grad()
+    def sample(self, points: ArrayLike, seed: int = 0) -> Tensor:
+        """Codes drawn from what the map leaves open at points: from the codes that have them for their points.
+
+        Of a normal prior it is the conditional distribution, to the precision of its estimate from the fitted codes.
+
+        Args:
+            points: (P, dim); one code is drawn for each.
+            seed: of the draws.
+
+        Returns:
+            (P, *latent_shape) float32 on v's device.
+
+        Raises:
+            TypeError: not real numbers, or a seed that is no whole number.
+            ValueError: points of another dimension, NaN or infinity; or a v that has no detail.
+        """
+        rows, field = as_points(points, self.dim).to(self.mean), self.field
+        if field is None:
+            raise ValueError(NO_DETAIL.format("samples of what it leaves open"))
+        x, slopes = with_slopes(self.decoder, rows)
+        codes = field.conditional(x, slopes, self.coordinates, as_whole(seed, "seed"))
+        shaped: Tensor = codes.unflatten(1, self.latent_shape)
         return shaped
 
     @property
@@ -239,8 +323,8 @@ class VizAE(nn.Module):
         return self.coordinates.back(through(self.decoder, points))
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Codes to their reconstructions, v_d(v_e(code)), of the same shape."""
-        return self.decode(self.encode(codes))
+        """Codes to their reconstructions, v_d(v_e(code)), of the same shape; without detail."""
+        return self.decode(self.encode(codes), detail=0.0)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -255,6 +339,10 @@ class VizAE(nn.Module):
             "label_names": {str(label): name for label, name in self.label_names.items()},
             "pull": self.pull,
             "keep_neighbours": self.keep_neighbours,
+            "detail": self.detail,
+            "detail_axes": None if self.field is None else len(self.field.gains),
+            "detail_scale": None if self.field is None else self.field.scale,
+            "detail_seed": None if self.field is None else self.field.seed,
             "source": self.source,
             "source_options": self.source_options,
             "report": None if self.report is None else self.report.to_dict(),
@@ -347,13 +435,13 @@ class VizAE(nn.Module):
         place = as_device(device)
         folder = folder_of(name, [MODEL_FILE, CONFIG_FILE], "v", revision, token)
         config, open_tensors = read_folder(folder)
-        config = {"pull": 0.0, "keep_neighbours": None, "label_names": {}} | config  # which no v had at first
+        config = LATER | config
         try:
-            sizes: dict[str, Any] = {
-                key: config[key] for key in ("dim", "rank", "count", "labelled", "pull", "keep_neighbours")
-            }
+            names = ("dim", "rank", "count", "labelled", *LATER.keys() - {"detail", "label_names"})
+            sizes: dict[str, Any] = {key: config[key] for key in names}
             with torch.device("meta"):  # sizes are compared before anything is allocated
                 v = cls(tuple(config["latent_shape"]), hidden=tuple(config["hidden"]), **sizes)
+            v.detail = config["detail"]
             v.source, v.source_options = config["source"], as_source_options(config["source_options"])
             v.label_names = names_of_config(config["label_names"])
             if config["report"] is not None:

@@ -124,11 +124,11 @@ def map_picture(
 
 
 def layer_picture(certificate: Certificate, path: str | Path, *, points: Tensor | None = None) -> Path:
-    """Draw how fast images change over the map: the stretch layer of a certificate.
+    """Draw how fast images change over the map, and how typical its codes are: the layers of a certificate.
 
     Two heat maps (3-D: of the middle slice) of the smallest and the largest stretch, in root mean square image change
     per map unit, on logarithmic scales. In dark places of the first, some step changes the image little. A 1-D map has
-    one direction, and so one curve.
+    one direction, and so one curve. The third one is the length of decoded codes (`LatentMap.typicality`).
 
     Args:
         certificate: of `certify` with a decoder.
@@ -160,17 +160,21 @@ def layer_picture(certificate: Certificate, path: str | Path, *, points: Tensor 
         caption(cell, f"how fast images change along the map: {UNIT}")
         return save_figure(figure, target)
     side = round(len(layer) ** (1 / dim))
-    figure, cells = new_figure(12, 5.3, 1, 2)
+    typical = certificate.typical_layer
+    figure, cells = new_figure(12 if typical is None else 18, 5.3, 1, 2 if typical is None else 3)
     level = certificate.grid[side // 2, 2].item() if dim == 3 else 0.0  # of an odd side: 0
     known = known[(known[:, 2] - level).abs() <= 1 / (side - 1)] if dim == 3 else known
-    for cell, values, name in zip(cells, layer.T, ("slowest", "fastest"), strict=True):
+    names = ["change in the slowest direction", "change in the fastest direction"]
+    heats = list(layer.T)
+    if typical is not None:
+        names.append("length of decoded codes (1: as of the decoder's own)")
+        heats.append(typical.clamp(min=1e-3))
+    for cell, values, name in zip(cells, heats, names, strict=True):
         heat = values.reshape((side,) * dim)
         _heat(cell, heat[:, :, side // 2] if dim == 3 else heat)
         shown = _few(known)
         cell.scatter(*known[shown].T[:2], s=9, color="white", alpha=_alpha(len(shown)), linewidths=0)
-        caption(
-            cell, f"change in the {name} direction" + (f", slice at coordinate 3 = {level:.2g}" if dim == 3 else "")
-        )
+        caption(cell, name + (f", slice at coordinate 3 = {level:.2g}" if dim == 3 else ""))
     return save_figure(figure, target)
 
 

@@ -79,7 +79,7 @@ def measure(task: peer_cells.Task, part: str, size: int, seed: int) -> dict[str,
     codes, held = task.draw(size, seed).unflatten(1, task.shape), task.codes[: min(task.held, 500)]
     started = time.perf_counter()
     with torch.enable_grad():
-        v = fit_codes(codes, task.decoder, 2, None, keep, seed, None, False, None, settings)
+        v = fit_codes(codes, task.decoder, 2, None, keep, 0.0, seed, None, False, None, settings)
     fitted = time.perf_counter() - started
     if part.startswith("guess"):
         v.pull = 1e6

@@ -458,3 +458,30 @@ def test_ctrl_c_while_writing_leaves_nothing(tmp_path):
     assert code == 130, said
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_samples_at_a_place_and_grids_with_detail(squares):
+    assert squares("map", "--count", 40, "--detail", 0.5, "--out", "few").exit_code == 2
+    assert squares("samples", "--v", "few", "--at", "0,0", "--out", "s.png").exit_code == 2
+    codes = torch.randn(120, 3, generator=torch.Generator().manual_seed(0))
+    np.save("codes.npy", codes.numpy())
+    done = squares("map", "--codes", "codes.npy", "--detail", 0.5, "--out", "o", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["asked"]["detail"] == 0.5
+    for name, extra in (("a", ()), ("b", ("--detail", 0)), ("c", ("--variant", 1)), ("d", ("--variant", "each"))):
+        done = squares("grid", "--v", "o", "--shape", "3x3", *extra, "--out", f"{name}.safetensors")
+        assert done.exit_code == 0, done.output
+    a, b, c, d = (load_file(f"{name}.safetensors")["codes"] for name in "abcd")
+    assert not any(torch.equal(a, other) for other in (b, c, d))
+    done = squares("samples", "--v", "o", "--at", "0,0", "--count", 7, "--out", "s.safetensors")
+    assert done.exit_code == 0, done.output
+    assert load_file("s.safetensors")["codes"].shape == (7, 3)
+    for bad in (
+        ("grid", "--variant", "all"),
+        ("grid", "--detail", 2),
+        ("samples", "--at", "0"),
+        ("samples", "--at", "0,0", "--count", 0),
+    ):
+        done = squares(*bad, "--v", "o", "--out", "bad.png")
+        assert (done.exit_code, done.stderr[:21]) == (2, "latent-vizae: error: "), bad
+        assert not Path("bad.png").exists()
