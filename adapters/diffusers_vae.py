@@ -113,7 +113,8 @@ class DiffusersDecoder(nn.Module):
         if self.kind in REFUSED:
             raise ValueError(NO_IMAGES.format(self.kind, REFUSED[self.kind]))
         if not isinstance(vae, nn.Module) or not callable(getattr(vae, "decode", None)):
-            raise TypeError(f"vae is a module with a method decode, got {type(vae).__name__}.")
+            hint = " Of a pipeline: vae=pipe.vae." if hasattr(vae, "vae") else ""
+            raise TypeError(f"vae is a module with a method decode, got {type(vae).__name__}.{hint}")
         self.num_frames = as_whole(num_frames, "num_frames", 1)
         if self.num_frames > 1 and self.kind not in CLIP:
             raise ValueError(f"{self.kind} makes single images: num_frames is 1, got {num_frames}.")

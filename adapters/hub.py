@@ -155,7 +155,8 @@ def load_hub(
         _check_path(file)
         if not file.endswith(".onnx" if module is None else ".safetensors"):
             raise ValueError(
-                f"file names an .onnx graph, or with module= the .safetensors with its weights, got {file!r}. "
+                f"file names an .onnx graph, or with module= the .safetensors with its weights, got {file!r}. An "
+                "autoencoder in one file: load_decoder('diffusers:...'). "
                 f"{CONVERT if file.endswith(PICKLES) else ''}".rstrip()
             )
     repository = _Repository(reference, token, most_bytes)

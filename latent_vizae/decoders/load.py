@@ -73,7 +73,11 @@ def load_decoder(source: str, **options: Any) -> Any:
     matches = {entry.value: entry for entry in registered if entry.name == scheme}
     if not matches:
         known = ", ".join(sorted({entry.name for entry in registered})) or "none: is latent-vizae installed?"
-        raise ValueError(f"No decoder is registered for {scheme!r} (asked for: {source!r}). Known: {known}.")
+        bare = source.removeprefix("https://huggingface.co/")
+        where = (
+            f" A path or a repository comes after its scheme: hub:{bare} or diffusers:{bare}." if "/" in source else ""
+        )
+        raise ValueError(f"No decoder is registered for {scheme!r} (asked for: {source!r}). Known: {known}.{where}")
     if len(matches) > 1:
         raise ValueError(f"More than one package registers {scheme!r}: {', '.join(sorted(matches))}. Remove one.")
     adapter = next(iter(matches.values())).load()

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from latent_vizae import LatentMap, fit
+from latent_vizae import LatentMap, fit, load_decoder
 
 Z = torch.randn(12, 4, generator=torch.Generator().manual_seed(0))
 
@@ -92,3 +92,22 @@ def test_a_dimension_that_is_no_whole_number_is_named(dim):
 def test_a_dimension_out_of_range_is_named(dim):
     with pytest.raises(ValueError, match=r"^dim is 1, 2 or 3 "):
         fit(Z, dim=dim)
+
+
+@pytest.mark.parametrize("name", ["models/vae.safetensors", "user/repo", "https://huggingface.co/user/repo"])
+def test_a_path_or_a_repository_without_its_scheme_is_answered_with_both(name):
+    bare = name.removeprefix("https://huggingface.co/")
+    with pytest.raises(ValueError, match=f"after its scheme: hub:{bare} or diffusers:{bare}"):
+        load_decoder(name)
+
+
+def test_a_pipeline_is_answered_with_its_autoencoder():
+    pytest.importorskip("diffusers")
+    with pytest.raises(TypeError, match=r"vae=pipe\.vae"):
+        load_decoder("diffusers", vae=SimpleNamespace(vae=nn.Linear(1, 1)))
+
+
+def test_an_autoencoder_in_a_file_is_answered_with_its_scheme(tmp_path):
+    (tmp_path / "vae.safetensors").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"load_decoder\(.diffusers:"):
+        load_decoder(f"hub:{tmp_path}/vae.safetensors")
