@@ -24,7 +24,7 @@ def map_calls(maps: Maps, steering: Steering, queues: Queues) -> list[Callable[[
         return {"pin": place_picture(maps, map_id, maps.drawing(map_id, drawing))}
 
     functions = (
-        maps.describe, maps.render, maps.grid, maps.path, maps.layer, maps.thumbs, drawn,
+        maps.describe, maps.render, maps.grid, maps.draws, maps.path, maps.layer, maps.thumbs, drawn,
         steering.directions, steering.arrows, steering.moved, steering.traverse,
     )  # fmt: skip
     return [_plainly(function, maps, queues) for function in functions]

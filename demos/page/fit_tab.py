@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from latent_vizae.demos.page.api import MENDABLE, in_words
+from latent_vizae.demos.page.fitted import plain
 from latent_vizae.demos.page.gathering import MOST_CODES
 from latent_vizae.demos.page.hub import MOST_SIDE, Decoders
 from latent_vizae.demos.page.maps import Maps
@@ -65,9 +66,9 @@ def add_fit_tab(
         except MENDABLE as error:  # said here: an error of Gradio's own would lie on the map
             return *[gr.skip()] * len(shown), f"**No map was fitted.** {in_words(error)}"
         maps.add(fitted)
-        report = f"**{fitted.title}**\n\n{fitted.latent_map.v.report}"
+        report = f"**{plain(fitted.title)}**\n\n{fitted.latent_map.v.report}"
         value = {"id": fitted.id, "pin": None}
-        return value, fitted.id, report, "*Measured in a moment ...*", f"**{fitted.title}**: the map is above."
+        return value, fitted.id, report, "*Measured in a moment ...*", f"**{plain(fitted.title)}**: the map is above."
 
     with gr.Row():
         decoder = gr.Textbox(

@@ -94,7 +94,8 @@ def pack(
     Args:
         fitted: the map.
         selection: the map's last event; its ``shown`` says which grid (``region, rows, cols``), which film (``path,
-            frames``), with the residual of which ``pin``, and which ``pins`` there are.
+            frames``), with the residual of which ``pin`` or with which ``detail``, what was drawn (``draws``, a point
+            and a seed), and which ``pins`` there are.
         maps: of the page.
         folder: for the files.
         directions: that were found for it.
@@ -107,12 +108,15 @@ def pack(
         made.append(_zipped(directions.save_pretrained, folder, "directions"))
     shown = selection.get("shown")
     shown = shown if isinstance(shown, dict) and selection.get("id") == fitted.id else {}
-    carried = shown.get("pin")
+    carried, detail = shown.get("pin"), shown.get("detail")
     if shown.get("region"):
-        samples = maps.grid_samples(fitted.id, shown["region"], shown.get("rows"), shown.get("cols"), carried)
+        samples = maps.grid_samples(fitted.id, shown["region"], shown.get("rows"), shown.get("cols"), carried, detail)
         made += [samples.save(folder / "grid.png"), samples.save(folder / "grid-codes.safetensors")]
+    if isinstance(drawn := shown.get("draws"), list) and len(drawn) == 2:
+        samples = maps.drawn_samples(fitted.id, *drawn)
+        made += [samples.save(folder / "draws.png"), samples.save(folder / "draws-codes.safetensors")]
     if shown.get("path"):
-        samples = maps.path_samples(fitted.id, shown["path"], shown.get("frames"), carried)
+        samples = maps.path_samples(fitted.id, shown["path"], shown.get("frames"), carried, detail)
         made += [samples.save(folder / "path.gif"), samples.save(folder / "path-codes.safetensors")]
     if shown.get("pins"):
         samples = maps.pinned_samples(fitted.id, shown["pins"])

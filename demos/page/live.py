@@ -32,8 +32,9 @@ async def answer(steering: Steering, queues: Queues, question: str | None) -> by
     Args:
         steering: of this page.
         queues: of this page.
-        question: JSON, ``[map id, point, pin or null]``, or ``[map id, directions id, label or null, start, steps]``
-            as `Steering.moved` takes them; None where it was no text.
+        question: JSON, ``[map id, point, pin or null]``, perhaps with ``[detail, variant]`` behind, or
+            ``[map id, directions id, label or null, start, steps]`` as `Steering.moved` takes them; None where it was
+            no text.
 
     Returns:
         Length of the header (4 bytes, little endian), the header as JSON (``support, height, width, channels`` and
@@ -42,7 +43,7 @@ async def answer(steering: Steering, queues: Queues, question: str | None) -> by
     """
     try:
         asked = json.loads(question) if question is not None else None
-        if not isinstance(asked, list) or len(asked) not in (3, 5):
+        if not isinstance(asked, list) or len(asked) not in (3, 4, 5):
             raise ValueError(
                 "A question is, as JSON, a map, a point and a pin, or a map, directions, a set, a start and steps."
             )
@@ -50,8 +51,8 @@ async def answer(steering: Steering, queues: Queues, question: str | None) -> by
             support, image = await picture_at(steering.maps, queues, *asked[:2])
             return _told(image, support)
         f_d, ask = steering.maps.get(asked[0]).latent_map.decoder, partial(queues.run, "picture")
-        if len(asked) == 3:
-            _, support, image = await ask(f_d, steering.maps.images_at, asked[0], [asked[1]], asked[2])
+        if len(asked) < 5:
+            _, support, image = await ask(f_d, steering.maps.images_at, asked[0], [asked[1]], *asked[2:])
             return _told(image, support)
         where, support, image = await ask(f_d, steering.moved_at, *asked)
         return _told(image, support, where)

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from latent_vizae.decoders.contract import decode_images
-from latent_vizae.demos.page.checks import checked_points, whole_number
+from latent_vizae.demos.page.checks import checked_points, is_finite, whole_number
 from latent_vizae.demos.page.fitted import FittedMap, image_shape_of, shown_rows
 from latent_vizae.demos.page.kept import Kept
 from latent_vizae.demos.page.layers import LAYERS, layer
@@ -31,6 +31,7 @@ MOST_MAPS, MOST_PINS = 64, 2000
 MOST_POINTS = 64
 MOST_FRAMES, MOST_CORNERS, MOST_ROWS = 64, 32, 20
 NO_PIN = "This pin is no longer on the map. Place the picture again."
+MOST_VARIANTS = 2**31
 MAPS_BYTES, PINS_BYTES = 2**32, 2**28
 """Memory for kept maps, their decoders included, and for pins."""
 
@@ -83,6 +84,22 @@ class Maps:
             raise ValueError(NO_PIN)
         return pin.code
 
+    def _added(self, fitted: FittedMap, pin_id: Any, detail: Any) -> dict[str, Any]:
+        """What is added to decoded codes, as keywords of `VizAE.decode`: a pin's residual, or else detail.
+
+        Args:
+            fitted: the map.
+            pin_id: or None.
+            detail: ``[amount, variant]``; None for the map's own.
+        """
+        if pin_id is not None:
+            return {"residual_of": self._code_of(fitted, pin_id)}
+        if detail is None:
+            return {}
+        if not isinstance(detail, list) or len(detail) != 2 or not is_finite(detail[0]) or not 0 <= detail[0] <= 1:
+            raise ValueError("Detail is an amount from 0 to 1 and the number of a variant.")
+        return {"detail": float(detail[0]), "variant": whole_number(detail[1], "variant", 0, MOST_VARIANTS)}
+
     def code_at(self, map_id: Any, start: Any) -> Tensor:
         """A code (1, *latent_shape): of a ``{"point"}``, of a ``{"pin"}``, or the one in a ``{"row"}`` of the map."""
         fitted = self.get(map_id)
@@ -115,36 +132,41 @@ class Maps:
             "labels": labels,
             "names": {str(label): names.get(label, str(label)) for label in sorted(set(labels or []))},
             "image": dict(zip(("channels", "height", "width"), image, strict=True)),
+            "detail": v.detail if v.field is not None else None,
             "has_encoder": hasattr(fitted.latent_map.decoder, "encode"),
         }
 
-    def render(self, map_id: Any, points: Any, pin: Any = None) -> dict[str, Any]:
+    def render(self, map_id: Any, points: Any, pin: Any = None, detail: Any = None) -> dict[str, Any]:
         """Images and support of at most 64 points."""
-        where, support, images = self.images_at(map_id, points, pin)
+        where, support, images = self.images_at(map_id, points, pin, detail)
         return {"points": where.tolist(), "support": support.tolist(), "images": packed_images(images)}
 
-    def images_at(self, map_id: Any, points: Any, pin: Any = None) -> tuple[Tensor, Tensor, Tensor]:
+    def images_at(
+        self, map_id: Any, points: Any, pin: Any = None, detail: Any = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """At most 64 points (P, d) brought within reach, their support (P,) and images (P, C, H, W)."""
         fitted = self.get(map_id)
         where = checked_points(points, fitted.latent_map.v.dim, 1, MOST_POINTS)
-        images = fitted.latent_map.render(where, self._code_of(fitted, pin))
+        images = fitted.latent_map.render(where, **self._added(fitted, pin, detail))
         return where, fitted.latent_map.support(where), images
 
-    def grid_samples(self, map_id: Any, region: Any, rows: Any = 10, columns: Any = 10, pin: Any = None) -> Samples:
+    def grid_samples(
+        self, map_id: Any, region: Any, rows: Any = 10, columns: Any = 10, pin: Any = None, detail: Any = None
+    ) -> Samples:
         """A box as a grid, or a polygon evenly covered; of large pictures fewer."""
         fitted = self.get(map_id)
         m, dim = fitted.latent_map, fitted.latent_map.v.dim
         rows, columns = whole_number(rows, "rows", 1, MOST_ROWS), whole_number(columns, "columns", 1, MOST_ROWS)
-        most = max(2, math.isqrt(max(4, 2**22 // math.prod(image_shape_of(fitted)))))
+        most = _most_rows(fitted)
         rows, columns = min(rows, most), min(columns, most)
-        code = self._code_of(fitted, pin)
+        added = self._added(fitted, pin, detail)
         if not isinstance(region, dict) or len(region) != 1 or not set(region) <= {"box", "polygon"}:
             raise ValueError("A region is a box or a polygon.")
         if "polygon" in region:
             if dim != 2:
                 raise ValueError("Polygons are for maps of two dimensions; draw a box.")
             corners = checked_points(region["polygon"], 2, 3, MOST_CORNERS)
-            samples = m.region(polygon=corners, count=rows * columns, residual_of=code)
+            samples = m.region(polygon=corners, count=rows * columns, **added)
             return Samples(samples.points, samples.codes, samples.images, rows=rows)
         low, high = checked_points(region["box"], dim, 2, 2)
         low, high = torch.minimum(low, high), torch.maximum(low, high)
@@ -158,12 +180,29 @@ class Maps:
             across = torch.linspace(low[first].item(), high[first].item(), columns)
             down = torch.linspace(high[second].item(), low[second].item(), rows)
             where[:, first], where[:, second] = across.repeat(rows), down.repeat_interleave(columns)
-        codes = m.v.decode(where, code)
+        codes = m.v.decode(where, **added)
         return Samples(where, codes, decode_images(m.decoder, codes), rows=rows)
 
-    def grid(self, map_id: Any, region: Any, rows: Any = 10, columns: Any = 10, pin: Any = None) -> dict[str, Any]:
+    def drawn_samples(self, map_id: Any, point: Any, seed: Any = 0) -> Samples:
+        """Sixteen draws from what the map leaves open at a point; of large pictures fewer."""
+        fitted = self.get(map_id)
+        where = checked_points([point], fitted.latent_map.v.dim, 1, 1)
+        seed, side = whole_number(seed, "seed", 0, MOST_VARIANTS), min(4, _most_rows(fitted))
+        samples = fitted.latent_map.samples(where[0], side * side, seed)
+        return Samples(samples.points, samples.codes, samples.images, rows=side)
+
+    def draws(self, map_id: Any, point: Any, seed: Any = 0) -> dict[str, Any]:
+        """More samples like the one at a point: `drawn_samples` for the page."""
+        return self._as_grid(self.drawn_samples(map_id, point, seed))
+
+    def grid(
+        self, map_id: Any, region: Any, rows: Any = 10, columns: Any = 10, pin: Any = None, detail: Any = None
+    ) -> dict[str, Any]:
         """Samples of interest: `grid_samples` for the page."""
-        samples = self.grid_samples(map_id, region, rows, columns, pin)
+        return self._as_grid(self.grid_samples(map_id, region, rows, columns, pin, detail))
+
+    @staticmethod
+    def _as_grid(samples: Samples) -> dict[str, Any]:
         count = samples.rows or 1
         return {
             "rows": count,
@@ -172,33 +211,50 @@ class Maps:
             "images": packed_images(samples.images),
         }
 
-    def path_samples(self, map_id: Any, corners: Any, frames: Any = 24, pin: Any = None) -> Samples:
+    def path_samples(
+        self, map_id: Any, corners: Any, frames: Any = 24, pin: Any = None, detail: Any = None
+    ) -> Samples:
         """A transformation along a polyline, at constant pace."""
         fitted = self.get(map_id)
         where = checked_points(corners, fitted.latent_map.v.dim, 2, MOST_CORNERS)
         frames = whole_number(frames, "frames", 2, MOST_FRAMES)
-        code = self._code_of(fitted, pin)
+        added = self._added(fitted, pin, detail)
+        if pin is None:
+            return fitted.latent_map.path(where, frames=frames, **added)
         samples = fitted.latent_map.path(where, frames=frames)
-        if code is None:
-            return samples
-        codes = fitted.latent_map.v.decode(samples.points, code)
+        codes = fitted.latent_map.v.decode(samples.points, **added)
         return Samples(samples.points, codes, decode_images(fitted.latent_map.decoder, codes), rows=1)
 
-    def path(self, map_id: Any, corners: Any, frames: Any = 24, pin: Any = None) -> dict[str, Any]:
+    def path(self, map_id: Any, corners: Any, frames: Any = 24, pin: Any = None, detail: Any = None) -> dict[str, Any]:
         """A transformation: `path_samples` for the page."""
-        samples = self.path_samples(map_id, corners, frames, pin)
+        samples = self.path_samples(map_id, corners, frames, pin, detail)
         return {"points": samples.points.tolist(), "images": packed_images(samples.images)}
 
     def pinned_samples(self, map_id: Any, pins: Any) -> Samples:
-        """Pinned pictures: of the map at a ``{"point"}``, or of the sample of one's own that is the ``"pin"``."""
+        """Pinned pictures.
+
+        Args:
+            map_id: of a map.
+            pins: of the map at a ``{"point"}``, perhaps with ``"detail"``; of one's own, the ``"pin"``; or of those
+                ``"drawn"`` at a point with a seed, the one of a number.
+        """
         fitted = self.get(map_id)
         if not isinstance(pins, list) or not 1 <= len(pins) <= MOST_POINTS or not all(type(p) is dict for p in pins):
             raise ValueError(f"Between 1 and {MOST_POINTS} pins are kept.")
         where = checked_points([pin.get("point") for pin in pins], fitted.latent_map.v.dim, 1, MOST_POINTS)
-        own = [None if pin.get("pin") is None else self._code_of(fitted, pin["pin"]) for pin in pins]
-        decoded = fitted.latent_map.v.decode(where).split(1)
-        codes = torch.cat([made if code is None else code.to(made) for made, code in zip(decoded, own, strict=True)])
+        codes = torch.cat(
+            [self._pinned_code(fitted, pin, point) for pin, point in zip(pins, where.split(1), strict=True)]
+        )
         return Samples(where, codes, decode_images(fitted.latent_map.decoder, codes), rows=1)
+
+    def _pinned_code(self, fitted: FittedMap, pin: dict[str, Any], point: Tensor) -> Tensor:
+        v = fitted.latent_map.v
+        if (code := self._code_of(fitted, pin.get("pin"))) is not None:
+            return code.to(v.device)
+        if isinstance(drawn := pin.get("drawn"), list) and len(drawn) == 3:
+            codes = self.drawn_samples(fitted.id, *drawn[:2]).codes
+            return codes[[whole_number(drawn[2], "number of a draw", 0, len(codes) - 1)]].to(v.device)
+        return v.decode(point, **self._added(fitted, None, pin.get("detail")))
 
     def layer(self, map_id: Any, name: Any) -> dict[str, Any]:
         """A heat map of a 2-D map; computed once."""
@@ -230,3 +286,8 @@ class Maps:
         if channels != 1 or len(pixels) != height * width:
             raise ValueError(f"A drawing for this map has {width} x {height} grey pixels.")
         return Image.frombytes("L", (width, height), pixels)
+
+
+def _most_rows(fitted: FittedMap) -> int:
+    """Rows and columns of a grid of this map's pictures, at most."""
+    return max(2, math.isqrt(max(4, 2**22 // math.prod(image_shape_of(fitted)))))

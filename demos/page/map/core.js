@@ -12,6 +12,7 @@ const S = {
   wanted: null, seen: [], coarse: false, // the position asked for; pictures so far, with their places; whether one of them stands in
   draft: [], drag: null, region: null, cell: -1, film: null,
   pins: [], chosen: null, serial: 0, layer: null, layerName: "none", thumbs: new Map(), shownThumbs: [], line: null,
+  detail: 0, variant: 0, // of what the sheet leaves out, where the map has that
   found: null, arrows: null, // directions with what moves along them; where they lead
 };
 const stats = { lastLatencyMs: null, decodes: 0, latencies: [] };
@@ -56,7 +57,7 @@ function bytes(base64) {
 }
 
 // One call to Python; errors become a line of text and a null.
-const WAITS = { grid: "Decoding the region…", path: "Decoding the path…", traverse: "Decoding the pictures along it…", layer: "Measuring the map…", drawn: "Finding its place…" };
+const WAITS = { grid: "Decoding the region…", draws: "Drawing samples…", path: "Decoding the path…", traverse: "Decoding the pictures along it…", layer: "Measuring the map…", drawn: "Finding its place…" };
 
 async function ask(name, ...args) {
   const turn = S.turn, words = WAITS[name], slow = setTimeout(() => words && turn === S.turn && say(words, "wait"), 400);

@@ -45,7 +45,7 @@ function gridKey(event) {
   return false;
 }
 
-function pinCell() { if (S.cell >= 0) { addPin(S.region.points[S.cell], S.region.tiles[S.cell]); say("Pinned picture " + S.pins.length + "."); } }
+function pinCell() { if (S.cell >= 0) { addPin(S.region.points[S.cell], S.region.tiles[S.cell], null, S.region.draws && [...S.region.draws, S.cell]); say("Pinned picture " + S.pins.length + "."); } }
 
 function toolKey(event) {
   const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];

@@ -53,7 +53,7 @@ const refreshLine = later(60, latestWins(async () => {
   if (!S.map || dim() !== 1) return;
   const canvas = q(".lv-line canvas"), count = clamp(Math.floor(canvas.clientWidth / canvas.clientHeight), 4, 12), w = canvas.clientWidth / count;
   const spots = Array.from({ length: count }, (_, i) => lift((i + 0.5) * w, 0));
-  const reply = await ask("render", S.map.id, spots.map(round), carried());
+  const reply = await ask("render", S.map.id, spots.map(round), carried(), detail());
   if (!reply) return;
   S.line = await tiles(reply.images); paintLine();
 }));

@@ -39,9 +39,9 @@ async function tell(question) { // undefined: there is no socket, null: no pictu
 
 async function askPicture(point) {
   connect();
-  const answer = await askWire([S.map.id, round(point), carried()]);
+  const answer = await askWire([S.map.id, round(point), carried(), ...(detail() ? [detail()] : [])]);
   if (answer !== undefined) return answer;
-  const reply = await ask("render", S.map.id, [round(point)], carried());
+  const reply = await ask("render", S.map.id, [round(point)], carried(), detail());
   return reply && { tile: (await tiles(reply.images))[0], support: reply.support[0] };
 }
 

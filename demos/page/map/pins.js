@@ -11,14 +11,14 @@ function emit(kind, { point = S.cursor, points = null, corners = null, box: boun
 function shown() { // what can be kept: the grid and the film as they are seen, and the pins
   const { region, film } = S;
   return {
-    region: region?.tiles ? shapeOf(region.corners) : null, rows: region?.rows ?? null, cols: region?.cols ?? null,
+    region: region?.tiles && !region.draws ? shapeOf(region.corners) : null, draws: region?.draws ?? null, detail: detail(), rows: region?.rows ?? null, cols: region?.cols ?? null,
     path: film ? thin(film.corners, 32).map(round) : null, frames: film?.tiles.length ?? null, pin: carried(),
-    pins: S.pins.map((pin) => ({ point: round(pin.point), pin: pin.id })),
+    pins: S.pins.map((pin) => ({ point: round(pin.point), pin: pin.id, drawn: pin.drawn, detail: pin.detail })),
   };
 }
 
-function addPin(point, tile, id = null) {
-  const pin = { key: ++S.serial, point: Array.from(point), tile, id };
+function addPin(point, tile, id = null, drawn = null) {
+  const pin = { key: ++S.serial, point: Array.from(point), tile, id, drawn, detail: detail() };
   S.pins.push(pin);
   if (S.pins.length > MOST_PINS) { S.pins.shift(); say("At most " + MOST_PINS + " pins are kept: the first one went."); }
   if (id) S.chosen = pin.key;
@@ -83,7 +83,7 @@ function removePins() {
 function again() { // the carried sample changed: everything that was decoded is decoded anew
   S.seen = [];
   if (S.cursor) look(S.cursor);
-  if (S.region) setRegion(S.region.corners);
+  if (S.region && !S.region.draws) setRegion(S.region.corners);
   if (S.film) setPath(S.film.corners);
   refreshLine();
 }

@@ -14,7 +14,7 @@ function pointerDown(event) {
   mapCanvas().setPointerCapture(event.pointerId);
   if (fingers.size === 2) { S.drag = { kind: "pinch" }; return redraw(); }
   const pan = S.tool === "move" || event.button === 1;
-  const from = lift(...at), inside = S.tool === "region" && S.region && !S.draft.length && insideBox(from);
+  const from = lift(...at), inside = S.tool === "region" && S.region && !S.region.draws && !S.draft.length && insideBox(from);
   S.drag = { kind: pan ? "pan" : "press", start: at, last: at, from, moving: inside ? S.region.corners : null, touch: event.pointerType !== "mouse" };
   if (event.pointerType !== "mouse" && !pan) look(from, performance.now());
   element.toggleAttribute("data-dragging", pan);
@@ -91,7 +91,7 @@ function pressed(drag) { // a click without a drag
 }
 
 async function exact(point) { // the picture of exactly this position, even if the pointer moved on
-  const reply = await ask("render", S.map.id, [round(point)], carried());
+  const reply = await ask("render", S.map.id, [round(point)], carried(), detail());
   if (!reply) return;
   settle(); paintPreview((await tiles(reply.images))[0], point, reply.support[0]);
 }

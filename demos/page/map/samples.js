@@ -5,7 +5,7 @@ const cells = () => clamp(Math.round(Number(q(".lv-cells").value)) || 10, 2, 20)
 
 const fetchGrid = latestWins(async (corners, final) => {
   const shape = shapeOf(corners);
-  const started = performance.now(), n = cells(), reply = await ask("grid", S.map.id, shape, n, n, carried());
+  const started = performance.now(), n = cells(), reply = await ask("grid", S.map.id, shape, n, n, carried(), detail());
   if (!reply) return;
   const pictures = await tiles(reply.images);
   if (!S.region) return; // cleared meanwhile
@@ -21,7 +21,7 @@ const ordered = ([a, b]) => [a.map((x, i) => Math.min(x, b[i])), a.map((x, i) =>
 
 function setRegion(corners, final = true) {
   play(false); S.film = null; S.draft = []; S.cell = -1; element.removeAttribute("data-decoded");
-  S.region = { ...(S.region || {}), corners };
+  S.region = { ...(S.region || {}), corners, draws: null };
   redraw(); stage();
   if (final || (S.map.image.width < 96 && stats.lastLatencyMs < 100 && !(stats.lastGridMs > 250))) fetchGrid(corners, final); // live while dragging, where it is quick
 }
@@ -53,10 +53,28 @@ function cellAt(event) {
   return clamp(Math.floor((event.clientY - r.top) / r.height * rows), 0, rows - 1) * cols + clamp(Math.floor((event.clientX - r.left) / r.width * cols), 0, cols - 1);
 }
 
+// ---------------------------------------------------------------- detail, and more samples of one place
+const detail = () => (S.map.detail === null || (S.detail === S.map.detail && !S.variant) ? null : [S.detail, S.variant]);
+
+function setDetail(amount, variant) {
+  S.detail = amount; S.variant = variant;
+  q(".lv-detail").value = amount; text(".lv-detail-value", Math.round(100 * amount) + " %");
+  q(".lv-die").disabled = !amount;
+  again();
+}
+
+async function moreLike(point, seed = S.drawn ? S.drawn.seed + 1 : 0) { // sixteen draws from what the map leaves open there
+  const reply = await ask("draws", S.map.id, round(point), seed);
+  if (!reply) return;
+  endFilm(); S.draft = []; S.cell = -1; S.drawn = { seed };
+  S.region = { corners: [point, point], draws: [round(point), seed], rows: reply.rows, cols: reply.cols, points: reply.points, tiles: await tiles(reply.images) };
+  redraw(); stage(); paintGrid(); emit("draws", { point, points: reply.points });
+}
+
 // ---------------------------------------------------------------- path -> film
 async function setPath(corners) {
   S.draft = []; S.region = null;
-  const reply = await ask("path", S.map.id, thin(corners, 32).map(round), FRAMES, carried());
+  const reply = await ask("path", S.map.id, thin(corners, 32).map(round), FRAMES, carried(), detail());
   if (!reply) return redraw();
   S.film = { corners, points: reply.points, tiles: await tiles(reply.images), at: 0, step: 1, playing: false };
   const scrub = q(".lv-scrub");

@@ -28,6 +28,7 @@ async function load(value) {
   const codes = bytes(map.points);
   Object.assign(S, { map, points: new Float32Array(codes.buffer), count: codes.length / 4 / map.dim, labels: map.labels || null, order: map.labels ? [...new Set(map.labels)].sort((a, b) => a - b) : [] });
   S.ranks = S.labels && Uint16Array.from(S.labels, (label) => S.order.indexOf(label));
+  Object.assign(S, { detail: map.detail ?? 0, variant: 0, drawn: null });
   setState("ready"); mount();
   look(firstLook());
   setLayer(value.layer || "none"); refreshThumbs(); refreshLine();
@@ -54,6 +55,8 @@ function mount() {
     const { map } = S, d = element.dataset.dim = String(dim());
     text(".lv-title", map.title || "Latent map"); text(".lv-text", map.text || "");
     show(".lv-line", d === "1"); show(".lv-plane", d === "3");
+    show(".lv-detail-field", map.detail !== null); show(".lv-more", map.detail !== null);
+    q(".lv-detail").value = S.detail; text(".lv-detail-value", Math.round(100 * S.detail) + " %"); q(".lv-die").disabled = !S.detail;
     show(".lv-draw", Boolean(map.has_encoder) && map.image.width === 28 && map.image.height === 28 && map.image.channels === 1);
     legend(); listPins();
     if (S.tile) paintTile(q(".lv-preview canvas"), S.tile);

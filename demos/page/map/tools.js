@@ -74,7 +74,8 @@ function toggleLabel(button) {
 const CLICKS = {
   ".lv-tool": (b) => setTool(b.dataset.tool), ".lv-fit": fit, ".lv-finish": finish, ".lv-clear": clearAll, ".lv-retry": () => load(S.value),
   ".lv-zoom-in": () => zoomAt(box.w / 2, box.h / 2, 1.5), ".lv-zoom-out": () => zoomAt(box.w / 2, box.h / 2, 1 / 1.5),
-  ".lv-legend button": toggleLabel, ".lv-pin-here": pinHere, ".lv-unpin": removePins, ".lv-through": () => { setTool("path"); setPath(S.pins.map((pin) => pin.point)); },
+  ".lv-legend button": toggleLabel, ".lv-pin-here": pinHere, ".lv-unpin": removePins, ".lv-more": () => S.mark && moreLike(S.pins.find((pin) => pin.key === S.chosen)?.point ?? S.mark),
+  ".lv-die": () => setDetail(S.detail, S.variant + 1), ".lv-through": () => { setTool("path"); setPath(S.pins.map((pin) => pin.point)); },
   ".lv-pin-go": (b) => choosePin(Number(b.closest(".lv-pin").dataset.key)), ".lv-pin-remove": (b) => removePin(Number(b.closest(".lv-pin").dataset.key)),
   ".lv-play": () => play(!S.film.playing), ".lv-place": place, ".lv-wipe": wipe,
   ".lv-choose": (b) => chooseDirection(Number(b.dataset.number)), ".lv-unmove": unmove,
@@ -97,8 +98,9 @@ function input(event) {
 function change(event) {
   const { classList, value } = event.target;
   if (classList.contains("lv-layer")) setLayer(value);
+  if (classList.contains("lv-detail")) setDetail(Number(value), S.variant);
   if (classList.contains("lv-axis")) { S.plane.axis = Number(value); setDepth(0); }
-  if (classList.contains("lv-cells")) { event.target.value = cells(); if (S.region) setRegion(S.region.corners); }
+  if (classList.contains("lv-cells")) { event.target.value = cells(); if (S.region && !S.region.draws) setRegion(S.region.corners); }
   if (classList.contains("lv-carry")) again();
   if (classList.contains("lv-set") && S.found) chooseSet(Number(value));
   if (classList.contains("lv-snap")) startAt(S.found?.origin);
