@@ -54,7 +54,7 @@ class Shareable:
         Raises:
             ValueError: another ending, no such folder or one that cannot be written, labels of another length, tiles
                 that would take longer than ``most_seconds`` or do not fit into one picture.
-            TypeError: labels that are neither whole numbers nor words.
+            TypeError: names or a title of another kind.
             ImportError: a picture without the extra ``plot``.
 
         Example:

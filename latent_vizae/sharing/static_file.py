@@ -25,10 +25,13 @@ from .tiles import DEFAULT_SIDE, MOST_SIDE, Tiles, decode_tiles, tile_points
 if TYPE_CHECKING:
     from latent_vizae.maps.latent_map import LatentMap
 
-__all__ = ["COMPONENT", "FRAME_SIZE", "FRAME_TILES", "component", "described", "static_page", "tiles_of"]
+__all__ = ["COMPONENT", "FRAME_SIZE", "FRAME_TILES", "MAP", "component", "described", "static_page", "tiles_of"]
 
 
 COMPONENT = Path(__file__).parent / "component"
+
+MAP = ("template", "areas", "drawing", "input", "map")
+"""Modules of the map, each after those that it imports."""
 
 FRAME_TILES, FRAME_SIZE = {1: 128, 2: 32, 3: 10}, 32
 """Of a map in a notebook, whose file keeps them: about 0.2 MB on the bundled map, in 2 s."""
@@ -76,7 +79,7 @@ def static_page(
     sheet = decode_tiles(m, side, size, quality, progress=progress, most_seconds=most_seconds)
     described_map["note"] = f"{_note(m, sheet)} {described_map['note']}".strip()
     data = {"map": described_map, "transport": _transport(m, sheet)}
-    script = f"{component('tiles', 'drawing', 'map')}\n{START}"
+    script = f"{component('tiles', *MAP)}\n{START}"
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     heading = html.escape(described_map["title"])
     style = "".join((COMPONENT / f"{name}.css").read_text(encoding="utf-8") for name in ("page", "map"))

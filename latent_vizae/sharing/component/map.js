@@ -5,39 +5,12 @@
 // `map`: {title, text, note, dim, points: Float32Array, rows: numbers of the codes (or null where all are shown),
 // labels: an index into `names` for each point (or null), names, differences}. Whatever comes in is shown as text.
 
+import { gridIn, isNothing, outline, within } from "./areas.js";
 import { clamp, drawCross, drawFrame, drawGround, drawHeat, drawLine, drawRug, drawSpan, heatPicture, paletteOf, pointPicture, projection } from "./drawing.js";
+import { listen } from "./input.js";
+import { HINTS, TEMPLATE } from "./template.js";
 
-const HINTS = {
-  look: "Move over the map: the picture is what the decoder makes of that place. Arrow keys move the cross.",
-  region: "Draw around a part of the map, or drag a box: its pictures, and which codes lie in it. Keys: arrows, Enter at two corners.",
-  path: "Drag from one place to another: the pictures on the straight line between them. Keys: arrows, Enter at both ends.",
-  move: "Drag to move the map, wheel or pinch to zoom. Keys: + and − zoom, 0 shows all.",
-};
 const MOST_IN_LEGEND = 40, FRAMES = 24, SIDE = 8;
-const TEMPLATE = `
-<header><h1 class="title"></h1><p class="text"></p></header>
-<div class="stage"><canvas class="canvas" tabindex="0" role="application"></canvas></div>
-<section class="view" aria-label="Picture of a place">
-  <div class="frame"><canvas class="picture"></canvas></div>
-  <div class="words"><p class="at"></p><p class="support"></p><p class="near"></p></div>
-</section>
-<div class="bar">
-  <div class="tools" role="group" aria-label="Tool"></div>
-  <label class="shape">Shape <select class="shapes"><option value="box">box</option><option value="lasso">lasso</option></select></label>
-  <label class="under">Under the codes <select class="layers"></select></label>
-  <label class="height">Third coordinate <input class="depth" type="range" min="-1" max="1" step="0.02" value="0"></label>
-  <button class="fit" type="button">Show all</button>
-</div>
-<p class="hint"></p>
-<p class="scale"><span class="low"></span><i></i><span class="high"></span> <span class="meaning"></span></p>
-<div class="legend" role="group" aria-label="Labels"></div>
-<section class="result" hidden aria-label="Result">
-  <div class="row"><p class="count" role="status"></p><button class="copy" type="button">Copy</button><button class="keep" type="button">Save</button>
-    <button class="play" type="button"></button><button class="clear" type="button">Close</button></div>
-  <textarea class="indices" readonly rows="2" aria-label="Numbers of the codes"></textarea>
-  <canvas class="sheet"></canvas>
-</section>
-<footer><p class="note"></p></footer>`;
 
 export function mountMap(host, map, transport) {
   const { dim, points, labels, names } = map, count = points.length / dim, closing = new AbortController();
@@ -146,18 +119,6 @@ export function mountMap(host, map, transport) {
   }
 
   // ---------------------------------------------------------------- regions and paths
-  function within(p, corners) { // even-odd rule; of two corners, their box
-    if (corners.length === 2) return p.every((x, c) => c > 1 || (x >= Math.min(corners[0][c], corners[1][c]) && x <= Math.max(corners[0][c], corners[1][c])));
-    let inside = false;
-    for (let i = 0, j = corners.length - 1; i < corners.length; j = i++) {
-      const [x0, y0] = corners[i], [x1, y1] = corners[j];
-      if (y0 > p[1] !== y1 > p[1] && p[0] < (x1 - x0) * (p[1] - y0) / (y1 - y0) + x0) inside = !inside;
-    }
-    return inside;
-  }
-
-  const outline = ([a, b]) => (dim === 1 ? [a, b] : [a, [b[0], a[1], ...a.slice(2)], b, [a[0], b[1], ...a.slice(2)]]);
-
   function codesIn(corners) { // of a 3-D map at any height
     const found = [], p = Array(dim);
     for (let i = 0; i < count; i++) {
@@ -168,16 +129,10 @@ export function mountMap(host, map, transport) {
   }
 
   async function setRegion(corners) {
-    const low = [0, 1].map((c) => Math.min(...corners.map((p) => p[c] ?? 0))), high = [0, 1].map((c) => Math.max(...corners.map((p) => p[c] ?? 0)));
-    if (high[0] - low[0] < 1e-3 && high[1] - low[1] < 1e-3) return clear();
+    if (isNothing(corners)) return clear();
     S.region = corners.length === 2 ? outline(corners) : corners;
     S.path = null; S.draft = [];
-    const found = codesIn(corners), rows = dim === 1 ? 2 : SIDE, columns = SIDE, wanted = [];
-    for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) {
-      const x = dim === 1 ? (r * columns + c) / (rows * columns - 1) : (c + 0.5) / columns, y = (r + 0.5) / rows;
-      const p = [low[0] + x * (high[0] - low[0]), high[1] - y * (high[1] - low[1]), S.depth].slice(0, dim);
-      wanted.push(corners.length === 2 || within(p, corners) ? p : null);
-    }
+    const found = codesIn(corners), columns = SIDE, wanted = gridIn(corners, dim === 1 ? 2 : SIDE, columns, S.depth);
     S.chosen = new Set(found);
     send("select", { indices: found.map(numberOf), corners });
     await showSheet(wanted, columns, "region", `${found.length.toLocaleString("en")} of ${count.toLocaleString("en")} codes lie in this region${dim === 3 ? ", at any third coordinate" : ""}.`, found.map(numberOf));
@@ -300,80 +255,10 @@ export function mountMap(host, map, transport) {
 
   const fitAll = () => { S.view = { cx: 0, cy: 0, zoom: 1 }; redraw(); };
 
-  // ---------------------------------------------------------------- mouse, pen, fingers and keys
-  const fingers = new Map();
-  let drag = null;
-  const spot = (event) => { const r = canvas.getBoundingClientRect(); return [event.clientX - r.left, event.clientY - r.top]; };
-
-  canvas.onpointerdown = (event) => {
-    if (!at || event.button > 1) return;
-    const where = spot(event);
-    canvas.setPointerCapture(event.pointerId);
-    fingers.set(event.pointerId, where);
-    if (fingers.size === 2) { drag = { kind: "pinch" }; S.draft = []; return; }
-    const from = at.from(...where);
-    drag = { kind: S.tool === "move" || event.button === 1 ? "move" : S.tool, from, last: where };
-    if (drag.kind !== "move") { play(false); look(from); }
-  };
-  canvas.onpointermove = (event) => {
-    if (!at) return;
-    const where = spot(event);
-    if (!drag) { if (event.pointerType === "mouse" && S.tool !== "move" && !timer) look(at.from(...where)); return; }
-    if (!fingers.has(event.pointerId)) return;
-    if (drag.kind === "pinch") return pinch(event.pointerId, where);
-    const point = at.from(...where);
-    if (drag.kind === "move") pan(-(where[0] - drag.last[0]) / at.unit, (where[1] - drag.last[1]) / at.unit);
-    if (drag.kind === "region") S.draft = q("shapes").value === "lasso" && dim > 1 ? [...(S.draft.length ? S.draft : [drag.from]), point] : outline([drag.from, point]);
-    if (drag.kind === "path") S.draft = [drag.from, point];
-    drag.last = where; drag.to = point;
-    if (drag.kind !== "move") look(point);
-  };
-  canvas.onpointerup = canvas.onpointercancel = (event) => {
-    fingers.delete(event.pointerId);
-    if (!drag || fingers.size) return;
-    const { kind, from, to } = drag;
-    drag = null;
-    if (event.type === "pointercancel" || !to) { S.draft = []; return redraw(); }
-    if (kind === "region") setRegion(q("shapes").value === "lasso" && dim > 1 && S.draft.length > 2 ? S.draft : [from, to]);
-    if (kind === "path") setPath(from, to);
-  };
-
-  function pinch(id, where) {
-    const [a, b] = [...fingers.values()];
-    fingers.set(id, where);
-    const [c, d] = [...fingers.values()], middle = (p, r) => [(p[0] + r[0]) / 2, (p[1] + r[1]) / 2], size = (p, r) => Math.hypot(p[0] - r[0], p[1] - r[1]) || 1;
-    const before = middle(a, b), after = middle(c, d);
-    pan((before[0] - after[0]) / at.unit, (after[1] - before[1]) / at.unit);
-    zoomAt(after[0], after[1], size(c, d) / size(a, b));
-  }
-
-  canvas.ondblclick = () => S.tool !== "region" && S.tool !== "path" && fitAll();
-  canvas.addEventListener("wheel", (event) => { // the page scrolls unless the map has the focus
-    if (!event.ctrlKey && document.activeElement !== canvas) return;
-    event.preventDefault();
-    const [x, y] = spot(event);
-    zoomAt(x, y, Math.exp(-clamp(event.deltaY * (event.deltaMode === 1 ? 16 : 1), -240, 240) * (event.ctrlKey ? 0.01 : 0.0018)));
-  }, { passive: false });
-
-  canvas.onkeydown = (event) => {
-    if (event.metaKey || event.ctrlKey || !at) return;
-    const step = (event.shiftKey ? 0.1 : 0.02) / S.view.zoom, { key } = event, p = [...S.point];
-    const moves = { ArrowLeft: [0, -step], ArrowRight: [0, step], ArrowDown: [dim > 1 ? 1 : 0, -step], ArrowUp: [dim > 1 ? 1 : 0, step] };
-    if (moves[key]) {
-      const [axis, by] = moves[key];
-      p[axis] = clamp(p[axis] + by);
-      if (S.tool === "move") pan(axis === 0 ? 10 * by : 0, axis === 1 ? 10 * by : 0);
-      else { look(p); if (S.start) { S.draft = S.tool === "region" ? outline([S.start, p]) : [S.start, p]; redraw(false); } }
-    } else if (key === "+" || key === "=") zoomAt(...at.to(S.point), 1.4);
-    else if (key === "-") zoomAt(...at.to(S.point), 1 / 1.4);
-    else if (key === "0") fitAll();
-    else if (key === "Escape") clear();
-    else if (key === "Enter" && (S.tool === "region" || S.tool === "path")) {
-      if (!S.start) S.start = p;
-      else { const from = S.start; S.start = null; if (S.tool === "region") setRegion([from, p]); else setPath(from, p); }
-    } else return;
-    event.preventDefault();
-  };
+  listen(canvas, S, {
+    dim, at: () => at, lasso: () => dim > 1 && q("shapes").value === "lasso", playing: () => timer !== 0,
+    look, play, pan, zoomAt, fitAll, setRegion, setPath, clear, redraw,
+  });
 
   q("sheet").onclick = (event) => {
     const { wanted, columns, rows } = S.sheet, r = q("sheet").getBoundingClientRect();
