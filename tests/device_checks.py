@@ -158,6 +158,21 @@ def test_the_map_its_certificate_and_the_measures(place, tmp_path):
     assert torch.equal(again.points.cpu(), v.points.cpu())
 
 
+def test_what_is_selected_saved_and_shown(place, tmp_path):
+    device, _ = place
+    decoder, codes = digits(device, 30, label=5)
+    m = LatentMap(fit(codes, decoder, labels=[5] * 30), decoder)
+    inside = m.inside(box=((-0.5, -0.5), (0.5, 0.5)))
+    assert inside.device.type == m.nearest(m.v.points, 3).indices.device.type == "cpu"
+    assert codes[inside].device.type == device
+    samples = m.grid(shape=3)
+    assert samples[1:4].images.device.type == samples[samples.points[:, 0] > 0].codes.device.type == device
+    assert "image/png" in samples._repr_mimebundle_()
+    assert m.save(tmp_path / "map.html", tiles=4, progress=False).stat().st_size > 10_000
+    assert m._repr_html_().startswith("<iframe")
+    assert m.to_parquet(tmp_path / "points.parquet", progress=False).is_file()
+
+
 @pytest.mark.parametrize("curve", ["straight", "shortest"])
 def test_a_path_where_v_and_its_decoder_are_apart(place, curve):
     device, _ = place

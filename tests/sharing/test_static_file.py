@@ -332,6 +332,7 @@ def test_pictures_are_saved_with_words_as_labels(maps, tmp_path, ending):
         assert "<script>" not in file.read_text(errors="ignore")
 
 
+@pytest.mark.wheel
 def test_of_a_million_codes_the_file_says_what_it_holds(tmp_path, linear):
     m = LatentMap(fit(normal(100, 5), seed=0), linear(normal(5, 16) / 20))
     m.v.points = (torch.rand(300_000, 2) * 2 - 1).float()
