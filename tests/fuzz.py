@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 from zoo_sizes import SMALL, built
 
 from latent_vizae import VizAE, fit, load_decoder
+from latent_vizae.model.vizae import LATER
 from latent_vizae.storage import folder as saving
 
 SECONDS, MORE_MEMORY = 10, 2**30
@@ -148,7 +149,7 @@ def check_v(folder: Path, files: dict[str, bytes]) -> None:
     v = VizAE.from_pretrained(folder)
     header, body = split((folder / saving.MODEL_FILE).read_bytes())
     config = json.loads(header["__metadata__"]["config"])
-    config = {"pull": 0.0, "keep_neighbours": None, "label_names": {}} | config  # which no v had at first
+    config = LATER | config
     assert {**v.config, "format": config["format"], "latent_vizae": config["latent_vizae"]} == config
     for name, tensor in v.state_dict().items():
         start, end = header[name]["data_offsets"]
@@ -161,7 +162,7 @@ def originals(kind: str, folder: Path) -> list[dict[str, bytes]]:
     """What gets damaged: a v; or the bundled generator and one of each architecture."""
     if kind == "v":
         codes = torch.randn(30, 3, 2, generator=torch.Generator().manual_seed(0))
-        whole = [fit(codes, labels=range(30), hidden=(8, 8))]
+        whole = [fit(codes, labels=[None, *"abcdefghijklmnopqrstuvwxyzäöü"], hidden=(8, 8))]
     else:
         whole = [load_decoder("mnist").autoencoder, *(built(name) for name in SMALL)]
     found = []

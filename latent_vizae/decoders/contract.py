@@ -178,7 +178,9 @@ def _check_range(images: Tensor, decoder: Any) -> Tensor:
     """Clamp rounding; raise ValueError for images outside of [0, 1] or with NaN."""
     low, high = (value.item() for value in images.detach().aminmax())
     if math.isnan(low):
-        raise ValueError(f"This decoder's images hold NaN. {why_not_finite(decoder)}".rstrip())
+        raise ValueError(
+            f"Decoders return finite images; those of this one hold NaN. {why_not_finite(decoder)}".rstrip()
+        )
     if not -RANGE_TOLERANCE <= low <= high <= 1 + RANGE_TOLERANCE:  # false for NaN too
         hint = "Its range looks like [-1, 1]: wrap it, lambda z: (G(z) + 1) / 2." if -1.001 <= low <= -0.5 else ""
         raise ValueError(

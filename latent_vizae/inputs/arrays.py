@@ -34,6 +34,10 @@ def as_array(values: ArrayLike, what: str) -> Array:
     """
     if np.ma.is_masked(values):
         raise ValueError(f"{what} came with masked values; fill them, or leave their rows out.")
+    if isinstance(values, dict):
+        raise TypeError(
+            f"{what} must be an array of numbers, got dict with the keys {list(values)[:6]}. Give one of its values."
+        )
     values = as_plain(values, what)
     if isinstance(values, list | tuple) and values and all(isinstance(value, Tensor) for value in values):
         shapes = sorted({str(tuple(value.shape)) for value in values})

@@ -99,6 +99,13 @@ def _batch(batch: ArrayLike, what: str, latent_shape: tuple[int, ...] | None) ->
                 )
             if batch[0].shape != latent_shape:
                 batch = batch[0]
+    kinds = {type(part) for part in batch} if isinstance(batch, list | tuple) else set()
+    if len(kinds) > 1 and kinds & {Tensor, np.ndarray}:
+        listed = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise ValueError(
+            f"{what}: an item of the stream holds several things ({listed}); which are the codes? Of pairs with "
+            "labels: (item[0] for item in stream)."
+        )
     tensor = as_tensor(batch, what)
     wide = isinstance(batch, Tensor | np.ndarray) and batch.dtype not in (torch.float32, np.float32)
     if wide and tensor.dim() and len(tensor) >= ENOUGH:
