@@ -1,5 +1,5 @@
 # One word per job, run in an environment with the extra `dev` (README.md, "tests").
-.PHONY: style check test matrix bench bench-quick bench-page bench-sizes bench-busy ablate fuzz soak gallery demo
+.PHONY: style check test matrix bench bench-quick bench-page bench-sizes bench-busy bench-detail ablate fuzz soak gallery demo
 
 style:
 	ruff format .
@@ -61,3 +61,7 @@ ablate:
 # How much longer work takes beside other programs; on a machine that is idle otherwise.
 bench-busy:
 	python tests/benchmarks/busy.py
+
+# How typical images of a map are, without detail and with it.
+bench-detail:
+	python tests/benchmarks/detail.py

@@ -100,7 +100,7 @@ def test_the_certificate_says_where_codes_are_typical(m):
     m.v.detail = 0.0
     sheet = certify(m.v, m.decoder, resolution=9)
     m.v.detail = 1.0
-    assert sheet.typical_share < 0.5 < full.typical_share
+    assert sheet.typical_share < full.typical_share - 0.2
     assert (verdict(sheet), len(verdict(full))) == (["does not hold"], 1)
     assert sheet.round_trip_max == full.round_trip_max
     assert len(sheet.typical_layer) == len(sheet.grid) == 81

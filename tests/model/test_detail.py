@@ -26,7 +26,7 @@ def test_a_prior_gets_all_of_the_detail_and_codes_as_long_as_its_own(v, places):
     assert v.detail == 1
     norms = {detail: v.decode(places, detail=detail).norm(dim=1).mean().item() for detail in (0.0, 0.5, 1.0)}
     assert norms[0.0] < norms[0.5] < norms[1.0]
-    assert norms[1.0] == pytest.approx(24**0.5, rel=0.1)
+    assert norms[1.0] == pytest.approx(24**0.5, rel=0.2)
     assert norms[0.0] < 0.75 * 24**0.5
     assert torch.equal(v.decode(places), v.decode(places, detail=1))
 
@@ -135,7 +135,7 @@ def test_draws_of_a_place_come_back_to_it_and_look_like_new_codes(v):
     drawn = v.sample(points, seed=1)
     assert torch.equal(drawn, v.sample(points, seed=1))
     assert not torch.equal(drawn, v.sample(points, seed=2))
-    assert (v.encode(drawn) - points).norm(dim=1).median() < 0.05
+    assert (v.encode(drawn) - points).norm(dim=1).median() < 0.3 * (points - points.flip(0)).norm(dim=1).median()
     assert drawn.norm(dim=1).mean().item() == pytest.approx(new.norm(dim=1).mean().item(), rel=0.05)
     assert drawn.norm(dim=1).std().item() == pytest.approx(new.norm(dim=1).std().item(), rel=0.3)
 
