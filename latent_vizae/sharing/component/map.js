@@ -163,7 +163,7 @@ export function mountMap(host, map, transport) {
     for (const name of ["copy", "keep", "indices"]) q(name).hidden = !indices;
     q("play").hidden = Boolean(indices); q("indices").value = indices ? JSON.stringify(indices) : "";
     redraw();
-    if (element.clientWidth < 760) q("result").scrollIntoView({ block: "nearest", behavior: calm.matches ? "auto" : "smooth" });
+    if (element.clientWidth < 760 && matchMedia("(pointer: coarse)").matches) q("result").scrollIntoView({ block: "nearest", behavior: calm.matches ? "auto" : "smooth" });
   }
 
   function select(indices) { // codes by their numbers; the map moves to where they lie
