@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from latent_vizae.decoders.contract import evaluating, images_at_a_time, why_not_finite
 from latent_vizae.inputs.checks import as_whole
+from latent_vizae.inputs.surroundings import own_surroundings
 
 __all__ = ["CLIP", "IMAGE", "NO_IMAGES", "REFUSED", "DiffusersDecoder"]
 
@@ -171,6 +172,7 @@ class DiffusersDecoder(nn.Module):
         tensors = itertools.chain(self.vae.parameters(), self.vae.buffers())
         return next((tensor for tensor in tensors if tensor.is_floating_point()), torch.empty(0))
 
+    @own_surroundings()
     def forward(self, codes: Tensor) -> Tensor:
         """Codes (B, *latent_shape) of any float type, about N(0, 1), to images (B, C, H, W) float32 in [0, 1].
 
@@ -227,6 +229,7 @@ class DiffusersDecoder(nn.Module):
             raise AttributeError(f"{self.kind} has no encoder.")
         return self._encode_batches
 
+    @own_surroundings()
     def _encode_batches(self, images: Tensor) -> Tensor:
         if tuple(images.shape[1:]) != self.image_shape or len(images) == 0:
             raise ValueError(f"This decoder's images are (B, *{self.image_shape}), got {tuple(images.shape)}.")
@@ -256,6 +259,7 @@ class DiffusersDecoder(nn.Module):
         shift, scale = self._normal(z)
         return (z - shift) / scale
 
+    @own_surroundings()
     def sample(self, count: int, seed: int = 0) -> Tensor:
         """Codes (count, *latent_shape) from N(0, 1), the start of diffusion; their images are textures, not scenes."""
         generator = torch.Generator().manual_seed(as_whole(seed, "seed"))

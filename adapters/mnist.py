@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from latent_vizae.adapters.zoo.base import in_the_order_of_pixels
 from latent_vizae.adapters.zoo.table1 import Table1Autoencoder
 from latent_vizae.inputs.checks import as_device, as_whole
+from latent_vizae.inputs.surroundings import methods_in_own_surroundings
 
 __all__ = ["MnistDecoder", "load_mnist"]
 
@@ -25,6 +26,7 @@ DATA = Path(__file__).parent / "data" / "mnist"
 WEIGHTS = DATA / "table1.safetensors"
 
 
+@methods_in_own_surroundings
 class MnistDecoder(nn.Module):
     """The paper's f_d, with f_e as ``encode`` and the 10-D codes of MNIST's training images as ``examples``.
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from latent_vizae.inputs.checks import as_device, as_whole
+from latent_vizae.inputs.surroundings import callers_surroundings, own_surroundings
 
 __all__ = ["ModuleDecoder", "load_module"]
 
@@ -134,10 +135,12 @@ class ModuleDecoder(nn.Module):
             raise AttributeError("This decoder came without a prior.")
         return self._draw
 
+    @own_surroundings()
     def _draw(self, count: int, seed: int = 0) -> Tensor:
         count, seed = as_whole(count, "count", 1), as_whole(seed, "seed")
         if callable(self._sample):
-            return self._sample(count, seed)
+            with callers_surroundings():
+                return self._sample(count, seed)
         generator = torch.Generator().manual_seed(seed)
         if self._sample == "uniform":
             return (torch.rand(count, *self.latent_shape, generator=generator) * 2 - 1).to(self.device)

@@ -17,6 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, linear, mse_lo
 
 from latent_vizae.adapters.zoo.base import ZooGenerator, architecture
 from latent_vizae.inputs.checks import as_whole
+from latent_vizae.inputs.surroundings import own_surroundings
 
 __all__ = [
     "Autoencoder",
@@ -96,6 +97,7 @@ class Autoencoder(ZooGenerator):
             wanted = ", ".join(map(str, self.image_shape))
             raise ValueError(f"This autoencoder takes images of shape (B, {wanted}), got {tuple(images.shape)}.")
 
+    @own_surroundings()
     def encode(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) in [0, 1] to codes (B, *latent_shape)."""
         self.check_images(images)

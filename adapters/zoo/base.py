@@ -44,6 +44,7 @@ from latent_vizae.adapters.zoo.files import (
     signature,
 )
 from latent_vizae.inputs.checks import as_device
+from latent_vizae.inputs.surroundings import own_surroundings
 from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE, PARTIAL, atomic_file, checksum, safetensors_bytes
 from latent_vizae.storage.hub import fetch_folder, parse_reference, push_folder
 
@@ -108,6 +109,7 @@ class ZooGenerator(nn.Module):
         """Codes (B, *latent_shape) to images (B, C, H, W) in [0, 1]."""
         raise NotImplementedError(f"{type(self).__name__} defines no decode(codes).")
 
+    @own_surroundings()
     def forward(self, codes: Tensor) -> Tensor:
         """Codes (B, *latent_shape) to images (B, C, H, W) in [0, 1]."""
         return self.decode(codes)

@@ -16,6 +16,7 @@ from latent_vizae.adapters.zoo.autoencoder import as_image_shape, as_sizes
 from latent_vizae.adapters.zoo.base import ZooGenerator, architecture, in_the_order_of_pixels
 from latent_vizae.adapters.zoo.layers import start_normal
 from latent_vizae.inputs.checks import as_whole
+from latent_vizae.inputs.surroundings import own_surroundings
 
 __all__ = ["DCGAN", "AdversarialGenerator", "PlainGAN"]
 
@@ -35,6 +36,7 @@ class AdversarialGenerator(ZooGenerator):
         """Codes (B, n) to images (B, C, H, W) in [0, 1]."""
         return (self.pictures(codes) + 1) / 2
 
+    @own_surroundings()
     def sample(self, count: int, seed: int = 0) -> Tensor:
         """Codes (count, n) from the prior, N(0, I)."""
         random = torch.Generator().manual_seed(as_whole(seed, "seed"))

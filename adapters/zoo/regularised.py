@@ -18,6 +18,7 @@ from latent_vizae.adapters.zoo.autoencoder import (
 )
 from latent_vizae.adapters.zoo.base import architecture
 from latent_vizae.inputs.checks import as_whole
+from latent_vizae.inputs.surroundings import own_surroundings
 
 __all__ = ["DenoisingAutoencoder", "SparseAutoencoder", "VariationalAutoencoder", "gaussian_kl", "sparsity_kl"]
 
@@ -197,10 +198,12 @@ class VariationalAutoencoder(Autoencoder):
         mean, log_variance = super().encode(images).chunk(2, 1)
         return mean, log_variance
 
+    @own_surroundings()
     def encode(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) in [0, 1] to the means of their codes (B, n)."""
         return self.posterior(images)[0]
 
+    @own_surroundings()
     def sample(self, count: int, seed: int = 0) -> Tensor:
         """Codes (count, n) from the prior, N(0, I)."""
         random = torch.Generator().manual_seed(as_whole(seed, "seed"))

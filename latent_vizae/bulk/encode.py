@@ -14,6 +14,7 @@ from torch import Tensor
 from latent_vizae.decoders.encoder import encode_batches, require_encoder
 from latent_vizae.inputs.checks import as_whole
 from latent_vizae.inputs.images import Pictures
+from latent_vizae.inputs.surroundings import own_surroundings
 from latent_vizae.storage.folder import atomic_file
 from latent_vizae.training.progress import Progress, Reporting
 
@@ -30,6 +31,7 @@ UNIT_SIZE = 1000
 
 
 @torch.no_grad()
+@own_surroundings()
 def encode_images(
     decoder: Any,
     images: Any,

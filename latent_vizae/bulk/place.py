@@ -14,6 +14,7 @@ from latent_vizae.decoders.load import decoder_name
 from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_whole
 from latent_vizae.inputs.sources import open_codes
+from latent_vizae.inputs.surroundings import callers_surroundings, own_surroundings
 from latent_vizae.model.vizae import VizAE
 from latent_vizae.storage.folder import checksum
 from latent_vizae.storage.shards import Unit, digest, run_units
@@ -87,6 +88,7 @@ def place_codes(
 
 
 @torch.no_grad()
+@own_surroundings()
 def sample_codes(
     decoder: Any,
     count: int,
@@ -123,7 +125,7 @@ def sample_codes(
         raise ValueError("This decoder has no sample(count, seed), so it has no prior to draw codes from.")
 
     def codes(unit: Unit) -> Tensor:
-        with evaluating(decoder):
+        with evaluating(decoder), callers_surroundings():
             drawn = decoder.sample(unit.stop - unit.start, unit.seed)
         if not isinstance(drawn, Tensor):
             raise ValueError(f"sample returns codes (count, *latent_shape), got {type(drawn).__name__}.")

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from latent_vizae.inputs.surroundings import callers_surroundings
 from latent_vizae.network.threads import callers_threads, one_thread
 
 __all__ = [
@@ -149,7 +150,7 @@ def call_decoder(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
     """
     dtype, device = decoder_dtype_and_device(decoder)
     try:
-        with evaluating(decoder):
+        with evaluating(decoder), callers_surroundings():
             images = decoder(codes.to(device=device, dtype=dtype, copy=True))  # it may work in place
     except Exception as error:
         raise ValueError(

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from latent_vizae.inputs.surroundings import callers_surroundings
+
 from .contract import decoder_dtype_and_device, evaluating
 
 __all__ = ["call_encoder", "encode_batches", "require_encoder"]
@@ -33,7 +35,7 @@ def call_encoder(decoder: Any, images: Tensor) -> Tensor:
     """
     dtype, device = decoder_dtype_and_device(decoder)
     try:
-        with evaluating(decoder):
+        with evaluating(decoder), callers_surroundings():
             codes: Any = decoder.encode(images.to(device=device, dtype=dtype, copy=True))  # it may work in place
     except Exception as error:
         raise ValueError(

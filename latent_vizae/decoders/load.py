@@ -13,8 +13,10 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
+from latent_vizae.inputs.surroundings import own_surroundings
 from latent_vizae.storage.hub import parse_reference
 from latent_vizae.storage.shards import digest
 
@@ -42,6 +44,8 @@ MOST_BYTES = 2**30
 """So much is downloaded at most for a decoder that was not asked for, but named in a saved file."""
 
 
+@torch.inference_mode(False)  # weights that are loaded under a caller's have gradients later
+@own_surroundings()
 def load_decoder(source: str, **options: Any) -> Any:
     """Load a decoder by name.
 

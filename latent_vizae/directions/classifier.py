@@ -21,6 +21,7 @@ from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_whole
 from latent_vizae.inputs.names import as_labels
 from latent_vizae.inputs.sources import as_codes
+from latent_vizae.inputs.surroundings import callers_surroundings, own_surroundings
 from latent_vizae.training.optimisers import Adam
 
 __all__ = ["Classifier", "classify", "learn_classifier", "require_classifier", "shrunk"]
@@ -60,7 +61,7 @@ def classify(classifier: Classifier, images: Tensor, n_classes: int | None = Non
     parts = []
     for batch in images.split(images_at_a_time(images[0], device)):
         try:
-            with evaluating(classifier):
+            with evaluating(classifier), callers_surroundings():
                 output = classifier(batch.to(device=device, dtype=dtype))
         except Exception as error:
             raise ValueError(
@@ -97,6 +98,7 @@ def _ids_of(output: Any, count: int) -> Tensor:
 
 
 @torch.inference_mode(False)
+@own_surroundings()
 def learn_classifier(
     decoder: Callable[[Tensor], Tensor], codes: ArrayLike, labels: ArrayLike, *, steps: int = 400, seed: int = 0
 ) -> Callable[[Tensor], Tensor]:
@@ -159,6 +161,7 @@ def learn_classifier(
     size = tuple(images.shape[1:])
 
     @torch.no_grad()
+    @own_surroundings()
     def classifier(x: Tensor) -> Tensor:
         small = shrunk(x.to(images.device), CLASSIFIER_SIDE)
         if tuple(small.shape[1:]) != size:

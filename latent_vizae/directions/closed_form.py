@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from latent_vizae.inputs.surroundings import callers_surroundings
 from latent_vizae.measures.geometry import metric_samples
 
 from .pool import Pool
@@ -215,7 +216,8 @@ def features_of(pool: Pool, features: Features, chosen: Tensor) -> Tensor:
         finally:
             hook.remove()
     else:
-        outputs = [features(part) for part in codes.split(pool.at_once)]
+        with callers_surroundings():
+            outputs = [features(part) for part in codes.split(pool.at_once)]
     if not all(isinstance(part, Tensor) and part.dim() > 1 for part in outputs) or sum(map(len, outputs)) != len(
         codes
     ):

@@ -11,6 +11,7 @@ from torch import Tensor
 from latent_vizae.inputs.arrays import ArrayLike, as_tensor
 from latent_vizae.inputs.checks import as_whole
 from latent_vizae.inputs.sources import as_codes
+from latent_vizae.inputs.surroundings import methods_in_own_surroundings
 
 __all__ = ["DEFAULT_REACH", "Direction", "as_direction"]
 
@@ -18,6 +19,7 @@ __all__ = ["DEFAULT_REACH", "Direction", "as_direction"]
 DEFAULT_REACH = 3.0
 
 
+@methods_in_own_surroundings
 @dataclass(frozen=True, eq=False)
 class Direction:
     """One direction of a latent space.
@@ -63,7 +65,7 @@ class Direction:
         start = as_codes(code if _is_batch(code, self.latent_shape) else [code], self.latent_shape, "the code")
         if len(start) != 1:
             raise ValueError(f"A traverse starts at one code, got {len(start)}.")
-        side = torch.arange(1, steps // 2 + 1) * (reach / (steps // 2))
+        side = torch.arange(1, steps // 2 + 1).float() * (reach / (steps // 2))
         far = torch.cat([-side.flip(0), torch.zeros(1), side])
         return self.move(start.expand(steps, *self.latent_shape), far)
 

@@ -15,6 +15,7 @@ from latent_vizae.decoders.load import as_source_options
 from latent_vizae.inputs.arrays import ArrayLike, as_tensor
 from latent_vizae.inputs.checks import as_whole
 from latent_vizae.inputs.sources import as_codes
+from latent_vizae.inputs.surroundings import methods_in_own_surroundings, own_surroundings
 from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE, read_folder, write_folder
 from latent_vizae.storage.hub import folder_of
 
@@ -28,6 +29,7 @@ __all__ = ["Directions"]
 TOLERANCE, LONGEST_NAME = 1e-4, 100
 
 
+@methods_in_own_surroundings
 @dataclass(frozen=True, eq=False)
 class Directions:
     """Semantic directions: a global set, and one for each class, orthogonal to it.
@@ -73,6 +75,7 @@ class Directions:
     names: tuple[str, ...] = ()
 
     @classmethod
+    @own_surroundings()
     def of_vectors(
         cls,
         vectors: Mapping[str, ArrayLike] | ArrayLike,

@@ -21,6 +21,7 @@ from latent_vizae.decoders.contract import require_decoder
 from latent_vizae.decoders.load import as_source_options
 from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_device, as_whole
+from latent_vizae.inputs.surroundings import own_surroundings
 from latent_vizae.training.checkpoint import Checkpoint, fingerprint
 from latent_vizae.training.progress import Progress
 
@@ -44,6 +45,7 @@ SCORED = 512
 
 
 @torch.inference_mode(False)  # training works under a caller's no_grad or inference_mode too
+@own_surroundings()
 def discover_directions(
     decoder: Callable[[Tensor], Tensor],
     codes: ArrayLike | Callable[[int, int], Tensor] | None = None,

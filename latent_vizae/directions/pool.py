@@ -20,6 +20,7 @@ from latent_vizae.decoders.contract import (
 )
 from latent_vizae.decoders.repeats import notice_noise
 from latent_vizae.inputs.sources import as_codes
+from latent_vizae.inputs.surroundings import callers_surroundings
 from latent_vizae.training.progress import Progress
 
 from .classifier import Classifier, classify, shrunk
@@ -182,7 +183,8 @@ def _source_of(decoder: Callable[[Tensor], Tensor], codes: Any, seed: int, most:
 
         def sampled(again: int) -> Tensor:
             try:
-                drawn = codes(most, seed + again)
+                with callers_surroundings():
+                    drawn = codes(most, seed + again)
             except TypeError as error:
                 raise TypeError(
                     f"A sampler is a function (count, seed) -> codes (count, *latent_shape): {error}."

@@ -103,7 +103,7 @@ def solve_few(
     steepness = 0.5 * min(linear_layer(decoder, 0).out_features, max(4, len(x))) ** (1 / dim)
     initialise(encoder, generator, bias=0.5)
     initialise(decoder, generator, steepness)
-    between = (SobolEngine(dim, scramble=True, seed=0).draw(256 * dim) * 2.4 - 1.2).to(x)
+    between = (SobolEngine(dim, scramble=True, seed=0).draw(256 * dim, dtype=torch.float32) * 2.4 - 1.2).to(x)
     spacing = 2 / len(x) ** (1 / dim)
     shares = torch.softmax(-torch.cdist(between, points).square() / (2 * (0.6 * spacing) ** 2), 1)
     weights = torch.cat([x.new_full((len(x),), 10_000.0), x.new_ones(len(between))])

@@ -25,6 +25,7 @@ from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_device, as_share, as_whole
 from latent_vizae.inputs.names import as_labels
 from latent_vizae.inputs.sources import VALUES_PER_PART, CodeReader, drawn, open_codes
+from latent_vizae.inputs.surroundings import own_surroundings
 from latent_vizae.model.vizae import VizAE, check_dim
 from latent_vizae.network.threads import one_thread
 from latent_vizae.training.checkpoint import Checkpoint, fingerprint
@@ -149,6 +150,7 @@ def fit(
 
 
 @torch.inference_mode(False)  # training works under a caller's no_grad or inference_mode too
+@own_surroundings()
 @one_thread()
 def fit_codes(
     codes: ArrayLike,
@@ -185,7 +187,7 @@ def fit_codes(
                 f"More than half of the variance of {len(every)} codes is that of {len(surveyed.outliers)} outliers, "
                 f"up to {surveyed.farthest:.3g} times as far from the middle as nine tenths of the codes; the map is "
                 "of them, not of the rest. fit(..., outliers='ignore') fits it to the rest.",
-                stacklevel=5,
+                stacklevel=6,
             )
     k, pixels = len(reader), 0
     if decoder is not None:

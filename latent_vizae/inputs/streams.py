@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .arrays import Array, ArrayLike, as_tensor
 from .checks import ENOUGH, check_latent_shape, check_precision
+from .surroundings import callers_surroundings
 
 __all__ = ["read_stream"]
 
@@ -60,13 +61,25 @@ def _batches(batches: Iterable[ArrayLike], what: str) -> Iterator[Tensor]:
     """The batches of a stream, (B, *latent_shape) each, of one latent shape."""
     latent_shape: tuple[int, ...] | None = () if isinstance(batches, torch.utils.data.DataLoader) else None
     shapes: list[Any] = []
-    for batch in batches:
+    for batch in _drawn(batches):
         tensor = _batch(batch, what, latent_shape)
         latent_shape = tensor.shape[1:]
         if not shapes or latent_shape != shapes[-1][1:]:
             shapes.append(tensor.shape)
             check_latent_shape(shapes, what)
         yield tensor
+
+
+def _drawn(batches: Iterable[ArrayLike]) -> Iterator[ArrayLike]:
+    """The batches, each made in the caller's surroundings."""
+    end = object()
+    iterator = iter(batches)
+    while True:
+        with callers_surroundings():
+            batch = next(iterator, end)
+        if batch is end:
+            return
+        yield batch
 
 
 def _batch(batch: ArrayLike, what: str, latent_shape: tuple[int, ...] | None) -> Tensor:

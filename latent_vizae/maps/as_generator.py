@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from latent_vizae.inputs.checks import as_whole
+from latent_vizae.inputs.surroundings import methods_in_own_surroundings
 
 from .latent_map import LatentMap
 
 __all__ = ["MapGenerator"]
 
 
+@methods_in_own_surroundings
 class MapGenerator(nn.Module):
     """v_d then f_d as one module, with a prior of points near the fitted codes.
 

@@ -21,6 +21,7 @@ from latent_vizae.decoders.repeats import Repeats, notice_noise, repeats_of
 from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_whole
 from latent_vizae.inputs.sources import as_codes
+from latent_vizae.inputs.surroundings import own_surroundings
 from latent_vizae.measures.geometry import stretch
 from latent_vizae.model.vizae import VizAE
 
@@ -246,6 +247,7 @@ def _pair(pair: tuple[list[float], list[float], float]) -> str:
 
 
 @torch.no_grad()
+@own_surroundings()
 def noise_test(
     decoder: Callable[[Tensor], Tensor], code: ArrayLike, draws: int = NOISE_DRAWS, seed: int = 0
 ) -> tuple[NoiseTest, ...]:
@@ -273,6 +275,7 @@ def noise_test(
 
 
 @torch.no_grad()
+@own_surroundings()
 def certify(
     v: VizAE,
     decoder: Callable[[Tensor], Tensor] | None = None,

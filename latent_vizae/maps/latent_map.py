@@ -19,6 +19,7 @@ from latent_vizae.directions.directions import Directions
 from latent_vizae.inputs.arrays import MOST_DECODED, ArrayLike, as_points, as_tensor
 from latent_vizae.inputs.checks import as_whole
 from latent_vizae.inputs.sources import as_codes
+from latent_vizae.inputs.surroundings import methods_in_own_surroundings
 from latent_vizae.measures.geometry import resample, stretch
 from latent_vizae.model.detail import as_variant
 from latent_vizae.model.vizae import VizAE
@@ -38,6 +39,7 @@ SLOW = 0.25
 """Seconds an image."""
 
 
+@methods_in_own_surroundings
 class LatentMap(Shareable):
     """A map with its decoder: points, regions and paths decode to images, ``f_d(v_d(point))`` (eq. 8).
 

@@ -142,7 +142,7 @@ def cover(region: Region, count: int, seed: int) -> Tensor:
     inside: list[Tensor] = []
     count_inside = 0
     for _ in range(64):
-        candidates = region.low + engine.draw(max(256, 2 * count)) * (region.high - region.low)
+        candidates = region.low + engine.draw(max(256, 2 * count), dtype=torch.float32) * (region.high - region.low)
         inside.append(candidates[region.contains(candidates)])
         count_inside += len(inside[-1])
         if count_inside >= count:
@@ -158,7 +158,7 @@ def lattice(region: Region, count: int) -> Tensor:
         axes = []
         for low, size in zip(region.low.tolist(), extent.tolist(), strict=True):
             number = max(1, int(size / spacing))
-            axes.append(low + (torch.arange(number) + 0.5) * (size / number))
+            axes.append(low + (torch.arange(number).float() + 0.5) * (size / number))
         if math.prod(map(len, axes)) > 128 * count + 2**16:
             raise ValueError("This region is too thin to fill: less than 1 % of its bounding box lies inside.")
         candidates = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, dim)

@@ -9,11 +9,13 @@ from typing import Any
 
 from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.names import Names
+from latent_vizae.inputs.surroundings import methods_in_own_surroundings
 from latent_vizae.training.progress import Reporting
 
 __all__ = ["Shareable"]
 
 
+@methods_in_own_surroundings
 class Shareable:
     """A map with its decoder, for others to see."""
 

@@ -18,6 +18,7 @@ from latent_vizae.inputs.arrays import ArrayLike, as_points
 from latent_vizae.inputs.checks import as_device, as_share, as_whole
 from latent_vizae.inputs.names import names_of_config
 from latent_vizae.inputs.sources import as_codes
+from latent_vizae.inputs.surroundings import own_surroundings
 from latent_vizae.network.nearest_point import Surface, nearest_point
 from latent_vizae.network.perceptron import is_perceptron, perceptron, through, with_slopes
 from latent_vizae.network.threads import in_parallel, one_thread
@@ -184,9 +185,9 @@ class VizAE(nn.Module):
     def _in_batches(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
         size = max(1, min(ROWS_PER_BATCH, VALUES_PER_BATCH // max(rows.shape[1], self.mean.numel())))
         if len(rows) <= size:
-            with one_thread():
+            with own_surroundings(), one_thread():
                 return function(rows.to(self.device))
-        parts = rows.split(size)
+        parts, function = rows.split(size), own_surroundings()(function)  # which other threads run
         made = (
             in_parallel(function, parts) if self.device.type == "cpu" else (function(x.to(self.device)) for x in parts)
         )
@@ -408,6 +409,8 @@ class VizAE(nn.Module):
         return publish(self, repo, decoder, licence=licence, **where)
 
     @classmethod
+    @torch.inference_mode(False)  # what is loaded under a caller's has gradients later
+    @own_surroundings()
     def from_pretrained(
         cls,
         name: str | Path,

@@ -286,7 +286,7 @@ def mosaic(cell: Any, latent_map: LatentMap, shape: tuple[int, int], height: flo
 def _places(latent_map: LatentMap, shape: tuple[int, int], height: float | None) -> Tensor:
     """Points (rows * columns, d) in the middles of the cells that tile the map, or its slice at a height."""
     flat = min(latent_map.v.dim, 2)
-    half = 1 - 1 / torch.tensor(shape[::-1][:flat])
+    half = 1 - 1 / torch.tensor(shape[::-1][:flat]).float()
     points, _ = grid_points(box_region((-half, half), flat), shape if flat == 2 else shape[1:], flat)
     return points if height is None else torch.cat([points, torch.full((len(points), 1), height)], 1)
 
