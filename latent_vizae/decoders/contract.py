@@ -33,6 +33,7 @@ __all__ = [
     "Decoder",
     "call_decoder",
     "decode_images",
+    "decode_with_gradients",
     "decoder_dtype_and_device",
     "differentiable_images",
     "images_at_a_time",
@@ -252,6 +253,25 @@ def decode_images(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
         ValueError: the decoder raised, or returned something that is not a batch of images in [0, 1]; or there is not
             enough memory for all images.
     """
+    return _decoded(decoder, codes)
+
+
+def decode_with_gradients(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
+    """`decode_images` of codes that require gradients; the graph of all images is in memory.
+
+    Raises:
+        ValueError: as `decode_images`, or the images have no gradients.
+    """
+    images = _decoded(decoder, codes)
+    if not images.requires_grad:
+        raise ValueError(
+            "Gradients by points were asked for, and this decoder's images have none: it leaves torch, detaches, "
+            "rounds or works under no_grad. To see the images alone, hand in points.detach()."
+        )
+    return images
+
+
+def _decoded(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
     with callers_threads():
         first = _check_range(call_decoder(decoder, codes[:1]), decoder)
     size = images_at_a_time(first[0])

@@ -12,7 +12,7 @@ from torch import Tensor
 from .checks import check_finite
 from .tables import as_objects, as_plain
 
-__all__ = ["MOST_DECODED", "Array", "ArrayLike", "as_array", "as_points", "as_tensor", "check_rows"]
+__all__ = ["MOST_DECODED", "Array", "ArrayLike", "as_array", "as_points", "as_tensor", "attached", "check_rows"]
 
 
 ArrayLike: TypeAlias = Any
@@ -108,4 +108,11 @@ def as_points(points: ArrayLike, dim: int, what: str = "points") -> Tensor:
     if tensor.dim() != 2 or tensor.shape[1] != dim or len(tensor) == 0:
         raise ValueError(f"{what} of this map have the shape (P, {dim}), P at least 1, got {tuple(tensor.shape)}.")
     check_rows(tensor, what)
+    return tensor
+
+
+def attached(values: ArrayLike, checked: Tensor, dtype: torch.dtype) -> Tensor:
+    """Checked values in a dtype; a tensor as it was given, so that gradients reach it."""
+    is_it = isinstance(values, Tensor) and values.layout == checked.layout
+    tensor: Tensor = (values if is_it else checked).to(dtype)
     return tensor

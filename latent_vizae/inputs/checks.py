@@ -33,7 +33,15 @@ def check_finite(parts: Iterable[Tensor], count: int, what: str) -> None:
     where: list[int] = []
     start = 0
     for part in parts:
-        if not torch.isfinite(part.sum()):  # cheap, and infinite for large numbers too: then look at each
+        if torch.compiler.is_compiling():  # a graph is made, for values to come
+            return
+        try:
+            finite = bool(torch.isfinite(part.sum()))  # cheap, and infinite for large numbers too: then look at each
+        except RuntimeError as error:
+            if "vmap" not in str(error):
+                raise
+            return  # inside of a vmap there is no looking at values
+        if not finite:
             where += ((~torch.isfinite(part.flatten(1)).all(1)).nonzero().squeeze(1) + start).tolist()
         start += len(part)
     if where:

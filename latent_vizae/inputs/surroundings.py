@@ -22,8 +22,9 @@ __all__ = ["callers_surroundings", "methods_in_own_surroundings", "own_surroundi
 
 Class = TypeVar("Class", bound=type)
 
-AUTOCAST = [kind for kind in ("cpu", "cuda", "mps", "xpu") if torch.amp.is_autocast_available(kind)]
-"""Kinds of devices."""
+BUILT = {"cpu": True, "cuda": torch.backends.cuda.is_built(), "mps": torch.backends.mps.is_built(), "xpu": True}
+AUTOCAST = [kind for kind, built in BUILT.items() if built and torch.amp.is_autocast_available(kind)]
+"""Kinds of devices that this torch may have; whether they are there is not asked, which would start their drivers."""
 
 FLOATS = {torch.empty, torch.eye, torch.linspace, torch.logspace, torch.ones, torch.rand, torch.randn, torch.zeros}
 """What makes tensors of the default dtype."""
@@ -64,28 +65,35 @@ class _Outside(threading.local):
 _outside = _Outside()
 
 
-@contextlib.contextmanager
-def own_surroundings() -> Iterator[None]:
+class own_surroundings(contextlib.ContextDecorator):
     """Inside, no autocast; tensors are float32 and on the CPU unless something else is asked for. Or a decorator."""
-    if torch.compiler.is_compiling():  # a graph is made, with what surrounds it when it runs
-        yield
-        return
-    kinds = [kind for kind in AUTOCAST if torch.is_autocast_enabled(kind)]
-    like = torch.empty(0)
-    is_plain = like.dtype == torch.float32 and like.device.type == "cpu"
-    if is_plain and not kinds:
-        yield
-        return
-    before = _outside.autocasts, _outside.plain
-    cached = torch.is_autocast_cache_enabled()
-    casts = tuple((kind, torch.get_autocast_dtype(kind), cached) for kind in kinds)
-    with contextlib.ExitStack() as stack:
-        stack.callback(_set_outside, *before)
+
+    _changed: contextlib.ExitStack | None = None
+
+    def _recreate_cm(self) -> own_surroundings:  # of each call of what is decorated
+        return own_surroundings()
+
+    def __enter__(self) -> None:
+        if torch.compiler.is_compiling():  # a graph is made, with what surrounds it when it runs
+            return
+        kinds = [kind for kind in AUTOCAST if torch.is_autocast_enabled(kind)]
+        like = torch.empty(0)
+        is_plain = like.dtype == torch.float32 and like.device.type == "cpu"
+        if is_plain and not kinds:
+            return
+        before = _outside.autocasts, _outside.plain
+        cached = torch.is_autocast_cache_enabled()
+        casts = tuple((kind, torch.get_autocast_dtype(kind), cached) for kind in kinds)
+        self._changed = contextlib.ExitStack()
+        self._changed.callback(_set_outside, *before)
         for kind in kinds:
-            stack.enter_context(torch.autocast(kind, enabled=False))
-        plain = None if is_plain else stack.enter_context(_Plain())
+            self._changed.enter_context(torch.autocast(kind, enabled=False))
+        plain = None if is_plain else self._changed.enter_context(_Plain())
         _set_outside(before[0] + casts, plain or before[1])
-        yield
+
+    def __exit__(self, *_: object) -> None:
+        if self._changed is not None:
+            self._changed.close()
 
 
 @contextlib.contextmanager

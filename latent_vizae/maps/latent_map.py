@@ -10,7 +10,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from latent_vizae.decoders.contract import decode_images, decoder_dtype_and_device, images_at_a_time, require_decoder
+from latent_vizae.decoders.contract import (
+    decode_images,
+    decode_with_gradients,
+    decoder_dtype_and_device,
+    images_at_a_time,
+    require_decoder,
+)
 from latent_vizae.decoders.encoder import encode_batches, require_encoder
 from latent_vizae.decoders.load import MOST_BYTES, load_source
 from latent_vizae.decoders.repeats import notice_noise
@@ -160,23 +166,26 @@ class LatentMap(Shareable):
             variant: which of the maps with detail, a whole number; "each" for another draw per sample.
 
         Returns:
-            (P, C, H, W) float32 in [0, 1], on the decoder's device.
+            (P, C, H, W) float32 in [0, 1], on the decoder's device. Points and codes that require gradients get them;
+            the graph of all images is in memory then.
 
         Raises:
-            ValueError: points of another dimension, NaN or infinity, or a decoder that breaks its contract.
+            ValueError: points of another dimension, NaN or infinity; a decoder that breaks its contract, or has no
+                gradients where points require them.
         """
-        return self._samples(as_points(points, self.v.dim), (residual_of, detail, variant)).images
+        return self._images(self.v.decode(points, residual_of, detail, variant))
 
     def _images(self, codes: Tensor) -> Tensor:
         """Images (P, C, H, W) of codes; the first time it looks whether the decoder makes the same of a code twice.
 
         That takes four images more, which a slow decoder's first picture is not to wait for: `certify` looks, too.
         """
+        decode = decode_with_gradients if torch.is_grad_enabled() and codes.requires_grad else decode_images
         began = time.perf_counter()
-        images = decode_images(self.decoder, codes)
+        images = decode(self.decoder, codes)
         if not self._looked_at and time.perf_counter() - began < SLOW * len(codes):
             self._looked_at = True
-            notice_noise(self.decoder, codes)
+            notice_noise(self.decoder, codes.detach())
         return images
 
     @torch.no_grad()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 __all__ = ["Coordinates", "columns_of"]
@@ -30,9 +29,12 @@ class Coordinates(NamedTuple):
 
     def into(self, codes: Tensor) -> Tensor:
         """Flat codes (B, n) to x (B, rank)."""
-        inside = torch.zeros(len(codes), self.basis.shape[1], dtype=self.basis.dtype, device=self.basis.device)
+        inside: Tensor | None = None
         for part in columns_of(codes):
-            inside += (codes[:, part] - self.mean[part]) @ self.basis[part]
+            some = (codes[:, part] - self.mean[part]) @ self.basis[part]
+            inside = some if inside is None else inside + some
+        if inside is None:
+            raise ValueError(f"Codes of this map have {len(self.mean)} numbers, got none.")
         return inside @ self.frame
 
     def back(self, x: Tensor) -> Tensor:

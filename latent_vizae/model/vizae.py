@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from latent_vizae.decoders.load import as_source_options
-from latent_vizae.inputs.arrays import ArrayLike, as_points
+from latent_vizae.inputs.arrays import ArrayLike, as_points, attached
 from latent_vizae.inputs.checks import as_device, as_share, as_whole
 from latent_vizae.inputs.names import names_of_config
 from latent_vizae.inputs.sources import as_codes
@@ -188,6 +188,8 @@ class VizAE(nn.Module):
             with own_surroundings(), one_thread():
                 return function(rows.to(self.device))
         parts, function = rows.split(size), own_surroundings()(function)  # which other threads run
+        if torch.is_grad_enabled() and rows.requires_grad:
+            return torch.cat([function(part.to(self.device)) for part in parts])
         made = (
             in_parallel(function, parts) if self.device.type == "cpu" else (function(x.to(self.device)) for x in parts)
         )
@@ -208,13 +210,14 @@ class VizAE(nn.Module):
             codes: (k, *latent_shape), tensor or array.
 
         Returns:
-            (k, dim) float32 on v's device; the fitted codes lie in [-1, 1]^dim.
+            (k, dim) float32 on v's device; the fitted codes lie in [-1, 1]^dim. Codes that require gradients get them:
+            those of the steps of the search. Where the nearest point jumps, they are those of one side.
 
         Raises:
             TypeError: not real numbers.
             ValueError: another shape, NaN or infinity, or too far away for float32.
         """
-        rows = as_codes(codes, self.latent_shape).flatten(1)
+        rows = attached(codes, as_codes(codes, self.latent_shape), self.mean.dtype).flatten(1)
         return self._in_batches(self._encode, rows)
 
     def decode(
@@ -236,14 +239,14 @@ class VizAE(nn.Module):
                 places; the same variant is always the same field. With "each" every point has a draw of its own.
 
         Returns:
-            (P, *latent_shape) float32 on v's device.
+            (P, *latent_shape) float32 on v's device. Points and codes that require gradients get them.
 
         Raises:
             TypeError: not real numbers, or a variant that is no whole number.
             ValueError: points of another dimension, NaN or infinity, neither 1 nor P codes; a detail outside of
                 [0, 1], or any of a v that has none, or together with ``residual_of``; a variant below 0.
         """
-        rows = as_points(points, self.dim).to(self.mean.dtype)
+        rows = attached(points, as_points(points, self.dim), self.mean.dtype)
         if residual_of is not None:
             if detail is not None and self._amount(detail) > 0:
                 raise ValueError(
@@ -253,9 +256,11 @@ class VizAE(nn.Module):
         amount, which = self._amount(detail), as_variant(variant)
         decoded = self._in_batches(self._decode, rows)
         if amount > 0 and self.field is not None:
-            decoded = decoded + amount * self.field(rows.to(self.device), which, self.basis)
+            with own_surroundings():
+                decoded = decoded + amount * self.field(rows.to(self.device), which, self.basis)
         if residual_of is not None:
-            codes = as_codes(residual_of, self.latent_shape, "residual_of").flatten(1).to(self.device)
+            given = as_codes(residual_of, self.latent_shape, "residual_of")
+            codes = attached(residual_of, given, self.mean.dtype).flatten(1).to(self.device)
             if len(codes) not in (1, len(rows)):
                 raise ValueError(
                     f"residual_of is 1 code or one per point: {len(rows)} points, got {len(codes)} codes."
@@ -266,6 +271,7 @@ class VizAE(nn.Module):
         return shaped
 
     @torch.no_grad()
+    @own_surroundings()
     def sample(self, points: ArrayLike, seed: int = 0) -> Tensor:
         """Codes drawn from what the map leaves open at points: from the codes that have them for their points.
 

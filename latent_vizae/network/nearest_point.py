@@ -54,6 +54,7 @@ class Surface:
         like: a tensor of the dtype and device to work in.
     """
 
+    @torch.no_grad()
     def __init__(self, network: nn.Sequential, like: Tensor) -> None:
         first, last = linear_layer(network, 0), linear_layer(network, -1)
         self.network = network
@@ -77,7 +78,7 @@ class Surface:
             return x
         x = x - self._bias
         inside = x @ self._basis
-        outside = (_squared(x) - _squared(inside)).clamp(min=0).sqrt()
+        outside = (_squared(x) - _squared(inside)).clamp(min=1e-30).sqrt()  # whose slope is finite
         return torch.cat([inside, outside], 1)
 
 
@@ -90,7 +91,6 @@ class Nodes(NamedTuple):
     curvature: Tensor
 
 
-@torch.no_grad()
 def nearest_point(
     network: nn.Sequential, x: Tensor, guess: Tensor, pull: float, surface: Surface | None = None
 ) -> Tensor:
@@ -109,24 +109,25 @@ def nearest_point(
         surface: of the network, where it was prepared before.
 
     Returns:
-        (B, d), in [-1, 1]^d or as near to it as the guess is.
+        (B, d), in [-1, 1]^d or as near to it as the guess is. Gradients reach x through the steps, where it requires
+        them: they are those of what is returned.
     """
     surface = Surface(network, guess) if surface is None else surface
     network, nodes, found = surface.network, surface.nodes, []
-    for some, guesses in zip(surface.narrowed(x).split(BLOCK), guess.split(BLOCK), strict=True):
-        (first, *others), weight = starts_from(network, nodes, some, guesses, pull)
-        known = nodes.outputs[first], nodes.slopes[first]
-        points, cost = project(network, some, nodes.points[first], guesses, weight, known)
-        for start in (*(nodes.points[other] for other in others), guesses):
-            far = (start - points).abs().amax(1) > FAR
-            there, less = project(network, some[far], start[far], guesses[far], weight[far])
-            better = less < cost[far]
-            points[far], cost[far] = torch.where(better, there, points[far]), torch.where(better, less, cost[far])
-        found.append(torch.where(cost < _distance(network, some, guesses), points, guesses))
-    return torch.cat(found)
+    with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
+        for some, guesses in zip(surface.narrowed(x).split(BLOCK), guess.split(BLOCK), strict=True):
+            (first, *others), weight = starts_from(network, nodes, some, guesses, pull)
+            known = nodes.outputs[first], nodes.slopes[first]
+            points, cost = project(network, some, nodes.points[first], guesses, weight, known)
+            for start in (*(nodes.points[other] for other in others), guesses):
+                far = (start - points).abs().amax(1) > FAR
+                there, less = project(network, some[far], start[far], guesses[far], weight[far])
+                better = less < cost[far]
+                points[far], cost[far] = torch.where(better, there, points[far]), torch.where(better, less, cost[far])
+            found.append(torch.where(cost < _distance(network, some, guesses), points, guesses))
+        return torch.cat(found)
 
 
-@torch.no_grad()
 def starts_from(
     network: nn.Sequential, nodes: Nodes, x: Tensor, guess: Tensor, pull: float
 ) -> tuple[list[Tensor], Tensor]:
@@ -158,7 +159,6 @@ def starts_from(
     return chosen, weight
 
 
-@torch.no_grad()
 def project(
     network: nn.Sequential,
     x: Tensor,

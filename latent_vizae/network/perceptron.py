@@ -29,28 +29,31 @@ def is_perceptron(network: nn.Sequential) -> bool:
     return len(kinds) % 2 == 1 and all(isinstance(layer, kind) for layer, kind in zip(network, kinds, strict=True))
 
 
-@torch.no_grad()
 def through(network: nn.Sequential, x: Tensor) -> Tensor:
-    """``network(x)``, (B, d) -> (B, r), in three operations a layer of a perceptron, and in the precision of x."""
-    if not is_perceptron(network):
-        return cast(Tensor, network(x.to(next(network.parameters()))))
-    *before, (last, last_bias) = affine(network, x)
-    for weight, bias in before:
-        x = bent(x, weight, bias)
-    return torch.addmm(last_bias, x, last.T)
+    """``network(x)``, (B, d) -> (B, r), in three operations a layer of a perceptron, and in the precision of x.
+
+    There are gradients only where x requires them.
+    """
+    with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
+        if not is_perceptron(network):
+            return cast(Tensor, network(x.to(next(network.parameters()))))
+        *before, (last, last_bias) = affine(network, x)
+        for weight, bias in before:
+            x = bent(x, weight, bias)
+        return torch.addmm(last_bias, x, last.T)
 
 
-@torch.no_grad()
 def with_slopes(network: nn.Sequential, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Outputs (B, r) of a perceptron, and their slopes (B, d, r) along each of its inputs (B, d)."""
-    *before, (last, last_bias) = affine(network, points)
-    x, slopes = points, None
-    for weight, bias in before:
-        x = bent(x, weight, bias)
-        rise = (1 - x.square()).unsqueeze(1)
-        slopes = weight.T.contiguous() * rise if slopes is None else (slopes @ weight.T).mul_(rise)
-    along = last.T if slopes is None else slopes @ last.T
-    return torch.addmm(last_bias, x, last.T), along.expand(len(x), -1, -1)
+    """Outputs (B, r) of a perceptron, and their slopes (B, d, r) along each of its inputs (B, d), as `through`."""
+    with torch.set_grad_enabled(torch.is_grad_enabled() and points.requires_grad):
+        *before, (last, last_bias) = affine(network, points)
+        x, slopes = points, None
+        for weight, bias in before:
+            x = bent(x, weight, bias)
+            rise = (1 - x.square()).unsqueeze(1)
+            slopes = weight.T.contiguous() * rise if slopes is None else (slopes @ weight.T).mul_(rise)
+        along = last.T if slopes is None else slopes @ last.T
+        return torch.addmm(last_bias, x, last.T), along.expand(len(x), -1, -1)
 
 
 def bent(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
