@@ -30,9 +30,9 @@ def slope(function, at, along, step=1e-4):
 
 @pytest.mark.parametrize(("k", "dim"), [(1, 2), (20, 1), (20, 2), (90, 2), (90, 3)])
 def test_gradients_are_those_of_differences(k, dim):
-    v = fit(normal(k, 4, 2), dim=dim, steps=40).double()
-    points = (0.5 * normal(3, dim, seed=1)).requires_grad_()
-    codes = normal(3, 4, 2, seed=2).requires_grad_()
+    v = fit(normal(k, 3, 2), dim=dim, steps=40).double()
+    points = (0.5 * normal(2, dim, seed=1)).requires_grad_()
+    codes = normal(2, 3, 2, seed=2).requires_grad_()
     assert gradcheck(v.decode, (points,), atol=1e-5)
     assert gradcheck(v.decode, (points, codes), atol=1e-4)
     for pull in (0.0, 0.5):

