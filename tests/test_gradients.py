@@ -120,9 +120,22 @@ def test_what_was_loaded_in_inference_mode_has_gradients(m, tmp_path):
     m.v.save_pretrained(tmp_path / "v")
     with torch.inference_mode():
         v, f_d = type(m.v).from_pretrained(tmp_path / "v"), load_decoder("mnist")
+        LatentMap(v, f_d).grid(shape=2)
+        v.encode(v.decode([[0.0, 0.0]]))
     points = torch.zeros(1, 2, requires_grad=True)
     LatentMap(v, f_d).render(points).sum().backward()
     assert points.grad.abs().max() > 0
+    v.encode(v.decode(points)).sum().backward()
+
+
+@pytest.mark.parametrize("detail", [0.0, 0.5, 1.0])
+def test_gradients_pass_through_detail(detail):
+    v = fit(normal(300, 9), steps=5).double()
+    assert v.field is not None
+    points = (0.5 * normal(2, 2, seed=1)).requires_grad_()
+    with torch.inference_mode():
+        v.decode(points, detail=detail)
+    assert gradcheck(lambda p: v.decode(p, detail=detail), (points,), atol=1e-5)
 
 
 def test_torch_compile_gives_the_same(m):

@@ -84,6 +84,8 @@ def maps(_folder):
         v = fit(iter(given) if dim == 3 else given, plain, dim, labels=LABELS[:k], steps=10)
         yield v.points, v.decode(v.points), v.encode(v.decode([[0.1] * dim])), v(CODES[:3]), v.guess(CODES[:9])
         yield v.decode([[0.0] * dim], residual_of=CODES[:1]), without_time(v.report.to_dict())
+        if k == 120:
+            yield v.decode(v.points, detail=1.0, variant=70), v.sample(v.points[:5], seed=1)
 
 
 def acts(folder):

@@ -117,7 +117,7 @@ def deviation(measured: Sequence[float | None]) -> float:
 def supported_places(v: VizAE) -> Tensor:
     """Places (P, d) all over the map that are near its points."""
     known = v.points[:: -(-len(v.points) // 4096)]
-    places = 2 * SobolEngine(v.dim, scramble=True, seed=0).draw(PLACES).to(known) - 1
+    places = 2 * SobolEngine(v.dim, scramble=True, seed=0).draw(PLACES, dtype=torch.float32).to(known) - 1
     spacing = 2 / max(len(known), v.dim + 1) ** (1 / v.dim)
     near = places[torch.cdist(places, known).amin(1) < NEAR * spacing]
     return near if len(near) >= FEWEST else known[:PLACES]
@@ -223,7 +223,7 @@ def regression(shown: Tensor, codes: Tensor) -> Tensor:
     """
     weights = 1 / (codes - shown).square().mean(0).clamp(min=1e-300)
     products, squares = (shown * codes).sum(0) * weights, shown.square().sum(0) * weights
-    octave = torch.arange(1, len(weights) + 1, device=weights.device).log2().floor().long()
+    octave = torch.arange(1, len(weights) + 1, device=weights.device).float().log2().floor().long()
     empty = products.new_zeros(int(octave.max()) + 1)
     both = [empty.index_add(0, octave, sums) for sums in (products, squares)]
     slopes: Tensor = (both[0] / both[1].clamp(min=1e-300)).clamp(0, MOST_TRUST)[octave]

@@ -66,7 +66,10 @@ _outside = _Outside()
 
 
 class own_surroundings(contextlib.ContextDecorator):
-    """Inside, no autocast; tensors are float32 and on the CPU unless something else is asked for. Or a decorator."""
+    """Inside, no autocast; tensors are float32 and on the CPU unless something else is asked for. Or a decorator.
+
+    Inside of inference mode, there is no_grad instead.
+    """
 
     _changed: contextlib.ExitStack | None = None
 
@@ -79,13 +82,17 @@ class own_surroundings(contextlib.ContextDecorator):
         kinds = [kind for kind in AUTOCAST if torch.is_autocast_enabled(kind)]
         like = torch.empty(0)
         is_plain = like.dtype == torch.float32 and like.device.type == "cpu"
-        if is_plain and not kinds:
+        inference = torch.is_inference_mode_enabled()
+        if is_plain and not kinds and not inference:
             return
         before = _outside.autocasts, _outside.plain
         cached = torch.is_autocast_cache_enabled()
         casts = tuple((kind, torch.get_autocast_dtype(kind), cached) for kind in kinds)
         self._changed = contextlib.ExitStack()
         self._changed.callback(_set_outside, *before)
+        if inference:  # what is made and kept here may have to do with gradients later
+            self._changed.enter_context(torch.inference_mode(False))
+            self._changed.enter_context(torch.no_grad())
         for kind in kinds:
             self._changed.enter_context(torch.autocast(kind, enabled=False))
         plain = None if is_plain else self._changed.enter_context(_Plain())

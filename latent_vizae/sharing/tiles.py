@@ -211,7 +211,7 @@ def _difference(
     with Image.open(io.BytesIO(sheet)) as picture:
         pixels = torch.from_numpy(np.array(picture)).float() / 255
     tiles = pixels.reshape(-1, height, columns, width, pixels.shape[-1]).transpose(1, 2).flatten(0, 1)
-    points = SobolEngine(dim, scramble=True, seed=0).draw(places) * 2 - 1
+    points = SobolEngine(dim, scramble=True, seed=0).draw(places, dtype=torch.float32) * 2 - 1
     total, values = 0.0, 0
     for part in points.split(16):
         true = m.render(part).cpu()
