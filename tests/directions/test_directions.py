@@ -576,7 +576,7 @@ def test_what_a_map_cannot_do_with_directions_is_refused(any_map, trained):
         (lambda: any_map.arrows("global"), TypeError, "Directions"),
         (lambda: any_map.arrows([]), ValueError, "0 single"),
         (lambda: any_map.traverse(draw(1, 0)[0], trained), TypeError, "one direction"),
-        (lambda: any_map.traverse(torch.zeros(3), trained.pick(0)), ValueError, "shape"),
+        (lambda: any_map.traverse(torch.zeros(5), trained.pick(0)), ValueError, "shape"),
         (lambda: any_map.traverse(draw(2, 0), trained.pick(0)), ValueError, "one code"),
         (lambda: trained.pick(5), ValueError, "counted from 0"),
         (lambda: elsewhere.pick(0, label=1), ValueError, "without a classifier"),
