@@ -97,6 +97,10 @@ class OnnxDecoder:
         self.source: str | None = None
         self.options: dict[str, Any] = {}
 
+    def __deepcopy__(self, memo: Any) -> OnnxDecoder:
+        """Itself: what runs a graph cannot be copied, and nothing changes it; scikit-learn copies its parameters."""
+        return self
+
     def __call__(self, codes: Tensor) -> Tensor:
         """Codes (B, *latent_shape) to images (B, C, H, W) in [0, 1], without gradients."""
         images: Tensor = self._decoder(codes)

@@ -94,6 +94,8 @@ def check_rows(rows: Tensor, what: str) -> None:
     Raises:
         ValueError: rows with NaN or infinity; the message has their number and indices.
     """
+    if torch.compiler.is_compiling():  # a graph is made, for any number of rows and values to come
+        return
     check_finite(rows.split(max(1, 2**24 // max(1, rows[0].numel()))), len(rows), what)
 
 
@@ -105,7 +107,7 @@ def as_points(points: ArrayLike, dim: int, what: str = "points") -> Tensor:
         ValueError: none, NaN or infinity, or not of the map's dimension.
     """
     tensor = as_tensor(points, what)
-    if tensor.dim() != 2 or tensor.shape[1] != dim or len(tensor) == 0:
+    if tensor.dim() != 2 or tensor.shape[1] != dim or tensor.shape[0] == 0:
         raise ValueError(f"{what} of this map have the shape (P, {dim}), P at least 1, got {tuple(tensor.shape)}.")
     check_rows(tensor, what)
     return tensor

@@ -33,8 +33,6 @@ def check_finite(parts: Iterable[Tensor], count: int, what: str) -> None:
     where: list[int] = []
     start = 0
     for part in parts:
-        if torch.compiler.is_compiling():  # a graph is made, for values to come
-            return
         try:
             finite = bool(torch.isfinite(part.sum()))  # cheap, and infinite for large numbers too: then look at each
         except RuntimeError as error:

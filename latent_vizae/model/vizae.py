@@ -183,6 +183,8 @@ class VizAE(nn.Module):
         return self.mean.device
 
     def _in_batches(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():
+            return function(rows.to(self.device))
         size = max(1, min(ROWS_PER_BATCH, VALUES_PER_BATCH // max(rows.shape[1], self.mean.numel())))
         if len(rows) <= size:
             with own_surroundings(), one_thread():

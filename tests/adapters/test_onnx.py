@@ -34,6 +34,19 @@ def test_a_map_is_fitted_with_an_onnx_decoder(tmp_path):
     assert v.report.image_error is not None
 
 
+def test_scikit_learn_clones_an_estimator_with_an_onnx_decoder(tmp_path):
+    base = pytest.importorskip("sklearn.base")
+    from latent_vizae.sklearn import VizAETransformer
+
+    (tmp_path / "model.onnx").write_bytes(graph())
+    f_d = OnnxDecoder(tmp_path / "model.onnx")
+    estimator = VizAETransformer(decoder=f_d)
+    codes = torch.randn(20, 4, generator=torch.Generator().manual_seed(0)).numpy()
+    points = base.clone(estimator).fit_transform(codes)
+    assert (points == estimator.fit_transform(codes)).all()
+    assert base.clone(estimator).decoder is f_d
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 def test_a_fixed_batch_is_no_limit(tmp_path, batch):
     (tmp_path / "g.onnx").write_bytes(graph(batch=batch))
