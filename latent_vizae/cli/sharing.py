@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Optional
@@ -87,4 +88,7 @@ def demo(
     options += [flag for flag, wanted in (("--share", share), ("--mcp", mcp)) if wanted]
     # A process of its own: the number of threads is read before torch is imported.
     environment = {"OMP_NUM_THREADS": "1", "GRADIO_ANALYTICS_ENABLED": "False", **os.environ}
-    os.execve(sys.executable, [sys.executable, "-m", "latent_vizae.demos.app", *options], environment)
+    command = [sys.executable, "-m", "latent_vizae.demos.app", *options]
+    if os.name == "nt":  # whose execve comes back at once, with the page in the background
+        raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
+    os.execve(sys.executable, command, environment)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,7 +38,7 @@ def read_stream(batches: Iterable[ArrayLike], what: str) -> tuple[Array, torch.d
             values, count = values + tensor.numel(), count + len(tensor)
             if values > IN_MEMORY:
                 if file is None:
-                    file = tempfile.NamedTemporaryFile(prefix="latent-vizae-", delete=False)  # noqa: SIM115
+                    file = tempfile.TemporaryFile(prefix="latent-vizae-")  # noqa: SIM115 (gone with its mapping)
                 for tensor in kept:
                     file.write(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
                 kept = []
@@ -50,11 +49,10 @@ def read_stream(batches: Iterable[ArrayLike], what: str) -> tuple[Array, torch.d
         for tensor in kept:
             file.write(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
         file.flush()
-        return np.memmap(file.name, np.float32, "r", 0, (count, *latent_shape)), device
+        return np.memmap(file, np.float32, "r", 0, (count, *latent_shape)), device
     finally:
         if file is not None:
             file.close()
-            Path(file.name).unlink()
 
 
 def _batches(batches: Iterable[ArrayLike], what: str) -> Iterator[Tensor]:
