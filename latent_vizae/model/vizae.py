@@ -468,6 +468,8 @@ class VizAE(nn.Module):
             raise ValueError(f"{folder}/{MODEL_FILE} carries a configuration that makes no map: {error}") from error
         shapes = {name: (tuple(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in v.state_dict().items()}
         v.load_state_dict(open_tensors(shapes), strict=True, assign=True)
+        if v.field is not None and v.field.seeds.min() < 0:
+            raise ValueError(f"{folder}/{MODEL_FILE} is damaged: seeds of its detail are below 0.")
         return v.to(place).eval().requires_grad_(False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:

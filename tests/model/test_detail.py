@@ -175,6 +175,15 @@ def test_a_configuration_that_makes_no_detail_is_refused(v, tmp_path, entry, val
         VizAE.from_pretrained(tmp_path / "v")
 
 
+def test_seeds_below_0_are_refused(v, tmp_path):
+    before = v.field.seeds.clone()
+    v.field.seeds[3] = -1
+    with pytest.raises(ValueError, match="seeds of its detail are below 0"):
+        v.save_pretrained(tmp_path / "v")
+    v.field.seeds.copy_(before)
+    v.save_pretrained(tmp_path / "v")
+
+
 def test_double_and_other_scales(v):
     codes = fit(draws(100), Waves(), steps=5).double().decode([[0.0, 0.0]], detail=1)
     assert codes.dtype == torch.float64
