@@ -3,8 +3,6 @@
 import json
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
@@ -14,6 +12,8 @@ from latent_vizae import LatentMap, VizAE, encode_images, fit
 from latent_vizae.inputs.names import as_labels
 from latent_vizae.pictures import map_picture
 
+pd = pytest.importorskip("pandas")
+pa = pytest.importorskip("pyarrow")
 polars = pytest.importorskip("polars")
 datasets = pytest.importorskip("datasets")
 

@@ -3,17 +3,18 @@
 import decimal
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 import pytest
-import scipy.sparse
 import torch
 from safetensors.torch import save_file
 
 from latent_vizae import fit, place_codes
 from latent_vizae.inputs.sources import open_codes
 
+pd = pytest.importorskip("pandas")
+pa = pytest.importorskip("pyarrow")
 polars = pytest.importorskip("polars")
+scipy = pytest.importorskip("scipy")
+pytest.importorskip("scipy.sparse")
 datasets = pytest.importorskip("datasets")
 
 Z = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
