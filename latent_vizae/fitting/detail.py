@@ -130,16 +130,13 @@ def lacking(v: VizAE, frame: Frame, k: int, places: Tensor, x_held: Tensor) -> D
     sheet varies more than the codes there is nothing left.
     """
     deviations, outside = deviations_of(frame, len(v.mean), k)
-
-    def scaled(x: Tensor) -> Tensor:
-        return x.double() @ v.unframe.double() / deviations.clamp(min=1e-9 * deviations.max())
-
-    sheet = scaled(through(v.decoder, places))
-    shares, axes = leading(sheet)
+    sheet = through(v.decoder, places).double() @ v.unframe.double()
+    offset = sheet.mean(0)
+    shares, axes = leading(sheet / deviations.clamp(min=1e-9 * deviations.max()))
     factor, own, trust = left_open(v, deviations, x_held)
     values = {
         "spread": deviations,
-        "offset": sheet.mean(0) * deviations,
+        "offset": offset,
         "axes": axes,
         "gains": (1 - shares).clamp(min=0).sqrt(),
         "factor": factor,
@@ -150,8 +147,7 @@ def lacking(v: VizAE, frame: Frame, k: int, places: Tensor, x_held: Tensor) -> D
     field = Detail(v.dim, frame.rank, len(shares), SCALE, 0)
     for name, value in values.items():
         setattr(field, name, value.to(v.mean).contiguous())
-    shift = through(v.decoder, places).double() @ v.unframe.double() - values["offset"]
-    field.seeds = most_even(field, shift, field.waves(places.double()), v.frame.double())
+    field.seeds = most_even(field, sheet - offset, field.waves(places.double()), v.frame.double())
     return field.requires_grad_(False).eval()
 
 

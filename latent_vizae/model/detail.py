@@ -150,9 +150,10 @@ class Detail(nn.Module):
         if variant == "each":
             return self.normal(len(points), self.seed, basis).sub_(shift)
         mark = (variant, self.seed, self.scale, basis.data_ptr(), basis.dtype, basis.device)
-        if self._kept is None or self._kept[0] != mark:  # the same variant is asked for again and again
-            self._kept = mark, self.coefficients(variant, basis)
-        return self.waves(points) @ self._kept[1] - shift
+        kept = self._kept  # read once: another thread may ask for another variant
+        if kept is None or kept[0] != mark:  # the same variant is asked for again and again
+            kept = self._kept = mark, self.coefficients(variant, basis)
+        return self.waves(points) @ kept[1] - shift
 
     def waves(self, points: Tensor) -> Tensor:
         """Cosines and sines of all waves at points (P, dim): (P, 2 m)."""

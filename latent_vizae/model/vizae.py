@@ -320,9 +320,10 @@ class VizAE(nn.Module):
         if any(weight.is_inference() for weight in weights):  # they do not count their changes
             return Surface(self.decoder, like)
         mark = (like.dtype, like.device, *((weight.data_ptr(), weight._version) for weight in weights))
-        if self._prepared is None or self._prepared[0] != mark:
-            self._prepared = mark, Surface(self.decoder, like)
-        return self._prepared[1]
+        kept = self._prepared  # read once: another thread may ask for another precision
+        if kept is None or kept[0] != mark:
+            kept = self._prepared = mark, Surface(self.decoder, like)
+        return kept[1]
 
     def guess(self, rows: Tensor) -> Tensor:
         """What v_e's network alone makes of codes (k, n), before the nearest point is looked for: (k, dim)."""

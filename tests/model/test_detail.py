@@ -2,6 +2,7 @@
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -173,6 +174,16 @@ def test_a_configuration_that_makes_no_detail_is_refused(v, tmp_path, entry, val
     (tmp_path / "v" / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="v"):
         VizAE.from_pretrained(tmp_path / "v")
+
+
+def test_threads_that_ask_for_different_variants_get_their_own(v, places):
+    alone = [v.decode(places[:8], variant=k) for k in range(4)]
+
+    def ask(k):
+        return all(torch.equal(v.decode(places[:8], variant=k), alone[k]) for _ in range(60))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(ask, range(4)))
 
 
 def test_seeds_below_0_are_refused(v, tmp_path):
