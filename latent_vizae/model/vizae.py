@@ -218,9 +218,18 @@ class VizAE(nn.Module):
         Raises:
             TypeError: not real numbers.
             ValueError: another shape, NaN or infinity, or too far away for float32.
+            RuntimeError: called under ``torch.func.vmap``.
         """
         rows = attached(codes, as_codes(codes, self.latent_shape), self.mean.dtype).flatten(1)
-        return self._in_batches(self._encode, rows)
+        try:
+            return self._in_batches(self._encode, rows)
+        except RuntimeError as error:
+            if not str(error).startswith("vmap:"):
+                raise
+            raise RuntimeError(
+                "v.encode does not run under torch.func.vmap: its search follows each code as far as that needs. Hand "
+                "in all codes at once, (k, *latent_shape)."
+            ) from error
 
     def decode(
         self,

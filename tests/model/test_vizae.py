@@ -445,3 +445,11 @@ def test_a_folder_that_cannot_be_written_is_named(small, tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(ValueError, match="Cannot"):
         small.save_pretrained(tmp_path / "v")
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+def test_a_callers_vmap_of_encode_is_answered():
+    v = fit(normal(30, 6))
+    with pytest.raises(RuntimeError, match=r"does not run under torch\.func\.vmap.*all codes at once"):
+        torch.func.vmap(v.encode)(normal(4, 1, 6))
+    assert torch.func.vmap(v.decode)(torch.zeros(4, 1, 2)).shape == (4, 1, 6)
