@@ -20,7 +20,14 @@ from latent_vizae.adapters.zoo.base import architecture
 from latent_vizae.inputs.checks import as_whole
 from latent_vizae.inputs.surroundings import own_surroundings
 
-__all__ = ["DenoisingAutoencoder", "SparseAutoencoder", "VariationalAutoencoder", "gaussian_kl", "sparsity_kl"]
+__all__ = [
+    "DenoisingAutoencoder",
+    "SparseAutoencoder",
+    "Variational",
+    "VariationalAutoencoder",
+    "gaussian_kl",
+    "sparsity_kl",
+]
 
 
 def normal_like(x: Tensor, random: torch.Generator) -> Tensor:
@@ -156,16 +163,47 @@ class SparseAutoencoder(Autoencoder):
         return {"reconstruction": self.reconstruction(codes, images), self.penalty: self.weight * cost}
 
 
-@architecture
-class VariationalAutoencoder(Autoencoder):
-    """Each image has a normal distribution of codes, and all of them together are kept near N(0, I).
-
-        f_e  C*H*W -> Linear + ReLU for each hidden size -> Linear 2n: mean and log variance
-        f_d  n -> the same sizes backwards, sigmoid
+class Variational(Autoencoder):
+    """What every variational autoencoder has, whatever its networks: ``encoder`` returns mean and log variance, (B, 2n).
 
     Minimises reconstruction + beta KL(N(mean, variance), N(0, I)) with the code mean + deviation * noise, through
     which gradients flow (Kingma & Welling 2014); beta > 1 asks for more independent units (Higgins et al. 2017).
     N(0, I) is then the prior: `sample` draws codes from it. `encode` gives the mean.
+    """
+
+    beta: float
+
+    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance (B, n) of the code of each image (B, C, H, W)."""
+        mean, log_variance = super().encode(images).chunk(2, 1)
+        return mean, log_variance
+
+    @own_surroundings()
+    def encode(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) in [0, 1] to the means of their codes (B, n)."""
+        return self.posterior(images)[0]
+
+    @own_surroundings()
+    def sample(self, count: int, seed: int = 0) -> Tensor:
+        """Codes (count, n) from the prior, N(0, I)."""
+        random = torch.Generator().manual_seed(as_whole(seed, "seed"))
+        codes = torch.randn(as_whole(count, "count", 1), *self.latent_shape, generator=random)
+        return codes.to(next(self.parameters()).device)
+
+    def losses(self, images: Tensor, random: torch.Generator, progress: float) -> dict[str, Tensor]:
+        """The reconstruction from codes that are drawn, and the weighted KL divergence; mean over images."""
+        mean, log_variance = self.posterior(images)
+        codes = mean + (0.5 * log_variance).exp() * normal_like(mean, random)
+        kl = gaussian_kl(mean, log_variance).mean()
+        return {"reconstruction": self.reconstruction(codes, images), "kl": self.beta * kl}
+
+
+@architecture
+class VariationalAutoencoder(Variational):
+    """Each image has a normal distribution of codes, and all of them together are kept near N(0, I).
+
+        f_e  C*H*W -> Linear + ReLU for each hidden size -> Linear 2n: mean and log variance
+        f_d  n -> the same sizes backwards, sigmoid
 
     Args:
         latent_size: n, codes are (B, n).
@@ -192,27 +230,3 @@ class VariationalAutoencoder(Autoencoder):
         self.encoder = nn.Sequential(nn.Flatten(), *dense([*sizes, 2 * latent_size]))
         self.decoder = nn.Sequential(*dense([latent_size, *sizes[::-1]]), nn.Unflatten(1, self.image_shape))
         start_glorot(self)
-
-    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance (B, n) of the code of each image (B, C, H, W)."""
-        mean, log_variance = super().encode(images).chunk(2, 1)
-        return mean, log_variance
-
-    @own_surroundings()
-    def encode(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W) in [0, 1] to the means of their codes (B, n)."""
-        return self.posterior(images)[0]
-
-    @own_surroundings()
-    def sample(self, count: int, seed: int = 0) -> Tensor:
-        """Codes (count, n) from the prior, N(0, I)."""
-        random = torch.Generator().manual_seed(as_whole(seed, "seed"))
-        codes = torch.randn(as_whole(count, "count", 1), *self.latent_shape, generator=random)
-        return codes.to(next(self.parameters()).device)
-
-    def losses(self, images: Tensor, random: torch.Generator, progress: float) -> dict[str, Tensor]:
-        """The reconstruction from codes that are drawn, and the weighted KL divergence; mean over images."""
-        mean, log_variance = self.posterior(images)
-        codes = mean + (0.5 * log_variance).exp() * normal_like(mean, random)
-        kl = gaussian_kl(mean, log_variance).mean()
-        return {"reconstruction": self.reconstruction(codes, images), "kl": self.beta * kl}

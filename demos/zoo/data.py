@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from latent_vizae.demos.zoo.emoji import FILE, read_emoji
+
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 ON_THE_HUB = {"mnist": "ylecun/mnist", "fashion-mnist": "zalando-datasets/fashion_mnist"}
 CHECKSUMS = {
@@ -109,10 +111,10 @@ def _place_of(data: str) -> Path | str:
 
 
 def load_images(data: str) -> tuple[Tensor, Tensor]:
-    """Training and test images (N, 1, H, W), uint8.
+    """Training and test images (N, C, H, W), uint8; of emoji those without a skin tone, and their variants with one.
 
     Args:
-        data: "mnist", "fashion-mnist", or a folder that holds idx files.
+        data: "mnist", "fashion-mnist", "emoji", or a folder that holds idx files or ``fluent-64.npz``.
 
     Raises:
         ValueError: it is none of these, a file of it is not what it says, or the Hub has other images than it had.
@@ -120,6 +122,8 @@ def load_images(data: str) -> tuple[Tensor, Tensor]:
         ImportError: only the Hub has it, and ``datasets`` is not installed.
     """
     place = _place_of(data)
+    if isinstance(place, Path) and (place / FILE).is_file():
+        return read_emoji(place).images, read_emoji(place, skin_tones=True).images
     if isinstance(place, Path):
         return read_mnist(place, "train")[0], read_mnist(place, "t10k")[0]
     parts = read_from_hub(place)
@@ -135,6 +139,8 @@ def load_images(data: str) -> tuple[Tensor, Tensor]:
 def load_labels(data: str) -> tuple[Tensor, Tensor]:
     """Training and test labels (N,), uint8, in the order of `load_images`; it takes and raises the same."""
     place = _place_of(data)
+    if isinstance(place, Path) and (place / FILE).is_file():
+        return read_emoji(place).groups, read_emoji(place, skin_tones=True).groups
     if isinstance(place, Path):
         return read_mnist(place, "train")[1], read_mnist(place, "t10k")[1]
     return read_labels_from_hub(place)
