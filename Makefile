@@ -1,5 +1,5 @@
 # One word per job, run in an environment with the extra `dev` (README.md, "tests").
-.PHONY: style check test matrix bench bench-quick bench-page bench-sizes bench-busy bench-detail ablate fuzz soak gallery demo
+.PHONY: style check test matrix bench bench-quick bench-page bench-sizes bench-busy bench-detail ablate fuzz soak gallery guide notebooks demo
 
 style:
 	ruff format .
@@ -50,6 +50,14 @@ fuzz:
 # The pictures and numbers of demos/gallery.md, minutes; needs MNIST and Fashion-MNIST.
 gallery:
 	python -m latent_vizae.demos.gallery
+
+# The guide as a site, in build/guide; broken links are errors.
+guide:
+	NO_MKDOCS_2_WARNING=1 mkdocs build
+
+# The notebooks, run from their first cell to the last, their outputs kept in them; minutes.
+notebooks:
+	python -m latent_vizae.demos.notebooks
 
 demo:
 	latent-vizae demo

@@ -1,9 +1,9 @@
 """The zoo: generators that are defined and trained in this repository; importing it puts them on the allowlist.
 
 Autoencoders, with ``encode``: linear and stacked (`autoencoder`), convolutional and recurrent (`structured`),
-denoising, sparse and variational (`regularised`), in colour (`colour`), and the paper's f (`table1`). Generators that are trained against a
-discriminator, with a prior (``sample``), as the variational autoencoder has one: plain GAN and DCGAN (`gan`),
-`progressive`, `stylegan`. ``python -m latent_vizae.demos.train_zoo NAME`` trains any of them.
+denoising, sparse and variational (`regularised`), in colour (`colour`), and the paper's f (`table1`). Generators that
+are trained against a discriminator, with a prior (``sample``), as the variational autoencoders have one: plain GAN and
+DCGAN (`gan`), `progressive`, `stylegan`. ``python -m latent_vizae.demos.train_zoo NAME`` trains any of them.
 """
 
 from latent_vizae.adapters.zoo.autoencoder import Autoencoder, LinearAutoencoder, StackedAutoencoder

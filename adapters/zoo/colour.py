@@ -80,9 +80,7 @@ class ConvolutionalVAE(Variational):
         channels, height, width = self.image_shape
         halvings = 2 ** max(len(down), len(up))
         if height % halvings or width % halvings:
-            raise ValueError(
-                f"{max(len(down), len(up))} halvings need sides that are multiples of {halvings}, got {height}x{width}."
-            )
+            raise ValueError(f"Layers that halve need sides that are multiples of {halvings}, got {height}x{width}.")
         layers: list[nn.Module] = []
         for fine, coarse in itertools.pairwise([channels, *down]):
             layers += [nn.Conv2d(fine, coarse, 3, stride=2, padding=1), nn.SiLU()]

@@ -164,7 +164,7 @@ class SparseAutoencoder(Autoencoder):
 
 
 class Variational(Autoencoder):
-    """What every variational autoencoder has, whatever its networks: ``encoder`` returns mean and log variance, (B, 2n).
+    """A variational autoencoder of any networks: ``encoder`` returns mean and log variance, (B, 2n).
 
     Minimises reconstruction + beta KL(N(mean, variance), N(0, I)) with the code mean + deviation * noise, through
     which gradients flow (Kingma & Welling 2014); beta > 1 asks for more independent units (Higgins et al. 2017).
