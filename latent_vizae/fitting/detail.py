@@ -237,11 +237,17 @@ def most_even(field: Detail, sheet: Tensor, waves: Tensor, frame: Tensor) -> Ten
     """
     wanted = frame.T * field.spread.double().square() @ frame
     identity = torch.eye(len(frame)).to(field.spread)
+    given = sheet @ frame
+    both = torch.cat([given, waves], 1)
+    means = both.mean(0)
+    moments = (both - means).T @ (both - means) / len(both)
+    r = len(frame)
     missed = []
     for seed in field.seeds.tolist():
-        codes = (sheet + waves @ field.coefficients(seed, identity).double()) @ frame
-        mean = codes.mean(0)
-        covariance = (codes - mean).T @ (codes - mean) / len(codes)
+        weights = field.coefficients(seed, identity).double() @ frame  # codes at the places: given + waves @ weights
+        mean = means[:r] + means[r:] @ weights
+        crossed = moments[:r, r:] @ weights
+        covariance = moments[:r, :r] + crossed + crossed.T + weights.T @ moments[r:, r:] @ weights
         missed.append((covariance - wanted).norm() / wanted.trace() + mean.norm() / wanted.trace().sqrt())
     return torch.stack(missed).argsort()
 

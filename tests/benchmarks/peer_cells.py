@@ -38,6 +38,8 @@ from latent_vizae.measures.metrics import (
     shepard_rho,
     trustworthiness,
 )
+from latent_vizae.measures.realism import sliced_wasserstein, spread, unlikeness
+from latent_vizae.measures.typicality import norm_ratio
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from peers import (
@@ -53,7 +55,7 @@ from peers import (
     WORK,
     held_out,
 )
-from shared_models import mlp_gan, taef2
+from shared_models import face_gan, face_vae, mlp_gan, taef2
 
 Rows = Callable[[Tensor], Tensor]
 BATCH, WARM, INDEXED = 128, 20, 4200  # from 4,096 codes on umap-learn runs other code
@@ -113,13 +115,15 @@ class Cost:
 class Fitted:
     """A map, (k, n) <-> (k, 2), what it cost, and its path from code to code if it has one of its own.
 
-    One without a way back has no ``decode``.
+    One without a way back has no ``decode``. The codes that a map shows at its points are those of ``shown``, where
+    they are others.
     """
 
     encode: Rows
     decode: Rows | None
     cost: Cost
     path: Callable[[Tensor, Tensor], Tensor] | None = None
+    shown: Rows | None = None
 
 
 def load(name: str) -> Task:
@@ -130,6 +134,13 @@ def load(name: str) -> Task:
         codes, _ = decoder.examples(label=int(one) if one else None)
     elif name == "gan":
         decoder = mlp_gan(SHARED)
+        codes = decoder.sample(max(SETS[name][0]) + held_out(name), seed=0)
+    elif name.startswith("face"):
+        decoder = face_gan() if name == "face-gan" else face_vae(SHARED)
+        if decoder is None:
+            raise SystemExit(
+                "face-gan takes the weights of PyPI's gan_face_generate: pip install --no-deps gan_face_generate"
+            )
         codes = decoder.sample(max(SETS[name][0]) + held_out(name), seed=0)
     elif name.startswith("fashion"):
         with gzip.open(SHARED / "data" / "fashion-mnist" / "train-images-idx3-ubyte.gz") as file:
@@ -173,7 +184,13 @@ def fit_us(task: Task, codes: Tensor, seed: int) -> Fitted:
     def path(one: Tensor, other: Tensor) -> Tensor:
         return m.path(one.view(shape), other.view(shape), frames=FRAMES).images
 
-    return Fitted(lambda z: v.encode(z.unflatten(1, shape)), lambda p: v.decode(p).flatten(1), cost, path)
+    return Fitted(
+        lambda z: v.encode(z.unflatten(1, shape)),
+        lambda p: v.decode(p, detail=0).flatten(1),
+        cost,
+        path,
+        lambda p: v.decode(p).flatten(1),
+    )
 
 
 def fit_pca(task: Task, codes: Tensor, seed: int) -> Fitted:
@@ -348,6 +365,18 @@ def pace(task: Task, fitted: Fitted, codes: Tensor, points: Tensor) -> float:
     return sum(found) / len(found)
 
 
+def typical(task: Task, codes: Tensor, images: Tensor, shown: Tensor) -> dict[str, float]:
+    """How typical codes (P, n) of places and their images are, beside held-out codes and their images."""
+    made, count = task.images(shown), min(len(shown), len(images) // 2)
+    one, other = images[:count], images[count : 2 * count]
+    return {
+        "norm": norm_ratio(shown, task.codes[: task.held]),
+        "unlikeness": unlikeness(made, images, task.images(codes[: JUDGED[task.wide]])),
+        "spread": spread(made, images),
+        "wasserstein": sliced_wasserstein(made[:count], one) / sliced_wasserstein(one, other),
+    }
+
+
 @torch.no_grad()
 def measure(task: Task, method: str, size: int, seed: int) -> dict[str, float]:
     """One cell of the table."""
@@ -373,6 +402,7 @@ def measure(task: Task, method: str, size: int, seed: int) -> dict[str, float]:
         cell["fvu"] = fvu(judged, decoded, codes.mean(0))
         near = occupied(points, ROUND_TRIPS[task.wide], torch.Generator().manual_seed(seed))
         cell["round_trip"] = 100 * round_trip_error(near, fitted.encode(fitted.decode(near))) / map_width(points)
+        cell |= typical(task, codes, images, (fitted.shown or fitted.decode)(near))
         cell["pace"], cell["decode_rate"] = pace(task, fitted, codes, points), rate(fitted.decode, near, n)
     cost = {"fit_s": fitted.cost.seconds, "fit_cpu_s": fitted.cost.cpu, "peak_mib": fitted.cost.peak}
     return cell | cost | {"load": load_before}

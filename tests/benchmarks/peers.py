@@ -45,6 +45,8 @@ SETS: dict[str, tuple[tuple[int, ...], str]] = {
     "mnist-5": ((20, 200, 2000, 4000), "the bundled 10-D codes of MNIST, the digit 5 alone"),
     "mnist": ((20, 200, 2000, 20000), "the bundled 10-D codes of MNIST, all digits"),
     "gan": ((20, 200, 2000, 20000), "64-D prior codes of an MLP GAN on MNIST"),
+    "face-gan": ((200, 2000, 20000), "100-D prior codes of a DCGAN of faces at 64 pixels (PyPI's gan_face_generate)"),
+    "face-vae": ((200, 2000, 20000), "10-D prior codes of a VAE of faces at 64 pixels"),
     "fashion": ((20, 200, 2000, 20000), "Fashion-MNIST: its 784 pixels are the codes, decoding clamps and reshapes"),
     "cifar": ((20, 200, 1700), "2048-D TAEF2 latents of 2,000 CIFAR-10 images, at 64 pixels"),
 }
@@ -71,6 +73,10 @@ COLUMNS = {  # key: (title, format, whether it is compared with ours)
     "image_trust_7": ("image trust. 7", ".3f", False),
     "image_cont_7": ("image cont. 7", ".3f", False),
     "round_trip": ("round trip %", ".3g", False),
+    "norm": ("norm", ".2f", False),
+    "unlikeness": ("unlikeness", ".2f", False),
+    "spread": ("spread", ".2f", False),
+    "wasserstein": ("sliced W.", ".2f", False),
     "pace": ("pace", ".2f", False),
     "fit_s": ("fit s", ".3g", True),
     "encode_rate": ("encoded / s", ",.0f", True),
@@ -89,9 +95,14 @@ In brackets: how many times ours. No method saw the held-out codes ({{held}}).
   codes those of the training codes, at 7. *image trust.*, *image cont.*: the same where neighbours are those whose
   images are alike, of the {JUDGED[0]} codes above.
 - *stress*: scale-normalised (Smelser et al. 2024), 0 is best; *Shepard's rho*: rank correlation of the distances of
-  all pairs, 1 is best. Both are of the codes of *trust.*, and empty where a cell was measured without them.
+  all pairs, 1 is best. Both are of the codes of *trust.*. A column is empty where a cell was measured before it
+  was added.
 - *round trip*: point -> code -> point, root mean square, in percent of the map's width, at {ROUND_TRIPS[0]} places
   where the map is occupied, inside the box of its training codes.
+- *norm*, *unlikeness*, *spread*, *sliced W.*: codes and images of these places beside held-out ones: their norm; how
+  far they are from the nearest training image, and from each other; the sliced Wasserstein distance of patches
+  (Karras et al. 2018) in units of that between two sets of held-out images. 1 is as the generator's. Of ours they are
+  taken of what the map shows, with detail where it is on; errors and round trips are the sheet's.
 - *pace*: image change from frame to frame, standard deviation over mean, on {PAIRS[0]} paths of {FRAMES} frames
   between training codes; ours at constant pace (`LatentMap.path`), the others' straight on their map.
 - Where codes have over {WIDE} values, umap-learn decodes slowly, so there are {JUDGED[1]} codes, {ROUND_TRIPS[1]}
