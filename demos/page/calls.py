@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from inspect import signature
 from typing import Any
 
+from latent_vizae.demos.page.ground import Ground
 from latent_vizae.demos.page.jobs import place_picture
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.queues import Queues
@@ -25,7 +26,7 @@ def map_calls(maps: Maps, steering: Steering, queues: Queues) -> list[Callable[[
 
     functions = (
         maps.describe, maps.render, maps.grid, maps.draws, maps.path, maps.layer, maps.thumbs, drawn,
-        steering.directions, steering.arrows, steering.moved, steering.traverse,
+        steering.directions, steering.arrows, steering.moved, steering.traverse, Ground(maps).tiles,
     )  # fmt: skip
     return [_plainly(function, maps, queues) for function in functions]
 
@@ -33,7 +34,7 @@ def map_calls(maps: Maps, steering: Steering, queues: Queues) -> list[Callable[[
 def _plainly(function: Callable[..., Any], maps: Maps, queues: Queues) -> Callable[[Any], Awaitable[dict[str, Any]]]:
     """Gradio hands several arguments over as one list; an error becomes a sentence."""
     name = function.__name__
-    kind = "picture" if name in QUICK else "layer" if name == "layer" else "work"
+    kind = "picture" if name in QUICK else name if name in ("layer", "tiles") else "work"
     needed = [parameter.default is parameter.empty for parameter in signature(function).parameters.values()]
 
     async def answer(data: Any) -> dict[str, Any]:

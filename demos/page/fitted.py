@@ -46,6 +46,7 @@ class FittedMap:
     cycles: Tensor | None = None  # errors on a grid, see supports.py
     cycles_measured: Any = None  # the task
     seconds: float = 1.0  # that a picture took last
+    start: list[float] | None = None  # the point that is looked at first
 
 
 def shown_rows(count: int) -> Tensor:

@@ -28,21 +28,29 @@ from latent_vizae.demos.page.pictures import open_picture
 from latent_vizae.demos.page.queues import Queues
 from latent_vizae.demos.page.steering import Steering
 from latent_vizae.demos.page.workers import Workers
+from latent_vizae.sharing.static_file import component
 
 __all__ = ["build", "launch"]
 
 HERE = Path(__file__).parent / "map"
 SCRIPTS = (
-    "core", "pictures", "geometry", "drawing", "live", "samples", "layers", "arrows", "directions", "pins", "tools",
-    "pointer", "keyboard", "start",
+    "core", "pictures", "geometry", "drawing", "live", "samples", "ground", "layers", "arrows", "directions", "pins",
+    "tools", "pointer", "keyboard", "screen", "start",
 )  # fmt: skip
 """The map's own JavaScript: one function body, in this order."""
+SHARED = ("ground",)
 TITLE = "latent_vizae: a map one can touch"
 HOUR, DAY = 3600, 86400
 """How often files are looked over, and how old those are that go: uploads, and what was prepared."""
 TOKEN = re.compile(r"[A-Za-z0-9_.~+/=-]{1,4096}")
 MOST_EVENTS = 256
 """Of Gradio's own, at a time; nearly all of them wait in `Queues`."""
+
+
+def scripts() -> str:
+    """All JavaScript of the map, with what it shares with the map in one file."""
+    own = [(HERE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+    return "\n".join([component(*SHARED), *own])
 
 
 def build(first: FittedMap | None = None) -> gr.Blocks:
@@ -120,7 +128,7 @@ def build(first: FittedMap | None = None) -> gr.Blocks:
             value={"id": start.id, "pin": None},
             html_template=(HERE / "map.html").read_text(encoding="utf-8"),
             css_template=(HERE / "map.css").read_text(encoding="utf-8"),
-            js_on_load="\n".join((HERE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS),
+            js_on_load=scripts(),
             server_functions=map_calls(maps, steering, queues),
             apply_default_css=False,
             elem_id="lv",

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from latent_vizae.decoders.contract import decode_images
 from latent_vizae.demos.page.checks import checked_points, is_finite, whole_number
+from latent_vizae.demos.page.first_look import start_of
 from latent_vizae.demos.page.fitted import FittedMap, image_shape_of, shown_rows
 from latent_vizae.demos.page.kept import Kept
 from latent_vizae.demos.page.layers import LAYERS, layer
@@ -84,7 +85,7 @@ class Maps:
             raise ValueError(NO_PIN)
         return pin.code
 
-    def _added(self, fitted: FittedMap, pin_id: Any, detail: Any) -> dict[str, Any]:
+    def added(self, fitted: FittedMap, pin_id: Any, detail: Any) -> dict[str, Any]:
         """What is added to decoded codes, as keywords of `VizAE.decode`: a pin's residual, or else detail.
 
         Args:
@@ -131,6 +132,7 @@ class Maps:
             "points": as_base64(v.points[rows].float().cpu().numpy().astype("<f4")),
             "labels": labels,
             "names": {str(label): names.get(label, str(label)) for label in sorted(set(labels or []))},
+            "start": start_of(fitted),
             "image": dict(zip(("channels", "height", "width"), image, strict=True)),
             "detail": v.detail if v.field is not None else None,
             "has_encoder": hasattr(fitted.latent_map.decoder, "encode"),
@@ -147,7 +149,7 @@ class Maps:
         """At most 64 points (P, d) brought within reach, their support (P,) and images (P, C, H, W)."""
         fitted = self.get(map_id)
         where = checked_points(points, fitted.latent_map.v.dim, 1, MOST_POINTS)
-        images = fitted.latent_map.render(where, **self._added(fitted, pin, detail))
+        images = fitted.latent_map.render(where, **self.added(fitted, pin, detail))
         return where, fitted.latent_map.support(where), images
 
     def grid_samples(
@@ -159,7 +161,7 @@ class Maps:
         rows, columns = whole_number(rows, "rows", 1, MOST_ROWS), whole_number(columns, "columns", 1, MOST_ROWS)
         most = _most_rows(fitted)
         rows, columns = min(rows, most), min(columns, most)
-        added = self._added(fitted, pin, detail)
+        added = self.added(fitted, pin, detail)
         if not isinstance(region, dict) or len(region) != 1 or not set(region) <= {"box", "polygon"}:
             raise ValueError("A region is a box or a polygon.")
         if "polygon" in region:
@@ -218,7 +220,7 @@ class Maps:
         fitted = self.get(map_id)
         where = checked_points(corners, fitted.latent_map.v.dim, 2, MOST_CORNERS)
         frames = whole_number(frames, "frames", 2, MOST_FRAMES)
-        added = self._added(fitted, pin, detail)
+        added = self.added(fitted, pin, detail)
         if pin is None:
             return fitted.latent_map.path(where, frames=frames, **added)
         samples = fitted.latent_map.path(where, frames=frames)
@@ -254,7 +256,7 @@ class Maps:
         if isinstance(drawn := pin.get("drawn"), list) and len(drawn) == 3:
             codes = self.drawn_samples(fitted.id, *drawn[:2]).codes
             return codes[[whole_number(drawn[2], "number of a draw", 0, len(codes) - 1)]].to(v.device)
-        return v.decode(point, **self._added(fitted, None, pin.get("detail")))
+        return v.decode(point, **self.added(fitted, None, pin.get("detail")))
 
     def layer(self, map_id: Any, name: Any) -> dict[str, Any]:
         """A heat map of a 2-D map; computed once."""

@@ -31,6 +31,7 @@ LIMITS = {
     "picture": _Limits(2, 256, 32),  # one at a pointer; more than two at a time only share the processor
     "work": _Limits(2, 64, 16),  # regions, paths, certificates: each takes tens of megabytes
     "layer": _Limits(1, 64, 8),  # who asks for the same one gets it from the map afterwards
+    "tiles": _Limits(1, 256, 8),  # small parts of what lies beneath the points
     "fit": _Limits(1, 32, 4),  # and searches for directions
     "trust": _Limits(1, 64, 2),
     "hub": _Limits(1, 32, 4),  # downloads, each of up to 2 GiB

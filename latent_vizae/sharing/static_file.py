@@ -30,7 +30,7 @@ __all__ = ["COMPONENT", "FRAME_SIZE", "FRAME_TILES", "MAP", "component", "descri
 
 COMPONENT = Path(__file__).parent / "component"
 
-MAP = ("template", "areas", "drawing", "input", "map")
+MAP = ("template", "areas", "ground", "drawing", "input", "map")
 """Modules of the map, each after those that it imports."""
 
 FRAME_TILES, FRAME_SIZE = {1: 128, 2: 32, 3: 10}, 32

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_SIDE",
     "Tiles",
+    "as_webp",
     "blend",
     "decode_tiles",
     "duration",
     "expected_seconds",
     "reduced",
+    "sheet_of",
     "tile_points",
     "tile_size",
 ]
@@ -126,7 +128,7 @@ def decode_tiles(
             small[start : start + len(part)] = reduced(m.render(part), height, width)
             report(start + len(part), len(points))
     grey = bool(first.shape[1] == 1)
-    sheet = _webp(_sheet(small, columns), quality)
+    sheet = as_webp(sheet_of(small, columns), quality)
     difference = _difference(m, side, columns, (height, width), sheet, places, grey)
     stretch = _stretch(small.reshape(side, side, height, width, -1)) if dim == 2 else None
     return Tiles(side, columns, width, height, sheet, difference, places, stretch, time.perf_counter() - started)
@@ -185,7 +187,8 @@ def reduced(images: Tensor, height: int, width: int) -> np.ndarray:
     return to_uint8(images)
 
 
-def _sheet(tiles: np.ndarray, columns: int) -> np.ndarray:
+def sheet_of(tiles: np.ndarray, columns: int) -> np.ndarray:
+    """Tiles (k, height, width, channels) side by side, row by row: one picture, black where there is no tile."""
     count, height, width, channels = tiles.shape
     rows = math.ceil(count / columns)
     sheet = np.zeros((rows * columns, height, width, channels), np.uint8)
@@ -197,7 +200,8 @@ def _sheet(tiles: np.ndarray, columns: int) -> np.ndarray:
     )
 
 
-def _webp(sheet: np.ndarray, quality: int) -> bytes:
+def as_webp(sheet: np.ndarray, quality: int) -> bytes:
+    """A picture (height, width, channels) as bytes of a WebP file."""
     file = io.BytesIO()
     Image.fromarray(sheet).save(file, "WEBP", quality=quality, method=4)
     return file.getvalue()

@@ -13,6 +13,7 @@ const S = {
   draft: [], drag: null, region: null, cell: -1, film: null,
   pins: [], chosen: null, serial: 0, layer: null, layerName: "none", thumbs: new Map(), shownThumbs: [], line: null,
   detail: 0, variant: 0, // of what the sheet leaves out, where the map has that
+  ground: new Map(), fog: null, // pictures beneath the points, by level, column and row; what lies over them where the map extrapolates
   found: null, arrows: null, // directions with what moves along them; where they lead
 };
 const stats = { lastLatencyMs: null, decodes: 0, latencies: [] };
@@ -75,6 +76,14 @@ async function ask(name, ...args) {
     clearTimeout(slow);
     if (words && q(".lv-status")?.textContent === words) say("", "none");
   }
+}
+
+async function askQuietly(name, ...args) { // for what nobody waits for: a null where there is no answer, and no words
+  const turn = S.turn;
+  try {
+    const reply = await server[name](...args);
+    return turn === S.turn && reply && !reply.error ? reply : null;
+  } catch (problem) { console.warn("latent map:", name, problem); return null; }
 }
 
 // One job in flight; while it runs only the latest request is kept.

@@ -37,6 +37,7 @@ function drawBase(ctx) {
   ctx.fillStyle = theme.paper; ctx.fillRect(0, 0, box.w, box.h);
   if (!S.map) return;
   const project = projector();
+  drawSurface(ctx, project);
   drawHeat(ctx, project);
   drawFrame(ctx, project);
   if (dim() === 1) drawRug(ctx, project); else drawPoints(ctx, project);
@@ -89,13 +90,14 @@ function dot(fill, radius) { // a round point drawn once and stamped
   stamp.width = stamp.height = side;
   const ctx = stamp.getContext("2d");
   ctx.beginPath(); ctx.arc(side / 2, side / 2, radius * ratio, 0, 7);
+  ctx.strokeStyle = theme.paper; ctx.lineWidth = Math.min(1.5, 0.7 * radius) * ratio;
+  if (radius > 2.4 || grounded()) ctx.stroke(); // a rim around it
   ctx.fillStyle = fill; ctx.fill();
-  ctx.lineWidth = ratio * (radius > 2.4 ? 0.9 : 0); ctx.strokeStyle = theme.paper; if (ctx.lineWidth && radius > 2.4) ctx.stroke();
   return stamp;
 }
 
 function drawPoints(ctx, project) {
-  const crowd = Math.sqrt(S.count) / S.view.zoom, radius = clamp(box.w / (crowd * 5.5), 1.1, 5.5), ratio = window.devicePixelRatio || 1;
+  const crowd = Math.sqrt(S.count) / S.view.zoom, radius = clamp(box.w / (crowd * (grounded() ? 7 : 5.5)), 1.1, 5.5), ratio = window.devicePixelRatio || 1;
   const stamps = new Map();
   for (const [i, x, y, z] of visible(project)) {
     const fill = colour(i);

@@ -48,7 +48,7 @@ function zoomAt(px, py, factor) {
 
 function panBy(dx, dy) { // in map units
   S.view.cx = clamp(S.view.cx + dx); S.view.cy = dim() === 1 ? 0 : clamp(S.view.cy + dy);
-  redraw(true); refreshThumbs(); refreshLine(); refreshArrows();
+  redraw(true); refreshThumbs(); refreshLine(); refreshArrows(); refreshGround();
 }
 
 function turnBy(dx, dy) {

@@ -16,7 +16,8 @@ function mapKey(event) {
   if (key === "0") { fit(); return true; }
   if (key === "Enter") { if (S.draft.length >= 2) finish(); else pinHere(); return true; }
   if (key === " ") { if (S.tool === "region" || S.tool === "path") addCorner(S.cursor); else pinHere(); return true; }
-  if (key === "Escape") { clearAll(); return true; }
+  if (key === "Escape") { if (filled() && !S.draft.length && !S.drag) toggleFull(); else clearAll(); return true; }
+  if (key === "f") { toggleFull(); return true; }
   if (dim() === 3 && (key === "PageUp" || key === "PageDown")) { setDepth(S.plane.depth + (key === "PageUp" ? 0.05 : -0.05)); return true; }
   return false;
 }

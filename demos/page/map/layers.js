@@ -4,7 +4,8 @@ async function setLayer(name) {
   S.layerName = name; S.layer = S.arrows = null; redraw(true); show(".lv-heat", false); show(".lv-heat-scale", name !== "arrows");
   q(".lv-layer").value = name;
   if (q(".lv-status").dataset.kind === "wait") say("", "none");
-  if (name === "none" || !S.map || dim() !== 2) return;
+  refreshThumbs(); refreshGround();
+  if (name === "none" || name === "images" || !S.map || dim() !== 2) return;
   if (name === "arrows") return layArrows();
   const reply = await ask("layer", S.map.id, name);
   if (!reply || !reply.values || name !== S.layerName) return;
@@ -36,7 +37,7 @@ const refreshThumbs = later(90, latestWins(async () => {
 }));
 
 function placeThumbs() { // at most 40 codes in view, none over another; those shown before stay
-  if (S.view.zoom < 1.6 && S.count > 60) return [];
+  if ((S.view.zoom < 1.6 || grounded()) && S.count > 60) return [];
   const side = Math.round(clamp(22 + 9 * Math.log2(S.view.zoom * (S.count > 60 ? 1 : 2)), 28, 60)), chosen = [];
   const inView = [...visible(projector(), -side / 2)], before = new Set(S.shownThumbs.map((t) => t.index));
   if (dim() === 3) inView.reverse(); // near ones first

@@ -60,6 +60,7 @@ function setDetail(amount, variant) {
   S.detail = amount; S.variant = variant;
   q(".lv-detail").value = amount; text(".lv-detail-value", Math.round(100 * amount) + " %");
   q(".lv-die").disabled = !amount;
+  forgetGround();
   again();
 }
 

@@ -9,7 +9,7 @@ function setState(state, title = "", words = "") {
 
 function reset() {
   play(false); S.wanted = null; settle();
-  Object.assign(S, { map: null, seen: [], hidden: new Set(), view: { ...EMPTY_VIEW }, plane: { axis: 2, depth: 0 }, cursor: null, mark: null, tile: null, draft: [], drag: null, region: null, film: null, pins: [], chosen: null, layer: null, thumbs: new Map(), shownThumbs: [], line: null, order: [], found: null, arrows: null });
+  Object.assign(S, { map: null, seen: [], hidden: new Set(), view: { ...EMPTY_VIEW }, plane: { axis: 2, depth: 0 }, cursor: null, mark: null, tile: null, draft: [], drag: null, region: null, film: null, pins: [], chosen: null, layer: null, thumbs: new Map(), shownThumbs: [], ground: new Map(), fog: null, line: null, order: [], found: null, arrows: null });
   Object.assign(element.dataset, { decodes: "0", at: "", stage: "look" });
   stats.decodes = 0; stats.latencies.length = 0; fingers.clear();
   text(".lv-title", "Latent map"); text(".lv-text", ""); text(".lv-at", "no position yet"); text(".lv-near", "");
@@ -31,7 +31,7 @@ async function load(value) {
   Object.assign(S, { detail: map.detail ?? 0, variant: 0, drawn: null });
   setState("ready"); mount();
   look(firstLook());
-  setLayer(value.layer || "none"); refreshThumbs(); refreshLine();
+  setLayer(value.layer || (dim() === 2 ? "images" : "none")); refreshThumbs(); refreshLine();
   if (value.pin) placePin(value.pin);
   if (value.directions) openDirections(value.directions);
 }
@@ -41,9 +41,9 @@ function comeIntoView() { // a new map is above what it was asked for with
   if (top < 0 || top > innerHeight / 2) q(".lv").scrollIntoView({ behavior: calm.matches ? "auto" : "smooth" });
 }
 
-function firstLook() { // the code nearest to the middle, so that the preview is never empty
-  const d = dim(), i = nearest(new Array(d).fill(0)), at = Array.from(S.points.subarray(i * d, i * d + d));
-  if (d === 3) at[S.plane.axis] = S.plane.depth;
+function firstLook() { // a place that decodes well, so that the preview is never empty
+  const at = [...S.map.start];
+  if (dim() === 3) at[S.plane.axis] = S.plane.depth;
   return at;
 }
 
@@ -67,7 +67,7 @@ function mount() {
   redraw(true);
 }
 
-const sizes = new ResizeObserver(() => { redraw(true); paintGrid(); paintLine(); if (S.film) paintStrip(); paintWalk(); refreshThumbs(); refreshLine(); });
+const sizes = new ResizeObserver(() => { redraw(true); paintGrid(); paintLine(); if (S.film) paintStrip(); paintWalk(); refreshThumbs(); refreshLine(); refreshGround(); });
 function observe() { sizes.disconnect(); for (const s of [".lv-map", ".lv-result", ".lv-line", ".lv-walk"]) if (q(s)) sizes.observe(q(s)); }
 
 const LISTEN = { pointerdown: pointerDown, pointermove: pointerMove, pointerup: pointerUp, pointercancel: pointerUp, dblclick: doubleClick, keydown: keyDown, click, input, change };

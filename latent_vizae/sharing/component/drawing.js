@@ -31,21 +31,6 @@ export function heatPicture({ side, values }) {
   return canvas;
 }
 
-// Pictures of the surface, each at its place: coarse to fine, so many as can be told apart at this zoom.
-export function drawGround(ctx, box, at, ground) {
-  const cells = Math.min(ground.side, 2 ** Math.max(1, Math.floor(Math.log2(2 * at.unit / 28)))), size = 2 * at.unit / cells;
-  const tile = (cell) => Math.round((cell + 0.5) / cells * (ground.side - 1));
-  ctx.imageSmoothingEnabled = true;
-  for (let row = 0; row < cells; row++) {
-    const y = at.y0 - at.unit + row * size;
-    if (y + size < 0 || y > box.h) continue;
-    for (let column = 0; column < cells; column++) {
-      const x = at.x0 - at.unit + column * size;
-      if (x + size > 0 && x < box.w) ground.draw(ctx, tile(column), tile(row), x, y, size + 0.5, size + 0.5);
-    }
-  }
-}
-
 export function drawHeat(ctx, at, picture) {
   ctx.imageSmoothingEnabled = true;
   ctx.drawImage(picture, at.x0 - at.unit, at.y0 - at.unit, 2 * at.unit, 2 * at.unit);

@@ -6,7 +6,8 @@
 // labels: an index into `names` for each point (or null), names, differences}. Whatever comes in is shown as text.
 
 import { gridIn, isNothing, outline, within } from "./areas.js";
-import { clamp, drawCross, drawFrame, drawGround, drawHeat, drawLine, drawRug, drawSpan, heatPicture, paletteOf, pointPicture, projection } from "./drawing.js";
+import { drawGround } from "./ground.js";
+import { clamp, drawCross, drawFrame, drawHeat, drawLine, drawRug, drawSpan, heatPicture, paletteOf, pointPicture, projection } from "./drawing.js";
 import { listen } from "./input.js";
 import { HINTS, TEMPLATE } from "./template.js";
 

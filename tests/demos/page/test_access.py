@@ -71,7 +71,7 @@ def test_the_keyboard_alone_reaches_all_and_does_all(page):
             page.evaluate("document.activeElement.className.split(' ').at(-1) || document.activeElement.tagName")
         )
         page.keyboard.press("Tab")
-    assert order[:6] == ["lv-tool-look", "lv-zoom-out", "lv-zoom-in", "lv-fit", "lv-layer", "CANVAS"]
+    assert order[:6] == ["lv-tool-look", "lv-zoom-out", "lv-zoom-in", "lv-fit", "lv-full", "lv-layer"]
     assert order.index("lv-pin-here") > order.index("CANVAS")
     page.locator(".lv-tool-look").focus()
     page.keyboard.press("ArrowRight")  # the tools are one stop: arrows choose

@@ -1,0 +1,78 @@
+// Pictures of the surface beneath the points of a 2-D map, coarse to fine: those in view first, and the finer ones as one zooms.
+
+const COARSEST = 2, FINEST = 13, MOST_TILES = 6000, AT_A_TIME = 64; // levels; on level L there are 2^L x 2^L cells
+const grounded = () => Boolean(S.map) && dim() === 2 && S.layerName === "images";
+const groundAt = () => { const u = unit(); return { unit: u, x0: box.w / 2 - S.view.cx * u, y0: box.h / 2 + S.view.cy * u }; };
+const levelHere = () => clamp(Math.log2(cellsAcross(unit(), 2 ** FINEST)), COARSEST, FINEST);
+const tileOf = (level, column, row) => S.ground.get(level + "/" + column + "/" + row);
+
+function drawSurface(ctx, project) { // a coarse picture shows until the four that lie on it are there
+  if (!grounded()) return;
+  const at = groundAt(), finest = levelHere();
+  ctx.imageSmoothingEnabled = true;
+  const paint = (level, column, row) => {
+    const side = 2 * at.unit / 2 ** level, x = at.x0 - at.unit + column * side, y = at.y0 - at.unit + row * side;
+    if (x > box.w || y > box.h || x + side < 0 || y + side < 0) return false;
+    const tile = level >= COARSEST && tileOf(level, column, row), below = [0, 1, 2, 3].map((i) => [level + 1, 2 * column + (i & 1), 2 * row + (i >> 1)]);
+    if (tile && (level === finest || !below.every((b) => tileOf(...b)))) {
+      const { picture, from, width, height } = tile, scale = Math.min(side / width, side / height);
+      ctx.drawImage(picture, ...from, width, height, x + (side - width * scale) / 2, y + (side - height * scale) / 2, width * scale + 0.3, height * scale + 0.3);
+    }
+    if (level < finest) below.forEach((b) => paint(...b));
+  };
+  paint(0, 0, 0);
+  drawFog(ctx, project);
+}
+
+function drawFog(ctx, project) { // over the pictures of places where the map extrapolates
+  const { fog } = S;
+  if (!fog) return;
+  if (fog.paper !== theme.paper) Object.assign(fog, { paper: theme.paper, picture: fogOf(fog) });
+  const [x0, y0] = project([-1, 1]), [x1, y1] = project([1, -1]);
+  ctx.drawImage(fog.picture, x0, y0, x1 - x0, y1 - y0);
+}
+
+function fogOf({ side, values, low, high }) {
+  const canvas = document.createElement("canvas"), image = new ImageData(side, side), paper = theme.paper.match(/[\d.]+/g).map(Number);
+  canvas.width = canvas.height = side;
+  values.forEach((value, i) => image.data.set([...paper.slice(0, 3), 170 * (1 - Math.min(1, 2 * (low + value / 255 * (high - low))))], 4 * i));
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas;
+}
+
+const refreshFog = latestWins(async () => {
+  const reply = S.fog ? null : await askQuietly("layer", S.map.id, "support");
+  if (reply?.values) { S.fog = { ...reply, values: bytes(reply.values) }; redraw(true); }
+});
+
+function missingTiles() { // the next to ask for: the coarsest in view that are not here, from the middle of the view outwards
+  const at = groundAt(), middle = [box.w / 2, box.h / 2];
+  for (let level = COARSEST; level <= levelHere(); level++) {
+    const cells = [...cellsInView(box, at, 2 ** level)].filter(([column, row]) => !tileOf(level, column, row));
+    if (!cells.length) continue;
+    const far = ([, , x, y, side]) => Math.hypot(x + side / 2 - middle[0], y + side / 2 - middle[1]);
+    return { level, cells: cells.sort((a, b) => far(a) - far(b)).slice(0, AT_A_TIME).map(([column, row]) => [column, row]) };
+  }
+  return null;
+}
+
+const refreshGround = later(30, latestWins(async () => {
+  while (grounded() && element.isConnected && box.w > 1) {
+    while (impatient && !(stats.lastLatencyMs < 100)) await new Promise((done) => setTimeout(done, 60)); // the pointer's picture goes first
+    const next = grounded() && missingTiles(), known = S.ground;
+    if (!next) return;
+    const reply = await askQuietly("tiles", S.map.id, next.level, next.cells, detail());
+    if (!reply) return;
+    const picture = await createImageBitmap(new Blob([bytes(reply.sheet)], { type: "image/webp" }));
+    const { columns, width, height } = reply;
+    reply.cells.forEach(([column, row], i) => {
+      known.set(next.level + "/" + column + "/" + row, { picture, width, height, from: [(i % columns) * width, Math.floor(i / columns) * height] });
+    });
+    while (known.size > MOST_TILES) known.delete(known.keys().next().value);
+    redraw(true);
+    refreshFog();
+  }
+}));
+
+function forgetGround() { S.ground = new Map(); refreshGround(); } // other pictures of the same places
+stats.ground = () => S.ground;
