@@ -6,6 +6,7 @@ from latent_vizae.adapters.zoo import ARCHITECTURES
 
 SMALL = {
     "ConvolutionalAutoencoder": {"channels": [3, 5], "image_shape": [2, 9, 6]},
+    "ConvolutionalVAE": {"latent_size": 3, "down": [4, 5], "up": [6, 5, 4], "image_shape": [3, 8, 8]},
     "DCGAN": {"latent_size": 4, "channels": [6, 4]},
     "DenoisingAutoencoder": {"latent_size": 20, "hidden": 7, "image_shape": [1, 4, 3]},
     "LinearAutoencoder": {"latent_size": 3, "image_shape": [1, 4, 3]},
