@@ -35,7 +35,7 @@ __all__ = ["build", "launch"]
 HERE = Path(__file__).parent / "map"
 SCRIPTS = (
     "core", "pictures", "geometry", "drawing", "live", "samples", "ground", "layers", "arrows", "directions", "pins",
-    "tools", "pointer", "keyboard", "screen", "start",
+    "tools", "lens", "pointer", "keyboard", "screen", "start",
 )  # fmt: skip
 """The map's own JavaScript: one function body, in this order."""
 SHARED = ("ground",)

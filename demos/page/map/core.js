@@ -10,7 +10,7 @@ const S = {
   view: { ...EMPTY_VIEW }, plane: { axis: 2, depth: 0 }, tool: "look",
   cursor: null, mark: null, // where the keyboard stands; the position last painted
   wanted: null, seen: [], coarse: false, // the position asked for; pictures so far, with their places; whether one of them stands in
-  draft: [], drag: null, region: null, cell: -1, film: null,
+  draft: [], drag: null, touch: false, region: null, cell: -1, film: null,
   pins: [], chosen: null, serial: 0, layer: null, layerName: "none", thumbs: new Map(), shownThumbs: [], line: null,
   detail: 0, variant: 0, // of what the sheet leaves out, where the map has that
   ground: new Map(), fog: null, // pictures beneath the points, by level, column and row; what lies over them where the map extrapolates

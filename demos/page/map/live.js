@@ -124,6 +124,7 @@ const placeWords = (point) => point.map((x, i) => "xyz"[i] + " " + signed(x)).jo
 function paintPreview(tile, point, support) {
   S.tile = tile; S.mark = point;
   paintTile(q(".lv-preview canvas"), tile);
+  if (!q(".lv-lens").hidden) paintTile(q(".lv-lens canvas"), tile);
   text(".lv-at", placeWords(point));
   if (support !== null && support !== undefined) {
     const level = levelOf(support);

@@ -12,11 +12,12 @@ function pointerDown(event) {
   const at = spot(event);
   fingers.set(event.pointerId, at);
   mapCanvas().setPointerCapture(event.pointerId);
-  if (fingers.size === 2) { S.drag = { kind: "pinch" }; return redraw(); }
+  S.touch = event.pointerType !== "mouse";
+  if (fingers.size === 2) { S.drag = { kind: "pinch" }; hideLens(); return redraw(); }
   const pan = S.tool === "move" || event.button === 1;
   const from = lift(...at), inside = S.tool === "region" && S.region && !S.region.draws && !S.draft.length && insideBox(from);
-  S.drag = { kind: pan ? "pan" : "press", start: at, last: at, from, moving: inside ? S.region.corners : null, touch: event.pointerType !== "mouse" };
-  if (event.pointerType !== "mouse" && !pan) look(from, performance.now());
+  S.drag = { kind: pan ? "pan" : "press", start: at, last: at, from, moving: inside ? S.region.corners : null, touch: S.touch };
+  if (S.touch && !pan) { look(from, performance.now()); if (S.tool === "look") placeLens(at); }
   element.toggleAttribute("data-dragging", pan);
 }
 
@@ -47,6 +48,7 @@ function dragTo(drag, at, started) {
   if (drag.kind === "box") { drag.to = point; return setRegion([drag.from, point], false); }
   if (drag.kind === "shift") return shiftRegion(drag, point);
   if (drag.kind === "line") { S.draft.push(point); S.mark = point; return redraw(); }
+  if (drag.touch) placeLens(at);
   look(point, started);
 }
 
@@ -74,7 +76,7 @@ function pointerUp(event) {
   if (pen) return penUp();
   if (!fingers.delete(event.pointerId)) return;
   const { drag } = S;
-  element.removeAttribute("data-dragging");
+  hideLens(); element.removeAttribute("data-dragging");
   if (!drag || fingers.size) return;
   S.drag = null;
   if (event.type === "pointercancel") { S.draft = []; return redraw(); }
@@ -87,7 +89,7 @@ function pointerUp(event) {
 function pressed(drag) { // a click without a drag
   if (S.tool === "region" || S.tool === "path") return addCorner(drag.from);
   clearTimeout(pinPending);
-  if (S.tool === "look" && !drag.touch) pinPending = setTimeout(() => { S.cursor = drag.from; pinHere(); }, 260);
+  if (S.tool === "look") pinPending = setTimeout(() => { S.cursor = drag.from; pinHere(); }, 260);
 }
 
 async function exact(point) { // the picture of exactly this position, even if the pointer moved on

@@ -13,6 +13,7 @@ const fetchGrid = latestWins(async (corners, final) => {
   S.cell = -1; element.toggleAttribute("data-decoded", final);
   paintGrid(); stage();
   stats.lastGridMs = performance.now() - started;
+  if (final) revealResult();
   if (final) emit("region", { box: shape.box || null, corners: shape.polygon || shape.box, points: reply.points });
 });
 
@@ -69,7 +70,7 @@ async function moreLike(point, seed = S.drawn ? S.drawn.seed + 1 : 0) { // sixte
   if (!reply) return;
   endFilm(); S.draft = []; S.cell = -1; S.drawn = { seed };
   S.region = { corners: [point, point], draws: [round(point), seed], rows: reply.rows, cols: reply.cols, points: reply.points, tiles: await tiles(reply.images) };
-  redraw(); stage(); paintGrid(); emit("draws", { point, points: reply.points });
+  redraw(); stage(); paintGrid(); revealResult(); emit("draws", { point, points: reply.points });
 }
 
 // ---------------------------------------------------------------- path -> film
@@ -80,7 +81,7 @@ async function setPath(corners) {
   S.film = { corners, points: reply.points, tiles: await tiles(reply.images), at: 0, step: 1, playing: false };
   const scrub = q(".lv-scrub");
   scrub.max = S.film.tiles.length - 1;
-  stage(); seek(0); play(!calm.matches);
+  stage(); seek(0); play(!calm.matches); revealResult();
   emit("path", { corners: thin(corners, 32).map(round), points: reply.points });
 }
 

@@ -17,14 +17,14 @@ function hint() {
   if (d === 1 && S.tool === "region") return "Drag along the line to choose an interval.";
   if (d === 1 && S.tool === "path") return "Drag from one position to another, or click both.";
   if (d === 3) return { look: "Point at the plane to see its pictures; drag to turn the cloud.", region: "Drag a box on the plane.", move: "Drag to turn the cloud, wheel or pinch to zoom." }[S.tool] || HINTS[S.tool];
-  if (S.tool === "look" && touching.matches) return "Slide a finger over the map to see its pictures; pinch to zoom.";
+  if (S.tool === "look" && touching.matches) return "Slide a finger over the map to see its pictures; tap to pin one, pinch to zoom.";
   return HINTS[S.tool];
 }
 
 function stage() { // which result lies beside the map
   const name = S.film ? "film" : S.region && S.region.tiles ? "grid" : "look";
   const changed = element.dataset.stage !== name;
-  element.dataset.stage = name;
+  element.dataset.stage = name; element.toggleAttribute("data-draws", Boolean(S.region?.draws));
   show(".lv-grid", name === "grid"); show(".lv-film", name === "film"); show(".lv-empty", name === "look");
   text(".lv-empty", S.tool === "path" ? "The film of your path will play here." : S.tool === "region" ? "The pictures of your region will lie here as a grid." : "Choose Region for a grid of pictures, or Path for a film between two places.");
   text(".lv-hint-text", hint());

@@ -116,6 +116,7 @@ def test_the_slider_the_die_and_more_like_this(browser, address):
         page.wait_for_timeout(300)
         first = pixels(page, ".lv-grid canvas")
         assert np.ptp(first[..., 0]) > 100
+        assert not page.locator(".lv-cells-field").is_visible()  # sixteen draws are no grid of a size
         page.locator(".lv-more").click()  # others
         changed(page, ".lv-grid canvas", first, share=0.02)
         page.locator(".lv-grid canvas").click(position={"x": 20, "y": 20})
