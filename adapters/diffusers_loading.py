@@ -14,23 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from latent_vizae.adapters.diffusers_building import build, plausible, read_object, shapes_in, tensors_in
+from latent_vizae.adapters.diffusers_place import VARIANTS, Place, as_dtype, index_name, weight_files
 from latent_vizae.adapters.diffusers_single import load_single_file
 from latent_vizae.adapters.diffusers_vae import CLIP, IMAGE, NO_IMAGES, REFUSED, DiffusersDecoder
 from latent_vizae.inputs.checks import as_device
-from latent_vizae.storage.hub import fetch_folder, full_reference, parse_reference
+from latent_vizae.storage.hub import full_reference
 
 __all__ = ["load_diffusers"]
 
 SUBFOLDERS = ("", "vae", "movq", "vqvae")
-WEIGHTS = "diffusion_pytorch_model"
-VARIANTS = ("", "fp16", "bf16")
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
-CONVERT = (
-    "Weights in pickles (.bin, .pt, .ckpt) are not read, since a pickle can run any program: convert them where you "
-    "trust them, once, with from_pretrained(...).save_pretrained(folder, safe_serialization=True) of diffusers, and "
-    "load the folder."
-)
 
 
 def load_diffusers(
@@ -102,11 +94,11 @@ def load_diffusers(
         return DiffusersDecoder(vae, image_size, num_frames, latent_shape)
     if not reference:
         raise ValueError("load_decoder('diffusers:NAME') or load_decoder('diffusers', vae=pipe.vae): neither came.")
-    number_type = _as_dtype(dtype, torch_dtype)
+    number_type = as_dtype(dtype, torch_dtype)
     target = as_device("cpu" if device is None else device)
     if variant is not None and not re.fullmatch(r"\w+", variant):
         raise ValueError(f"variant is a word such as 'fp16', got {variant!r}.")
-    place = _Place(full_reference(reference, subfolder, revision), token, most_bytes)
+    place = Place("diffusers", full_reference(reference, subfolder, revision), token, most_bytes)
     if place.file is None:
         if scaling_factor is not None or shift_factor is not None:
             raise ValueError("scaling_factor and shift_factor are for a file; a folder's config.json has them.")
@@ -128,78 +120,12 @@ def load_diffusers(
     return decoder
 
 
-def _as_dtype(*said: str | torch.dtype | None) -> torch.dtype:
-    """The type that was said by one name or the other.
-
-    Raises:
-        ValueError: it is none of the three, or the two differ.
-    """
-    named = {
-        value if isinstance(value, torch.dtype) else DTYPES.get(str(value).removeprefix("torch."))
-        for value in said
-        if value is not None
-    } or {torch.float32}
-    (found, *others) = named
-    if others or found is None or found not in DTYPES.values():
-        raise ValueError(
-            f"dtype is one of {', '.join(DTYPES)}, got {', '.join(repr(v) for v in said if v is not None)}."
-        )
-    return found
-
-
-class _Place:
-    """A folder, a file, or a commit of a repository of which only what is asked for is downloaded.
-
-    Attributes:
-        base: folder in it.
-        file: name of the one file that was asked for, or None.
-    """
-
-    def __init__(self, reference: str, token: str | bool | None, most_bytes: int | None) -> None:
-        path = Path(reference).expanduser().absolute()
-        self.reference, self.base = reference, ""
-        self._folder = path if path.is_dir() else path.parent
-        self._token, self._most_bytes, self._repo = token, most_bytes, ""
-        self.file = path.name if path.is_file() else None
-        if not path.exists():
-            try:
-                self._repo, self.base, self._revision = parse_reference(reference)
-            except ValueError as error:
-                raise ValueError(f"There is no folder or file {reference!r}. {error}") from error
-            name = self.base.rpartition("/")[2]
-            if Path(name).suffix in FILES:
-                self.base, self.file = self.base.removesuffix(name).rstrip("/"), name
-            elif Path(self._repo).suffix in FILES:
-                raise FileNotFoundError(f"There is no file {reference!r}.")
-        if self.file is not None and not self.file.endswith(".safetensors"):
-            raise ValueError(f"A file of weights is .safetensors, got {self.file}. {CONVERT}")
-
-    def get(self, names: list[str]) -> Path:
-        """The folder, with what there is of these files below ``base``."""
-        if not self._repo:
-            return self._folder
-        wanted = [f"{self.base}/{name}".strip("/") for name in names]
-        root, self._revision = fetch_folder(
-            self._repo, wanted, self._revision, self._token, most_bytes=self._most_bytes
-        )  # what is asked for next is of the same commit
-        return root / self.base
-
-    def named(self, name: str) -> str:
-        """The source that finds a folder or file of it again."""
-        if not self._repo:
-            return f"diffusers:{self._folder / name}".rstrip("/")
-        inside = "/".join(part for part in (self._repo, self.base, name) if part)
-        return f"diffusers:{inside}@{self._revision}"
-
-    source = ""
-
-
-def _of_folder(place: _Place, variants: tuple[str, ...]) -> Any:
+def _of_folder(place: Place, variants: tuple[str, ...]) -> Any:
     """The autoencoder of the first of the folders that has one."""
-    small = ("config.json", *map(_index_name, variants))
+    small = ("config.json", *map(index_name, variants))
     root = place.get([f"{folder}/{file}".lstrip("/") for folder in SUBFOLDERS for file in small])
     folder, config = _find(root, place)
-    files = _weight_files(place, root, folder, variants)
+    _, files = weight_files(place, root, folder, variants)
     shapes = {file: shapes_in(file) for file in files}
 
     def read(names: Mapping[str, str]) -> dict[str, Tensor]:
@@ -213,7 +139,7 @@ def _of_folder(place: _Place, variants: tuple[str, ...]) -> Any:
     return vae
 
 
-def _of_file(place: _Place, scaling_factor: float | None, shift_factor: float | None) -> Any:
+def _of_file(place: Place, scaling_factor: float | None, shift_factor: float | None) -> Any:
     """The autoencoder in one file."""
     file = str(place.file)
     beside = ["config.json", "vae/config.json"]
@@ -228,7 +154,7 @@ def _of_file(place: _Place, scaling_factor: float | None, shift_factor: float | 
     return vae
 
 
-def _find(root: Path, looked_in: _Place) -> tuple[str, dict[str, Any]]:
+def _find(root: Path, looked_in: Place) -> tuple[str, dict[str, Any]]:
     """The first place with an autoencoder of images, and its configuration."""
     others = []
     for place in SUBFOLDERS:
@@ -250,28 +176,3 @@ def _find(root: Path, looked_in: _Place) -> tuple[str, dict[str, Any]]:
         + (f", found {', '.join(str(kind)[:80] for kind in others)}." if others else ".")
         + " In another folder: user/repo/subfolder. Of another library: load_decoder('module', module=...)."
     )
-
-
-def _index_name(variant: str) -> str:
-    return f"{WEIGHTS}.safetensors.index{'.' if variant else ''}{variant}.json"
-
-
-def _weight_files(looked_in: _Place, root: Path, place: str, variants: tuple[str, ...]) -> list[Path]:
-    """The safetensors files of one set of weights."""
-    prefix = f"{place}/".lstrip("/")
-    for variant in variants:
-        index = root / place / _index_name(variant)
-        names = [f"{WEIGHTS}{'.' if variant else ''}{variant}.safetensors"]
-        if index.is_file():
-            shards = read_object(index, 2**26).get("weight_map")
-            names = sorted(map(str, set(shards.values()))) if isinstance(shards, dict) else []
-            if not names or not all(re.fullmatch(r"\w[\w.-]*\.safetensors", name) for name in names):
-                raise ValueError(f"{index.name} names files that are no safetensors beside it: {names[:3]}.")
-        folder = looked_in.get([prefix + name for name in names]) / place
-        missing = [name for name in names if not (folder / name).is_file()]
-        if not missing:
-            return [folder / name for name in names]
-        if index.is_file():
-            raise ValueError(f"{index.name} names files that are missing: {', '.join(missing[:3])}.")
-    asked = " or ".join(f"{prefix}{WEIGHTS}{'.' if variant else ''}{variant}.safetensors" for variant in variants)
-    raise ValueError(f"There are no weights {asked}. {CONVERT}")

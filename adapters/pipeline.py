@@ -176,8 +176,8 @@ class PipelineDecoder:
         if apart > SAME.get(self.dtype, 1e-3):
             scheduler = type(getattr(self._pipe, "scheduler", None)).__name__
             raise ValueError(
-                f"This {self.kind} makes two images of one code, {apart:.2g} apart (root mean square): something in it "
-                f"draws noise that the seed does not reach. Give it another scheduler than {scheduler}, such as "
+                f"This {self.kind} makes two images of one code, {apart:.2g} apart (root mean square): something in "
+                f"it draws noise that the seed does not reach. Give it another scheduler than {scheduler}, such as "
                 "DDIMScheduler.from_config(pipe.scheduler.config), and pass it as pipe=."
             )
 
@@ -340,7 +340,8 @@ def _kinds(code: Any, kind: str, recipe: Recipe) -> list[str]:
     if odd or len(set(asked)) < len(asked):
         hint = " The latents of its autoencoder: load_decoder('diffusers:...')." if "latents" in odd else ""
         raise ValueError(
-            f"A code of {kind} is {' or '.join(recipe.kinds)}, or several with + between them; got code={code!r}.{hint}"
+            f"A code of {kind} is {' or '.join(recipe.kinds)}, or several with + between them; got code={code!r}."
+            f"{hint}"
         )
     return asked
 

@@ -6,6 +6,7 @@ the code. `Recipe` says for a class what they are called, how they are made, and
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -236,7 +237,8 @@ def _three_encoders(pipe: Any, words: list[str]) -> Embeddings:
 
 def _masked_text(pipe: Any, words: list[str]) -> Embeddings:
     """Embeddings, and which of them are of words: a code has no place for that, so these stay frozen."""
-    made = pipe.encode_prompt(words, device=pipe._execution_device)
+    usual = inspect.signature(type(pipe).__call__).parameters["complex_human_instruction"].default
+    made = pipe.encode_prompt(words, device=pipe._execution_device, complex_human_instruction=usual)
     return {"prompt_embeds": made[0], "prompt_attention_mask": made[1]}
 
 
@@ -291,11 +293,6 @@ RECIPES: dict[str, Recipe] = {
     "LatentConsistencyModelPipeline": Recipe(
         {**PROMPT, **IMAGE, **NOISE}, _unet_side, _of_unet, _clip, others=_ip_input, call=_guided, prepare=_as_ip,
         one_by_one=_has_ip_adapter,
-    ),
-    "SanaPipeline": Recipe(
-        NOISE, _transformer_side, _of_transformer, lambda pipe, words: _masked_text(pipe, words),
-        {**NEGATIVE, "prompt_attention_mask": "negative_prompt_attention_mask"},
-        call=lambda pipe, call: {**_guided(pipe, call), "use_resolution_binning": False},
     ),
     "SanaSprintPipeline": Recipe(NOISE, _transformer_side, _of_transformer, _masked_text, call=_sprint),
     "StableCascadeDecoderPipeline": Recipe(

@@ -37,11 +37,13 @@ INSTEAD = {
 }
 """What people type, from other libraries."""
 
-HUB_SCHEMES = ("hub", "diffusers")
+HUB_SCHEMES = ("hub", "diffusers", "diffusers-pipeline")
 """Schemes of folders and of repositories of the Hub. A source of theirs has the whole path, or the commit."""
 
 MOST_BYTES = 2**30
 """So much is downloaded at most for a decoder that was not asked for, but named in a saved file."""
+MOST_CHARACTERS = 2000
+"""Of an option that is saved, such as a prompt."""
 
 
 @torch.inference_mode(False)  # weights that are loaded under a caller's have gradients later
@@ -154,7 +156,7 @@ def as_source_options(options: Any) -> dict[str, Any]:
     def is_plain(value: Any) -> bool:
         if isinstance(value, list):
             return len(value) <= 16 and all(type(item) in (int, float) for item in value)
-        return type(value) in (int, float) or (type(value) is str and len(value) <= 200)
+        return type(value) in (int, float) or (type(value) is str and len(value) <= MOST_CHARACTERS)
 
     if not isinstance(options, dict) or len(options) > 16:
         raise ValueError(f"source_options is a dictionary of at most 16 options, got {type(options).__name__}.")
@@ -173,7 +175,8 @@ def as_source_options(options: Any) -> dict[str, Any]:
 
 def decoder_name(decoder: Any) -> Any:
     """Identity of a decoder, JSON-native: its name for `load_decoder`, else its class or function; and its weights."""
-    weights = [digest(decoder.state_dict().values())] if isinstance(decoder, nn.Module) else []
+    has_weights = isinstance(decoder, nn.Module) or callable(getattr(decoder, "state_dict", None))
+    weights = [digest(decoder.state_dict().values())] if has_weights else []
     source = getattr(decoder, "source", None)
     if isinstance(source, str):
         scheme, _, reference = source.partition(":")

@@ -16,6 +16,7 @@ from latent_vizae.testing import check_decoder
 diffusers = pytest.importorskip("diffusers")
 adapter = pytest.importorskip("latent_vizae.adapters.diffusers_vae")
 loading = pytest.importorskip("latent_vizae.adapters.diffusers_loading")
+places = pytest.importorskip("latent_vizae.adapters.diffusers_place")
 DiffusersDecoder, load_diffusers = adapter.DiffusersDecoder, loading.load_diffusers
 
 pytestmark = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
@@ -389,7 +390,7 @@ def test_from_the_hub_come_the_configuration_and_the_weights_of_one_commit(folde
                 (target / "vae" / file.name).write_bytes(file.read_bytes())
         return target, "c0ffee"
 
-    monkeypatch.setattr(loading, "fetch_folder", fetch)
+    monkeypatch.setattr(places, "fetch_folder", fetch)
     for reference in ("user/repo@main", "user/repo/vae@main"):
         f_d = load_decoder(f"diffusers:{reference}", image_size=16)
         assert f_d.source == "diffusers:user/repo/vae@c0ffee"

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from latent_vizae import load_decoder
-from latent_vizae.adapters import diffusers_loading as loading
+from latent_vizae.adapters import diffusers_place as places
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -198,7 +198,7 @@ def test_pickles_are_not_opened(name, tmp_path):
 
 def test_a_file_that_is_not_there_is_not_asked_of_the_hub(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(loading, "fetch_folder", lambda *_, **__: pytest.fail("the Hub was asked"))
+    monkeypatch.setattr(places, "fetch_folder", lambda *_, **__: pytest.fail("the Hub was asked"))
     for reference in ("models/vae.safetensors", "vae.safetensors", "/data/vae.safetensors", "~/vae.safetensors"):
         with pytest.raises((FileNotFoundError, ValueError), match="There is no f"):
             load_decoder(f"diffusers:{reference}")
@@ -214,7 +214,7 @@ def test_a_file_of_a_repository_comes_with_the_configurations_beside_it(codes, t
         asked.append((repo, patterns, revision, most_bytes))
         return cache, "c0ffee"
 
-    monkeypatch.setattr(loading, "fetch_folder", fetch)
+    monkeypatch.setattr(places, "fetch_folder", fetch)
     f_d = load_decoder("diffusers:user/repo/sub/all.safetensors@main", image_size=32, most_bytes=5)
     assert asked == [
         ("user/repo", ["sub/config.json", "sub/vae/config.json", "sub/all.safetensors"], "main", 5),
@@ -253,7 +253,7 @@ def test_a_revision_is_that_of_the_reference(tmp_path, monkeypatch):
         asked.append((repo, revision, patterns[0]))
         raise FileNotFoundError("that is enough")
 
-    monkeypatch.setattr(loading, "fetch_folder", fetch)
+    monkeypatch.setattr(places, "fetch_folder", fetch)
     for reference, more in (
         ("user/repo/sub@v1", {}),
         ("user/repo", {"subfolder": "sub", "revision": "v1"}),

@@ -3,8 +3,8 @@
 import diffusers
 import torch
 import transformers
-from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
 from diffusers.pipelines.deprecated.wuerstchen import PaellaVQModel
+from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
 
 WIDTH, LENGTH = 8, 10
 """Numbers of an embedding, and tokens of a prompt."""
@@ -31,9 +31,9 @@ def clip_text(projection=False):
     tokens = clip_tokenizer()
     return kind(
         transformers.CLIPTextConfig(
-            vocab_size=len(tokens), hidden_size=WIDTH, projection_dim=WIDTH, intermediate_size=16, num_attention_heads=2,
-            num_hidden_layers=2, max_position_embeddings=LENGTH, bos_token_id=tokens.bos_token_id,
-            eos_token_id=tokens.eos_token_id, pad_token_id=tokens.pad_token_id,
+            vocab_size=len(tokens), hidden_size=WIDTH, projection_dim=WIDTH, intermediate_size=16,
+            num_attention_heads=2, num_hidden_layers=2, max_position_embeddings=LENGTH,
+            bos_token_id=tokens.bos_token_id, eos_token_id=tokens.eos_token_id, pad_token_id=tokens.pad_token_id,
         )
     )  # fmt: skip
 
@@ -101,6 +101,8 @@ def text(number=""):
 
 
 def diffusion(name="DDIMScheduler", **changes):
+    changes |= {"steps_offset": 1} if "LCM" not in name else {}
+    changes |= {"clip_sample": False} if name == "DDIMScheduler" else {}
     return getattr(diffusers, name)(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", **changes)
 
 
@@ -166,7 +168,8 @@ def kandinsky(scheduler=None):
         scheduler=scheduler or diffusers.DDPMScheduler(variance_type="learned_range"),
         movq=diffusers.VQModel(
             block_out_channels=(32, 32), norm_num_groups=4, latent_channels=4, num_vq_embeddings=12, vq_embed_dim=4,
-            down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2, norm_type="spatial",
+            down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+            norm_type="spatial",
         ),
     )  # fmt: skip
 
@@ -183,9 +186,11 @@ def stable_unclip():
 def cascade():
     return diffusers.StableCascadeDecoderPipeline(
         decoder=diffusers.models.StableCascadeUNet(
-            in_channels=4, out_channels=4, conditioning_dim=16, block_out_channels=(8, 16), num_attention_heads=(-1, 2),
+            in_channels=4, out_channels=4, conditioning_dim=16, block_out_channels=(8, 16),
+            num_attention_heads=(-1, 2),
             down_num_layers_per_block=(1, 1), up_num_layers_per_block=(1, 1), down_blocks_repeat_mappers=(1, 1),
-            up_blocks_repeat_mappers=(1, 1), block_types_per_layer=(("SDCascadeResBlock", "SDCascadeTimestepBlock"),) * 2,
+            up_blocks_repeat_mappers=(1, 1),
+            block_types_per_layer=(("SDCascadeResBlock", "SDCascadeTimestepBlock"),) * 2,
             clip_text_pooled_in_channels=WIDTH, effnet_in_channels=16, patch_size=1, kernel_size=3, dropout=(0.1, 0.1),
             timestep_ratio_embedding_dim=8, switch_level=None,
         ),
@@ -220,7 +225,7 @@ def stable_diffusion_3():
     )  # fmt: skip
 
 
-def sana(kind="SanaSprintPipeline"):
+def sana():
     tokens = clip_tokenizer()
     vae = diffusers.AutoencoderDC(
         latent_channels=4, attention_head_dim=2, encoder_block_types=("ResBlock", "EfficientViTBlock"),
@@ -228,9 +233,9 @@ def sana(kind="SanaSprintPipeline"):
         decoder_block_out_channels=(8, 8), encoder_qkv_multiscales=((), (5,)), decoder_qkv_multiscales=((), (5,)),
         encoder_layers_per_block=(1, 1), decoder_layers_per_block=(1, 1), scaling_factor=0.4,
     )  # fmt: skip
-    sprint = kind == "SanaSprintPipeline"
-    return getattr(diffusers, kind)(
-        tokenizer=tokens, vae=vae, scheduler=diffusers.SCMScheduler() if sprint else diffusers.FlowMatchEulerDiscreteScheduler(),
+    return diffusers.SanaSprintPipeline(
+        tokenizer=tokens, vae=vae,
+        scheduler=diffusers.SCMScheduler(),
         text_encoder=transformers.Gemma2Model(
             transformers.Gemma2Config(
                 vocab_size=len(tokens), hidden_size=WIDTH, intermediate_size=16, num_hidden_layers=1,
@@ -240,7 +245,7 @@ def sana(kind="SanaSprintPipeline"):
         transformer=diffusers.SanaTransformer2DModel(
             patch_size=1, in_channels=4, out_channels=4, num_layers=1, num_attention_heads=2, attention_head_dim=4,
             num_cross_attention_heads=2, cross_attention_head_dim=4, cross_attention_dim=8, caption_channels=WIDTH,
-            sample_size=8, qk_norm="rms_norm_across_heads", guidance_embeds=sprint,
+            sample_size=8, qk_norm="rms_norm_across_heads", guidance_embeds=True,
         ),
     )  # fmt: skip
 
