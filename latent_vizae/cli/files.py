@@ -19,7 +19,18 @@ from latent_vizae.inputs.sources import as_codes
 from latent_vizae.model.vizae import VizAE
 from latent_vizae.storage.folder import MODEL_FILE
 
-__all__ = ["codes_to_map", "counts_of", "load_v", "number_of", "numbers_of", "output_folder", "point_of", "write_json"]
+__all__ = [
+    "codes_to_map",
+    "counts_of",
+    "load_v",
+    "number_of",
+    "numbers_of",
+    "options_of",
+    "output_folder",
+    "point_of",
+    "prompts_to_map",
+    "write_json",
+]
 
 
 REPORT_FILE = "report.json"
@@ -98,6 +109,46 @@ def _maker(report: Path) -> str | None:
         return None
     made_by = document.get("made_by") if isinstance(document, dict) else None
     return made_by if isinstance(made_by, str) else None
+
+
+MOST_PROMPT_BYTES = 2**20
+
+
+def prompts_to_map(f_d: Any, name: str, path: Path) -> tuple[Tensor, list[str]]:
+    """Codes of the prompts in a text file, one a line, and the prompts themselves as labels.
+
+    Raises:
+        ValueError: a decoder that takes no words, or a file that is not text, or has fewer than two prompts.
+    """
+    if not callable(getattr(f_d, "encode_text", None)):
+        raise ValueError(
+            f"The decoder {name!r} takes no words. --prompts is for pipelines that do: "
+            "--decoder diffusers-pipeline:user/repo --option code=prompt_embeds."
+        )
+    try:
+        if path.stat().st_size > MOST_PROMPT_BYTES:
+            raise ValueError(f"--prompts is a file of at most {MOST_PROMPT_BYTES:,} bytes, {path} has more.")
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--prompts is a text file in UTF-8, one prompt a line; {path} is none: {error}.") from None
+    prompts = [line.strip() for line in lines if line.strip()]
+    if len(prompts) < 2:
+        raise ValueError(f"--prompts has one prompt a line, at least 2; {path} has {len(prompts)}.")
+    return f_d.encode_text(prompts), prompts
+
+
+def options_of(given: list[str] | None) -> dict[str, Any]:
+    """Keywords for `load_decoder` from "NAME=VALUE": JSON where it is, else text."""
+    options = {}
+    for text in given or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"--option is NAME=VALUE, such as steps=1; got {text!r}.")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
 
 
 def codes_to_map(

@@ -32,8 +32,10 @@ from .files import (
     load_v,
     number_of,
     numbers_of,
+    options_of,
     output_folder,
     point_of,
+    prompts_to_map,
     write_json,
 )
 
@@ -87,6 +89,19 @@ def map_(
             ".npy, .npz or .safetensors file with `codes` (k, *latent_shape) and perhaps `labels` (k,).",
         ),
     ] = None,
+    prompts: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="FILE",
+            help="Words to map instead, a prompt a line, by a decoder that takes words; they are the labels.",
+        ),
+    ] = None,
+    option: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            metavar="NAME=VALUE", help="A keyword of load_decoder, such as steps=1; may be given many times."
+        ),
+    ] = None,
     label: Annotated[Optional[str], typer.Option(help="Only codes with this label.")] = None,  # noqa: UP045
     count: Annotated[
         Optional[int],  # noqa: UP045
@@ -113,6 +128,8 @@ def map_(
       latent-vizae map --out digits
       latent-vizae map --label 5 --count 200 --dim 2 --out fives
       latent-vizae map --decoder mnist --codes my_codes.npy --out mine
+      latent-vizae map --decoder diffusers-pipeline:stabilityai/sd-turbo --option code=prompt_embeds \\
+        --option steps=1 --option guidance=0 --prompts prompts.txt --out words
 
     \b
     Writes into DIR:
@@ -128,10 +145,17 @@ def map_(
     Image errors are mean squares over pixels in [0, 1]. Ctrl-C during the fit keeps the best map so far (exit 130).
     Where images cannot be drawn, v/ and the report are kept all the same.
     """
+    if prompts is not None and any(value is not None for value in (codes, label, count)):
+        raise ValueError("--prompts takes the place of --codes, --label and --count: give one or the other.")
     with output_folder(out, "latent-vizae map") as folder:
         need_plot()
-        f_d = load_decoder(decoder)
-        batch, labels = codes_to_map(f_d, decoder, codes, label, count, seed)
+        options = options_of(option)
+        f_d = load_decoder(decoder, **options)
+        labels: Any
+        if prompts is None:
+            batch, labels = codes_to_map(f_d, decoder, codes, label, count, seed)
+        else:
+            batch, labels = prompts_to_map(f_d, decoder, prompts)
         amount = "auto" if detail is None else detail
         v = fit(batch, f_d, dim, labels=labels, outliers=outliers.value, detail=amount, seed=seed, progress=True)
         report = v.report
@@ -142,7 +166,8 @@ def map_(
         typer.echo("decoding, measuring, drawing ...", err=True)
         certificate, failed = _write_map(folder, v, f_d, batch)
         asked = {
-            "decoder": decoder, "codes": None if codes is None else str(codes), "label": label,
+            "decoder": decoder, "options": options, "codes": None if codes is None else str(codes),
+            "prompts": None if prompts is None else str(prompts), "label": label,
             "count": len(batch), "dim": dim, "outliers": outliers.value, "detail": v.detail, "seed": seed,
         }  # fmt: skip
         document = {"made_by": "latent-vizae map", "latent_vizae": version("latent-vizae"), "asked": asked,

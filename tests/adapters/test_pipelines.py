@@ -15,8 +15,6 @@ from latent_vizae.adapters.pipeline_classes import RECIPES  # noqa: E402
 
 tiny = pytest.importorskip("tiny_pipelines")
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # within diffusers
-
 
 @cache
 def pipeline(name):
