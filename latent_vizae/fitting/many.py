@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from latent_vizae.measures.metrics import mean_square, trustworthiness
 from latent_vizae.model.vizae import VizAE
@@ -40,6 +40,9 @@ RATE, WARM_UP = 0.008, 0.05
 """Adam's step size at the start, falling to 0 in a line; the share of the steps in which it rises to that."""
 SPREAD, BIAS, NEAR_MEAN = (1.0, 4.0), 0.5, (0.3, 0.1)
 """Of v_e and v_d: how steep their first units begin, and the size of their last layers: they begin near the mean."""
+LEAST_SINGULAR = 2e-4
+"""Of a matrix, relative to the greatest one. Rounding in single precision hides one of 1e-5 (see `LinearMap`), and one
+fit in thirty ends with such a matrix."""
 GREATEST_PULL = 1e5
 """Holds a point at the guess."""
 COMPARED, FEWEST_COMPARED = 500, 15
@@ -94,6 +97,8 @@ def train(
 
     loop.run(advance, guessed, steps)
     try:
+        for network in (v.encoder, v.decoder):
+            keep_rank(network)
         to_principal_axes(v, x)
         v.pull = _pull(v, frame, x[:COMPARED], keep_neighbours, settings)
         if settings.last_layer and not loop.interrupted:
@@ -101,6 +106,16 @@ def train(
     except KeyboardInterrupt:
         loop.interrupted = True
     return loop
+
+
+def keep_rank(network: nn.Sequential) -> None:
+    """Raise singular values of its matrices that are nearly 0: a map of full rank is one-to-one."""
+    for layer in network:
+        if isinstance(layer, nn.Linear):
+            left, values, right = torch.linalg.svd(layer.weight.double(), full_matrices=False)
+            least = LEAST_SINGULAR * values[0]
+            if values[-1] < least:
+                layer.weight.copy_((left * values.clamp(min=least)) @ right)
 
 
 @torch.no_grad()

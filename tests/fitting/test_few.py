@@ -23,7 +23,7 @@ def test_one_code_spans_exactly_what_a_decoder_can_show(linear, dim):
     v = fit(code, decoder=linear(weight), dim=dim)
     directions = v.decode(torch.eye(dim)) - v.decode(torch.zeros(1, dim))
     shown = torch.linalg.svd(weight)[0][:, :dim]
-    assert (directions - directions @ shown @ shown.T).norm() < 1e-4 * directions.norm()
+    assert (directions - directions @ shown @ shown.T).norm() < 1e-3 * directions.norm()
     assert torch.linalg.matrix_rank(directions, rtol=1e-3) == dim
     assert torch.equal(v(code), code)
 

@@ -84,7 +84,7 @@ def test_a_break_at_any_moment_changes_nothing(tmp_path, monkeypatch, where, cal
 
 def test_a_break_does_not_turn_a_curve_into_a_plane(tmp_path):
     line = torch.linspace(-1, 1, 400)
-    codes = torch.stack([line, Z[:400, 0, 0] / 3, 0.1 * (3 * line).sin()], 1)  # nearly a plane, and not quite
+    codes = torch.stack([line, Z[:400, 0, 0] / 3, 0.2 * (3 * line).sin()], 1)  # nearly a plane, and not quite
     kept, settings = tmp_path / "fit.safetensors", {"steps": 300, "seed": 3}
     whole = fit(codes, **settings)
     assert whole.hidden != ()

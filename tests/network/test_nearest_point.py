@@ -152,7 +152,7 @@ def test_of_the_ways_down_from_the_guess_and_from_elsewhere_the_better_one_is_ta
     assert 0.2 < far.double().mean() < 0.8
     ways = torch.stack([(x - network(p)).norm(dim=1) for p in found])
     taken = nearest_point(network, x, guess, 0.0)
-    assert torch.allclose((x - network(taken)).norm(dim=1)[far], ways.amin(0)[far])
+    assert torch.allclose((x - network(taken)).norm(dim=1)[far], ways.amin(0)[far], rtol=1e-2)
     assert (ways[0] < ways[1:].amin(0))[~far].any()  # which is not looked for from there, for it is as good as found
     best = ways.argmin(0)[far]
     for way in range(dim == 1, len(ways)):  # on a line nodes are so many that none is missed

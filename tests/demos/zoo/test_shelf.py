@@ -118,7 +118,9 @@ def test_an_error_of_the_table_is_measured_again(shared, shipped, scores, monkey
     assert found == pytest.approx(scores["linear"]["error"], abs=2e-6)
 
 
-def test_a_score_of_the_table_is_measured_again(shared, shipped, scores):
+def test_a_score_of_the_table_is_measured_again(shared, shipped, scores, pytestconfig):
+    if pytestconfig.getoption("seed_shift"):
+        pytest.skip("the score in the table is of the draws of seed 0")
     generator = shipped("gan")
     codes = generator.sample(scoring.DRAWS, 0)
     _, chances = scoring.seen(torch.cat([generator(part) for part in codes.split(500)]))
