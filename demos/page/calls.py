@@ -8,6 +8,7 @@ from typing import Any
 
 from latent_vizae.demos.page.ground import Ground
 from latent_vizae.demos.page.jobs import place_picture
+from latent_vizae.demos.page.kept import GoneError
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.queues import Queues
 from latent_vizae.demos.page.steering import Steering
@@ -42,7 +43,10 @@ def _plainly(function: Callable[..., Any], maps: Maps, queues: Queues) -> Callab
         try:
             if not sum(needed) <= len(arguments) <= len(needed):
                 raise ValueError(f"{name} takes {sum(needed)} to {len(needed)} values, got {len(arguments)}.")
-            f_d = maps.get(arguments[0]).latent_map.decoder
+            try:
+                f_d = maps.get(arguments[0]).latent_map.decoder
+            except GoneError as error:
+                return {"error": str(error), "gone": True}
             result: dict[str, Any] = await queues.run(kind, f_d, function, *arguments)
             return result
         except (ValueError, TypeError) as error:

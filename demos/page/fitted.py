@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from collections import deque
@@ -15,7 +16,7 @@ from torch import Tensor
 from latent_vizae import LatentMap, VizAE
 from latent_vizae.decoders.contract import decode_images
 
-__all__ = ["FittedMap", "Question", "image_shape_of", "plain", "quality", "shown_rows"]
+__all__ = ["FittedMap", "Question", "image_shape_of", "lasting_id", "plain", "quality", "shown_rows"]
 
 MOST_DRAWN = 20_000
 
@@ -39,6 +40,7 @@ class FittedMap:
     labels: Tensor | None
     text: str
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    name: str | None = None  # on the Hub
     names: dict[int, str] | None = None  # of labels that are not called what they are
     layers: dict[str, dict[str, Any]] = field(default_factory=dict)
     classifier: Any = None
@@ -63,6 +65,15 @@ def image_shape_of(fitted: FittedMap) -> tuple[int, int, int]:
     if shape is None:
         shape = tuple(decode_images(fitted.latent_map.decoder, fitted.codes[:1]).shape[1:])
     return int(shape[0]), int(shape[1]), int(shape[2])
+
+
+def lasting_id(v: VizAE) -> str:
+    """The id of a map that the server brings along, the same after a restart: a digest of v's weights and points."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(v.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def plain(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from latent_vizae import Directions, LatentMap, VizAE, certify, encode_images, fit
-from latent_vizae.demos.page.fitted import FittedMap, quality
+from latent_vizae.demos.page.fitted import FittedMap, lasting_id, quality
 from latent_vizae.demos.page.gathering import Gathered
 from latent_vizae.demos.page.hub import Decoders, check_amount, fetch_named
 from latent_vizae.demos.page.maps import Maps
@@ -63,14 +63,16 @@ def load_map(decoders: Decoders, name: Any, token: str | bool = False) -> Fitted
     check_amount(len(v.points), v.latent_shape)
     f_d = decoders.get(v.source, **v.source_options)
     codes = v.decode(v.points)
-    return FittedMap(text, LatentMap(v, f_d), codes, v.labels, quality(v) + " Its codes are as the map keeps them.")
+    return FittedMap(
+        text, LatentMap(v, f_d), codes, v.labels, quality(v) + " Its codes are as the map keeps them.", name=text
+    )
 
 
 def start_map(f_d: Any) -> FittedMap:
     """The map of the first page: 2,000 codes of all digits, fitted beforehand."""
     codes, labels = f_d.examples(count=2000, seed=0)
     v = VizAE.from_pretrained(START)
-    return FittedMap("2,000 handwritten digits", LatentMap(v, f_d), codes, labels, quality(v))
+    return FittedMap("2,000 handwritten digits", LatentMap(v, f_d), codes, labels, quality(v), lasting_id(v))
 
 
 def trust(fitted: FittedMap) -> dict[str, Any]:

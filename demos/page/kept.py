@@ -10,9 +10,13 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
-__all__ = ["Kept", "memory_of"]
+__all__ = ["GoneError", "Kept", "memory_of"]
 
 T = TypeVar("T")
+
+
+class GoneError(ValueError):
+    """There is no such thing, or no longer."""
 
 
 class Kept(Generic[T]):
@@ -64,11 +68,11 @@ class Kept(Generic[T]):
         """The thing of that id.
 
         Raises:
-            ValueError: there is none.
+            GoneError: there is none.
         """
         thing = self.find(key)
         if thing is None:
-            raise ValueError(self._gone)
+            raise GoneError(self._gone)
         return thing
 
 

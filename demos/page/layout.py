@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import tempfile
@@ -15,7 +16,7 @@ from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
 from latent_vizae import Directions, load_decoder
-from latent_vizae.demos.page.api import add_endpoints, kindly
+from latent_vizae.demos.page.api import MENDABLE, add_endpoints, in_words, kindly
 from latent_vizae.demos.page.calls import map_calls
 from latent_vizae.demos.page.directions_tab import add_directions_tab
 from latent_vizae.demos.page.fit_tab import add_fit_tab
@@ -29,13 +30,14 @@ from latent_vizae.demos.page.queues import Queues
 from latent_vizae.demos.page.steering import Steering
 from latent_vizae.demos.page.workers import Workers
 from latent_vizae.sharing.static_file import component
+from latent_vizae.storage.hub import is_repo_id
 
 __all__ = ["build", "launch"]
 
 HERE = Path(__file__).parent / "map"
 SCRIPTS = (
     "core", "pictures", "geometry", "drawing", "live", "samples", "ground", "layers", "arrows", "directions", "pins",
-    "tools", "lens", "pointer", "keyboard", "screen", "start",
+    "address", "tools", "lens", "pointer", "keyboard", "screen", "start",
 )  # fmt: skip
 """The map's own JavaScript: one function body, in this order."""
 SHARED = ("ground",)
@@ -78,11 +80,29 @@ def build(first: FittedMap | None = None) -> gr.Blocks:
         pin = await on_map(map_id, lambda fitted: place_picture(maps, fitted.id, open_picture(file)))
         return {"id": map_id, "pin": pin}
 
+    async def open_(event: gr.EventData, login: gr.OAuthToken | None) -> tuple[Any, ...]:
+        """The map that an address names: kept here, of the Hub, or for None the first one."""
+        asked = selected(event)
+        name, serial = asked.get("map"), asked.get("serial")
+        try:
+            fitted = start if name is None else await found(name, login)
+        except MENDABLE as error:
+            return {"id": None, "gone": html.unescape(in_words(error)), "serial": serial}, *[gr.skip()] * 3
+        words = f"**{plain(fitted.title)}**\n\n{fitted.latent_map.v.report}"
+        return {"id": fitted.id, "pin": None, "serial": serial}, fitted.id, words, "*Measured when asked for.*"
+
+    async def found(name: Any, login: gr.OAuthToken | None) -> FittedMap:
+        return await of_hub(name, login) if isinstance(name, str) and is_repo_id(name) else maps.get(name)
+
+    async def of_hub(name: str, login: gr.OAuthToken | None) -> FittedMap:
+        token = False if login is None else login.token
+        fitted = await queues.run("hub", name, load_map, decoders, name, token)
+        maps.add(fitted)
+        return fitted
+
     @kindly
     async def load_(name: str, login: gr.OAuthToken | None) -> tuple[Any, ...]:
-        token = False if login is None else login.token
-        fitted = await queues.run("hub", name.strip(), load_map, decoders, name, token)
-        maps.add(fitted)
+        fitted = await of_hub(name.strip(), login)
         words = f"**{fitted.title}**\n\n{fitted.text}"
         return {"id": fitted.id, "pin": None}, fitted.id, words, "*Measured in a moment ...*"
 
@@ -143,6 +163,7 @@ def build(first: FittedMap | None = None) -> gr.Blocks:
                 certificate = gr.Markdown("*Measured when asked for.*", elem_id="lv-certificate")
                 measure = gr.Button("Measure", size="sm", elem_id="lv-measure")
                 shown = [touched, map_id, report, certificate]
+                touched.submit(open_, None, shown, show_progress="hidden", api_visibility="private")
             with gr.Tab("Own picture"):
                 gr.Markdown(
                     "A picture is encoded and pinned on the map. Select its pin: moving over the map, it keeps what "

@@ -13,6 +13,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from torch import Tensor
 
+from latent_vizae.demos.page.kept import GoneError
 from latent_vizae.demos.page.pictures import encoded_images
 from latent_vizae.demos.page.pointers import picture_at
 from latent_vizae.demos.page.queues import Queues
@@ -38,8 +39,8 @@ async def answer(steering: Steering, queues: Queues, question: str | None) -> by
 
     Returns:
         Length of the header (4 bytes, little endian), the header as JSON (``support, height, width, channels`` and
-        ``kind``, "raw" or "jpeg", of a moved sample also its ``point``; or ``error``), the picture. What goes wrong
-        here and not with the question is logged.
+        ``kind``, "raw" or "jpeg", of a moved sample also its ``point``; or ``error``, with ``gone`` where there
+        is no such map), the picture. What goes wrong here and not with the question is logged.
     """
     try:
         asked = json.loads(question) if question is not None else None
@@ -47,10 +48,14 @@ async def answer(steering: Steering, queues: Queues, question: str | None) -> by
             raise ValueError(
                 "A question is, as JSON, a map, a point and a pin, or a map, directions, a set, a start and steps."
             )
+        try:
+            f_d = steering.maps.get(asked[0]).latent_map.decoder
+        except GoneError as error:
+            return _message({"error": str(error), "gone": True})
+        ask = partial(queues.run, "picture")
         if len(asked) == 3 and asked[2] is None:
             support, image = await picture_at(steering.maps, queues, *asked[:2])
             return _told(image, support)
-        f_d, ask = steering.maps.get(asked[0]).latent_map.decoder, partial(queues.run, "picture")
         if len(asked) < 5:
             _, support, image = await ask(f_d, steering.maps.images_at, asked[0], [asked[1]], *asked[2:])
             return _told(image, support)

@@ -31,6 +31,10 @@ __all__ = ["Maps", "Pin"]
 MOST_MAPS, MOST_PINS = 64, 2000
 MOST_POINTS = 64
 MOST_FRAMES, MOST_CORNERS, MOST_ROWS = 64, 32, 20
+NO_MAP = (
+    "This map is no longer here: the server was started again since it was fitted, or has made room for the maps of "
+    "others. Fit it again, or go on with the first map."
+)
 NO_PIN = "This pin is no longer on the map. Place the picture again."
 MOST_VARIANTS = 2**31
 MAPS_BYTES, PINS_BYTES = 2**32, 2**28
@@ -52,9 +56,7 @@ class Maps:
 
     def __init__(self, start: FittedMap) -> None:
         self.start = start
-        self._maps: Kept[FittedMap] = Kept(
-            MOST_MAPS, MAPS_BYTES, "This map is no longer here. Fit it again, or reload the page."
-        )
+        self._maps: Kept[FittedMap] = Kept(MOST_MAPS, MAPS_BYTES, NO_MAP)
         self._pins: Kept[Pin] = Kept(MOST_PINS, PINS_BYTES, NO_PIN)
 
     def add(self, fitted: FittedMap) -> str:
@@ -65,7 +67,7 @@ class Maps:
         """The map of that id.
 
         Raises:
-            ValueError: there is none.
+            GoneError: there is none.
         """
         return self.start if map_id == self.start.id else self._maps.get(map_id)
 
@@ -125,6 +127,7 @@ class Maps:
         image, names = image_shape_of(fitted), v.label_names if fitted.names is None else fitted.names
         return {
             "id": fitted.id,
+            "address": fitted.name or fitted.id,
             "title": fitted.title,
             "text": fitted.text,
             "dim": v.dim,

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from latent_vizae import LatentMap
-from latent_vizae.demos.page.fitted import FittedMap, quality
+from latent_vizae.demos.page.fitted import FittedMap, lasting_id, quality
 from latent_vizae.demos.page.layout import build, launch
 from latent_vizae.inputs.names import shown_labels
 from latent_vizae.inputs.sources import as_codes
@@ -86,7 +86,7 @@ def in_hand(m: LatentMap, codes: Any = None, labels: Any = None, names: Any = No
         raise ValueError(f"Pictures have 1, 3 or 4 channels; images of this decoder have {channels}.")
     called = dict(zip(named.kinds, named.names, strict=True))
     numbers = None if named.numbers is None else torch.tensor(named.kinds)[named.numbers]
-    return FittedMap(title or f"{count:,} codes", m, given, numbers, words, names=called)
+    return FittedMap(title or f"{count:,} codes", m, given, numbers, words, lasting_id(v), names=called)
 
 
 def show_map(

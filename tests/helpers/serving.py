@@ -38,10 +38,11 @@ class Address(str):
 
 
 @contextmanager
-def serving(*command: str, cwd=None, environment: Mapping[str, str] | None = None) -> Iterator[Address]:
+def serving(*command: str, cwd=None, environment: Mapping[str, str] | None = None, port: int = 0) -> Iterator[Address]:
     """Run ``latent-vizae demo`` (or another command, to which the port is added); its address."""
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # where a page has just ended
+        free.bind(("127.0.0.1", port))
         port = free.getsockname()[1]
     command = command or (sys.executable, "-m", "latent_vizae.cli", "demo")
     offline = {"HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}

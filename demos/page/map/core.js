@@ -6,7 +6,7 @@
 
 const EMPTY_VIEW = { cx: 0, cy: 0, zoom: 1, yaw: -0.6, pitch: 0.45 };
 const S = {
-  turn: 0, value: null, map: null, points: null, count: 0, labels: null, order: [], ranks: null, hidden: new Set(),
+  turn: 0, value: null, asked: null, map: null, points: null, count: 0, labels: null, order: [], ranks: null, hidden: new Set(),
   view: { ...EMPTY_VIEW }, plane: { axis: 2, depth: 0 }, tool: "look",
   cursor: null, mark: null, // where the keyboard stands; the position last painted
   wanted: null, seen: [], coarse: false, // the position asked for; pictures so far, with their places; whether one of them stands in
@@ -65,6 +65,7 @@ async function ask(name, ...args) {
   try {
     const reply = await server[name](...args);
     if (turn !== S.turn) return null; // another map was loaded meanwhile
+    if (reply?.gone) { lostMap(reply.error); return null; }
     if (!reply || reply.error) { say((reply && reply.error) || "The server sent no answer.", "error"); return null; }
     if (q(".lv-status")?.dataset.kind === "error") say("", "none");
     return reply;

@@ -31,6 +31,7 @@ function draw() {
   const ctx = fitCanvas(canvas, box.w, box.h);
   ctx.drawImage(base, 0, 0, box.w, box.h);
   if (S.map) drawOver(ctx, projector());
+  writeAddress();
 }
 
 function drawBase(ctx) {

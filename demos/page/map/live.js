@@ -31,6 +31,7 @@ async function tell(question) { // undefined: there is no socket, null: no pictu
   if (!event) return undefined;
   const size = new DataView(event.data).getUint32(0, true), data = new Uint8Array(event.data, 4 + size);
   const head = JSON.parse(new TextDecoder().decode(new Uint8Array(event.data, 4, size)));
+  if (head.gone) { lostMap(head.error); return null; }
   if (head.error) { say(head.error, "error"); return null; }
   if (q(".lv-status")?.dataset.kind === "error") say("", "none");
   const tile = head.kind === "raw" ? rawTile(data, 0, head.width, head.height, head.channels) : await createImageBitmap(new Blob([data], { type: "image/jpeg" }));

@@ -4,7 +4,7 @@ function setState(state, title = "", words = "") {
   S.shown = [state, title, words];
   element.dataset.state = state;
   element.toggleAttribute("data-empty", state === "loading" && Boolean(title));
-  show(".lv-message", Boolean(title)); text(".lv-message-title", title); text(".lv-message-text", words); show(".lv-retry", state === "error");
+  show(".lv-message", Boolean(title)); text(".lv-message-title", title); text(".lv-message-text", words); for (const part of [".lv-retry", ".lv-first"]) show(part, state === "error");
 }
 
 function reset() {
@@ -18,9 +18,10 @@ function reset() {
   stage(); mountDirections();
 }
 
-async function load(value) {
+async function load(value, parts = null) { // `parts` of an address are shown of it
   S.turn++; S.value = value;
   reset(); say("", "none"); redraw(true); listPins(); legend();
+  if (value?.gone) return setState("error", "The map of this address could not be opened", value.gone);
   if (!value || !value.id) return setState("loading", "No map yet", "Choose a map, and its codes appear here.");
   setState("loading"); text(".lv-text", "Opening the map…");
   const map = await ask("describe", value.id);
@@ -31,10 +32,16 @@ async function load(value) {
   Object.assign(S, { detail: map.detail ?? 0, variant: 0, drawn: null });
   setState("ready"); mount();
   look(firstLook());
-  setLayer(value.layer || (dim() === 2 ? "images" : "none")); refreshThumbs(); refreshLine();
+  setLayer(value.layer || firstLayer()); refreshThumbs(); refreshLine();
+  if (S.asked?.map === map.address) parts = S.asked;
+  S.asked = null;
+  if (parts) await restoreAddress(parts);
+  writeNow();
   if (value.pin) placePin(value.pin);
   if (value.directions) openDirections(value.directions);
 }
+
+const firstLayer = () => (dim() === 2 ? "images" : "none");
 
 function comeIntoView() { // a new map is above what it was asked for with
   const { top } = mapCanvas()?.getBoundingClientRect() ?? { top: 0 };
@@ -87,4 +94,5 @@ watch("value", () => {
   if (value.directions && value.directions !== S.found?.id) openDirections(value.directions);
   if (value.layer && value.layer !== S.layerName) setLayer(value.layer);
 });
-mount(); load(props.value);
+mount();
+if (!openAddress()) load(props.value);

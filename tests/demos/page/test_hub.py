@@ -107,6 +107,10 @@ def test_a_map_is_pushed_with_ones_own_token_which_is_nowhere_afterwards_and_loa
         page.get_by_role("tab", name="Trust").click()
         page.get_by_text("cannot hold").first.wait_for(timeout=60_000)
         assert first.is_visible()
+        page.wait_for_function("location.hash.includes('map=alice/digits')")  # by its name on the Hub
+        page.reload()
+        page.locator(".lv-title", has_text="alice/digits").wait_for(timeout=60_000)
+        page.wait_for_selector(READY)
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,8 @@ def test_a_tap_pins_what_is_there(touched):
 
 def in_view(page, selector):
     return page.locator(selector).evaluate(
-        "e => (({ top, height }) => top >= -1 && top + Math.min(height, 300) <= innerHeight + 1)(e.getBoundingClientRect())"
+        """e => { const { top, height } = e.getBoundingClientRect();
+        return top >= -1 && top + Math.min(height, 300) <= innerHeight + 1; }"""
     )
 
 

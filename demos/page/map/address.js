@@ -1,0 +1,124 @@
+// What is shown, in the address: a reload and the back button keep it, and a link shows another the same.
+//   map (kept id, or name on the Hub), at, view, plane, tool, layer, hidden, detail, pins, pin (the chosen one),
+//   and one of region with grid, draws, path. Positions are numbers with commas, one after the other with semicolons.
+
+const ADDRESSED = element.id === "lv" || Boolean(element.closest("#lv")); // maps side by side have none
+const short = (x) => String(Math.round(x * 1e4) / 1e4), spotWords = (p) => p.map(short).join(","), lineWords = (line) => line.map(spotWords).join(";");
+let restoring = false;
+
+function addressWords() {
+  const { map, view, region, film } = S, d = dim(), parts = { map: map.address };
+  if (S.mark) parts.at = spotWords(S.mark);
+  const seen = d === 3 ? [view.cx, view.cy, view.zoom, view.yaw, view.pitch] : [view.cx, view.cy, view.zoom];
+  if (Object.keys(EMPTY_VIEW).some((key) => view[key] !== EMPTY_VIEW[key])) parts.view = spotWords(seen);
+  if (d === 3) parts.plane = spotWords([S.plane.axis, S.plane.depth]);
+  if (S.tool !== "look") parts.tool = S.tool;
+  if (S.layerName !== firstLayer()) parts.layer = S.layerName;
+  if (S.hidden.size) parts.hidden = [...S.hidden].join(",");
+  if (detail()) parts.detail = spotWords(detail());
+  if (S.pins.length) parts.pins = S.pins.map(pinWords).join(";");
+  const chosen = S.pins.findIndex((pin) => pin.key === S.chosen);
+  if (chosen >= 0) parts.pin = chosen + 1;
+  if (region?.draws) parts.draws = spotWords(region.draws.flat());
+  else if (region?.tiles) Object.assign(parts, { region: lineWords(thin(region.corners, 32)), grid: cells() });
+  if (film) parts.path = lineWords(thin(film.corners, 32));
+  return Object.entries(parts).map(([key, value]) => key + "=" + value).join("&");
+}
+
+// Of a pin: its position, and behind a colon an own picture's id, the draw it is, or its detail.
+function pinWords({ point, id, drawn, detail: own }) {
+  const more = id ? ":id," + id : drawn ? ":draw," + spotWords(drawn.flat()) : own ? ":detail," + spotWords(own) : "";
+  return spotWords(point) + more;
+}
+
+const numbers = (words) => words.split(",").map(Number);
+const line = (words) => words.split(";").map(numbers);
+const fits = (points) => points.every((p) => p.length === dim() && p.every((x) => Number.isFinite(x) && Math.abs(x) <= 1.5));
+
+function readAddress() { // null where there is none
+  const parts = {};
+  for (const part of location.hash.slice(1).split("&")) {
+    const at = part.indexOf("=");
+    try { if (at > 0) parts[part.slice(0, at)] = decodeURIComponent(part.slice(at + 1)); } catch { /* no word of ours */ }
+  }
+  return parts.map ? parts : null;
+}
+
+function writeNow() { // another map is another step for the back button
+  if (!ADDRESSED || restoring || !S.map || element.dataset.state !== "ready") return;
+  const words = "#" + addressWords(), before = readAddress();
+  if (words === location.hash) return;
+  history[before && before.map !== S.map.address ? "pushState" : "replaceState"](history.state, "", words);
+  if (window.parent !== window) window.parent.postMessage({ hash: words }, "https://huggingface.co"); // a Space lies in a frame of it
+}
+
+const writeAddress = later(400, writeNow);
+
+async function restoreAddress(parts) { // what does not fit this map is left out
+  restoring = true;
+  try {
+    const { turn } = S, seen = parts.view && numbers(parts.view);
+    if (seen && seen.every(Number.isFinite) && seen.length >= 3) { const [cx, cy, zoom, yaw = S.view.yaw, pitch = S.view.pitch] = seen; S.view = { cx: clamp(cx), cy: clamp(cy), zoom: clamp(zoom, 0.6, 80), yaw, pitch }; }
+    if (parts.plane && dim() === 3) { const [axis, depth] = numbers(parts.plane); if ([0, 1, 2].includes(axis) && Number.isFinite(depth)) { S.plane.axis = axis; q(".lv-axis").value = axis; setDepth(depth); } }
+    if (parts.hidden) { const named = parts.hidden.split(","); S.hidden = new Set((S.labels ? [...new Set(S.labels)] : []).filter((label) => named.includes(String(label)))); legend(); }
+    if (parts.detail && S.map.detail !== null) { const [amount, variant] = numbers(parts.detail); if (amount >= 0 && amount <= 1 && Number.isInteger(variant)) setDetail(amount, variant); }
+    if ([...q(".lv-layer").options].some((option) => option.value === parts.layer && !option.hidden) && parts.layer !== "arrows") setLayer(parts.layer);
+    if (HINTS[parts.tool]) setTool(parts.tool);
+    panBy(0, 0);
+    await restorePins(parts);
+    if (turn !== S.turn) return;
+    const draws = parts.draws && numbers(parts.draws), region = parts.region && line(parts.region), path = parts.path && line(parts.path);
+    if (draws && draws.length === dim() + 1 && fits([draws.slice(0, -1)]) && S.map.detail !== null) await moreLike(draws.slice(0, -1), draws.at(-1));
+    else if (path && path.length > 1 && fits(path)) await setPath(path);
+    else if (region && region.length > 1 && fits(region)) { q(".lv-cells").value = Number(parts.grid) || 10; q(".lv-cells").value = cells(); setRegion(region); }
+    const at = parts.at && numbers(parts.at);
+    if (at && fits([at]) && !S.film) look(at);
+  } finally { restoring = false; }
+}
+
+async function restorePins({ pins, pin }) {
+  for (const words of pins ? pins.split(";").slice(0, MOST_PINS) : []) {
+    const [where, more = ""] = words.split(":"), point = numbers(where), [kind, ...rest] = more.split(",");
+    if (!fits([point])) continue;
+    const found = kind === "draw" ? await drawnTile(rest.map(Number)) : await askPinned(point, kind === "id" ? rest[0] : null, kind === "detail" ? rest.map(Number) : null);
+    if (!found) continue;
+    const kept = { key: ++S.serial, point, tile: found.tile, id: kind === "id" ? rest[0] : null, drawn: found.drawn ?? null, detail: kind === "detail" ? rest.map(Number) : null };
+    S.pins.push(kept);
+  }
+  const chosen = S.pins[Number(pin) - 1];
+  if (chosen) S.chosen = chosen.key;
+  listPins(); redraw();
+  if (S.pins.length) emit("pins");
+}
+
+async function askPinned(point, id, own) { // one's own picture goes with the server it was on
+  const reply = await askQuietly("render", S.map.id, [round(point)], id, own);
+  return reply && { tile: (await tiles(reply.images))[0] };
+}
+
+async function drawnTile(values) {
+  const [seed, cell] = values.slice(-2), point = values.slice(0, -2), reply = fits([point]) ? await askQuietly("draws", S.map.id, point, seed) : null;
+  const pictures = reply ? await tiles(reply.images) : [];
+  return pictures[cell] && { tile: pictures[cell], drawn: [point, seed, cell] };
+}
+
+// ---------------------------------------------------------------- maps that an address names
+function openAddress() {
+  const parts = readAddress();
+  if (!ADDRESSED || !parts) return false;
+  if (S.map && parts.map === S.map.address) load(S.value, parts); else openMap(parts.map, parts);
+  return true;
+}
+
+function openMap(name, parts = null) { // by its id here or its name on the Hub; null for the first one
+  S.asked = parts;
+  S.turn++; reset(); redraw(true); setState("loading"); text(".lv-text", "Opening the map…");
+  trigger("submit", { map: name, serial: ++S.serial });
+}
+
+// The map that is shown went with the server: it was started again, or has made room for others.
+function lostMap(words) {
+  if (element.dataset.state !== "error") setState("error", "This map is no longer on the server", words);
+}
+
+window.addEventListener("popstate", () => { if (element.isConnected && S.map && location.hash !== "#" + addressWords()) openAddress(); });
