@@ -116,9 +116,14 @@ function openMap(name, parts = null) { // by its id here or its name on the Hub;
   trigger("submit", { map: name, serial: ++S.serial });
 }
 
+function tryAgain() {
+  if (S.value?.gone) openAddress(); else if (S.lost) openMap(S.lost, readAddress()); else load(S.value);
+}
+
 // The map that is shown went with the server: it was started again, or has made room for others.
 function lostMap(words) {
-  if (element.dataset.state !== "error") setState("error", "This map is no longer on the server", words);
+  S.lost = S.map?.address.includes("/") ? S.map.address : null; // of the Hub: to be had again
+  if (element.dataset.state !== "error") setState("error", S.map ? "This map is no longer on the server" : "This map could not be opened", words);
 }
 
 window.addEventListener("popstate", () => { if (element.isConnected && S.map && location.hash !== "#" + addressWords()) openAddress(); });

@@ -25,7 +25,7 @@ async function load(value, parts = null) { // `parts` of an address are shown of
   if (!value || !value.id) return setState("loading", "No map yet", "Choose a map, and its codes appear here.");
   setState("loading"); text(".lv-text", "Opening the map…");
   const map = await ask("describe", value.id);
-  if (!map) { if (S.value === value) text(".lv-text", ""), setState("error", "This map could not be opened", q(".lv-status").textContent); return; }
+  if (!map) { if (S.value === value) { text(".lv-text", ""); if (element.dataset.state !== "error") setState("error", "This map could not be opened", q(".lv-status").textContent); } return; }
   const codes = bytes(map.points);
   Object.assign(S, { map, points: new Float32Array(codes.buffer), count: codes.length / 4 / map.dim, labels: map.labels || null, order: map.labels ? [...new Set(map.labels)].sort((a, b) => a - b) : [] });
   S.ranks = S.labels && Uint16Array.from(S.labels, (label) => S.order.indexOf(label));
