@@ -153,3 +153,13 @@ def test_a_page_without_its_marks_is_refused(tables, tmp_path):
     with pytest.raises(SystemExit, match="to put the table between"):
         tables.into_page(page, "lost", "x")
     assert page.read_text() == "<!-- benchmark: lost -->\n"
+
+
+def test_what_a_map_shows_is_told_where_it_was_measured(tables):
+    typical = {"norm": 1.0, "unlikeness": 0.9, "spread": 0.8, "wasserstein": 1.25}
+    rows = [row(tables.US, **typical), row("PCA", **typical | {"norm": 0.3}), row("RBF", norm=1.0)]
+    assert tables.typical(rows).splitlines() == [
+        "| set | codes | latent_vizae | PCA |",
+        "| --- | --- | ---: | ---: |",
+        "| mnist | 20 | 1.00, 0.90, 0.80, 1.25 | 0.30, 0.90, 0.80, 1.25 |",
+    ]

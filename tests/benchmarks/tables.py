@@ -82,6 +82,18 @@ def _kept(row: Row) -> str:
     return f"{row['trust_7']:.3f}, {row['cont_7']:.3f}" if "trust_7" in row else ""
 
 
+def typical(rows: list[Row]) -> str:
+    """How typical what a map shows is: norm of codes, unlikeness, spread and sliced Wasserstein of images."""
+    keys = ("norm", "unlikeness", "spread", "wasserstein")
+    rows = [row for row in rows if all(key in row for key in keys)]
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    lines = [["set", "codes", *methods]]
+    for (name, size), found in cells(rows).items():
+        texts = (", ".join(f"{found[m][key]:.2f}" for key in keys) if m in found else "" for m in methods)
+        lines.append([name, f"{size:,}", *texts])
+    return markdown(lines, 2)
+
+
 def lost(rows: list[Row]) -> str:
     """Where another method is better by more than `WORTH`: the best one of each set, size and measure."""
     lines = [["set", "codes", "measure", US, "better", ""]]
@@ -153,6 +165,7 @@ def write(results: Path = RESULTS, readme: Path = README, page: Path = PAGE) -> 
     for name, text in (
         ("errors", errors(rows)),
         ("neighbours", neighbours(rows)),
+        ("typical", typical(rows)),
         ("lost", lost(rows)),
         ("single classes", single_classes(others)),
     ):
