@@ -85,8 +85,16 @@ def quality(v: VizAE) -> str:
     """One sentence on how much of its codes a map shows."""
     if v.report is None:
         return f"{len(v.points)} codes."
-    error = v.report.image_error if v.report.image_error_held_out is None else v.report.image_error_held_out
-    kind = "" if v.report.image_error_held_out is None else " on codes it has not seen"
-    figure = "" if error is None else f"{error:.4f}" if error >= 0.0001 else "below 0.0001"
-    measured = "" if error is None else f"; image error{kind} {figure} (mean square)"
-    return f"{v.report.k:,} codes of {v.report.n:,} numbers on {v.dim} dimension{'s' * (v.dim > 1)}{measured}."
+    flat = {1: "a straight line", 2: "a flat map", 3: "a linear map"}[v.dim]
+    shown = f"This map shows {_share(v.report.fvu)} of what the codes differ by"
+    unseen = "" if v.report.fvu_held_out is None else f"; of unseen codes {_share(v.report.fvu_held_out)}"
+    codes = (
+        f"{v.report.k:,} codes of {v.report.n:,} numbers" if v.report.k > 1 else f"1 code of {v.report.n:,} numbers"
+    )
+    return f"{codes}. {shown}{unseen}; {flat} would show {_share(v.report.fvu_pca)}."
+
+
+def _share(fvu: float) -> str:
+    """``1 - fvu`` in percent; all of it only where it is."""
+    percent = 100 * (1 - min(max(fvu, 0.0), 1.0))
+    return "over 99 %" if 99.5 <= percent < 99.995 else f"{percent:.0f} %"

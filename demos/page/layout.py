@@ -36,8 +36,8 @@ __all__ = ["build", "launch"]
 
 HERE = Path(__file__).parent / "map"
 SCRIPTS = (
-    "core", "pictures", "geometry", "drawing", "live", "samples", "ground", "layers", "arrows", "directions", "pins",
-    "address", "tools", "lens", "pointer", "keyboard", "screen", "start",
+    "core", "pictures", "geometry", "drawing", "live", "samples", "ground", "ticks", "layers", "arrows", "directions",
+    "pins", "address", "tools", "lens", "pointer", "keyboard", "screen", "start",
 )  # fmt: skip
 """The map's own JavaScript: one function body, in this order."""
 SHARED = ("ground",)

@@ -22,7 +22,7 @@ from latent_vizae.demos.page.checks import checked_points, is_finite, whole_numb
 from latent_vizae.demos.page.first_look import start_of
 from latent_vizae.demos.page.fitted import FittedMap, image_shape_of, shown_rows
 from latent_vizae.demos.page.kept import Kept
-from latent_vizae.demos.page.layers import LAYERS, layer
+from latent_vizae.demos.page.layers import layer, layer_names
 from latent_vizae.demos.page.pictures import as_base64, packed_images
 from latent_vizae.maps.samples import Samples
 
@@ -138,6 +138,7 @@ class Maps:
             "start": start_of(fitted),
             "image": dict(zip(("channels", "height", "width"), image, strict=True)),
             "detail": v.detail if v.field is not None else None,
+            "layers": layer_names(fitted),
             "has_encoder": hasattr(fitted.latent_map.decoder, "encode"),
         }
 
@@ -264,10 +265,10 @@ class Maps:
     def layer(self, map_id: Any, name: Any) -> dict[str, Any]:
         """A heat map of a 2-D map; computed once."""
         fitted = self.get(map_id)
-        if not isinstance(name, str) or name not in LAYERS:
-            raise ValueError(f"The layers are {', '.join(LAYERS)}.")
         if fitted.latent_map.v.dim != 2:
             return {"side": 0, "values": None, "low": 0.0, "high": 0.0, "text": "Layers are drawn on 2-D maps."}
+        if not isinstance(name, str) or name not in (names := layer_names(fitted)):
+            raise ValueError(f"The layers of this map are {', '.join(names)}.")
         if name not in fitted.layers:
             fitted.layers[name] = layer(fitted, name)
         return fitted.layers[name]

@@ -9,7 +9,7 @@ async function openDirections(id) {
   const reply = await ask("directions", S.map.id, id);
   if (!reply) return;
   S.found = { ...reply, at: 0, number: 0, steps: reply.sets[0].names.map(() => 0), start: null, walk: null };
-  q(".lv-directions").open = true;
+  q(".lv-directions").open = true; listLayers();
   mountDirections();
   if (dim() === 2) setLayer("arrows");
   startAt(S.pins.find((pin) => pin.key === S.chosen) || S.pins.at(-1) || { point: S.mark || firstLook() });

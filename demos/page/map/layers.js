@@ -12,8 +12,13 @@ async function setLayer(name) {
   const values = bytes(reply.values), shades = new Uint8Array(values.length * 3);
   values.forEach((v, i) => shades.set(shade(v / 255), i * 3));
   S.layer = { picture: rawTile(shades, 0, reply.side, reply.side, 3) };
-  text(".lv-heat-text", reply.text || ""); text(".lv-low", figure(reply.low)); text(".lv-high", figure(reply.high));
+  text(".lv-heat-text", reply.text || ""); listTicks(reply);
   show(".lv-heat", true); redraw(true);
+}
+
+function listLayers() { // arrows where there are directions
+  const offered = { ...(dim() === 2 ? { images: "images" } : {}), none: "none", ...S.map?.layers, ...(S.found && dim() === 2 ? { arrows: "arrows" } : {}) };
+  q(".lv-layer").replaceChildren(...Object.entries(offered).map(([name, words]) => new Option(words, name, false, name === S.layerName)));
 }
 
 const figure = (x) => (typeof x === "number" ? String(Number(x.toPrecision(3))) : String(x ?? ""));

@@ -68,7 +68,7 @@ function mount() {
     legend(); listPins();
     if (S.tile) paintTile(q(".lv-preview canvas"), S.tile);
   }
-  setTool(S.tool); paintGrid(); paintLine(); mountDirections();
+  listLayers(); setTool(S.tool); paintGrid(); paintLine(); mountDirections();
   if (S.film) { q(".lv-scrub").max = S.film.tiles.length - 1; paintStrip(); }
   if (S.layer || S.arrows) show(".lv-heat", true);
   redraw(true);
