@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,8 @@ def pack(
     if shown.get("path"):
         samples = maps.path_samples(fitted.id, shown["path"], shown.get("frames"), carried, detail)
         made += [samples.save(folder / "path.gif"), samples.save(folder / "path-codes.safetensors")]
+        with suppress(ImportError, ValueError):  # without the extra "plot", or of sizes that no MP4 has
+            made.append(samples.save(folder / "path.mp4"))
     if shown.get("pins"):
         samples = maps.pinned_samples(fitted.id, shown["pins"])
         made += [samples.save(folder / "pins.png"), samples.save(folder / "pins-codes.safetensors")]

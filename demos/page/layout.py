@@ -37,7 +37,7 @@ __all__ = ["build", "launch"]
 HERE = Path(__file__).parent / "map"
 SCRIPTS = (
     "core", "pictures", "geometry", "drawing", "live", "samples", "ground", "ticks", "layers", "arrows", "directions",
-    "pins", "address", "tools", "lens", "pointer", "keyboard", "screen", "start",
+    "pins", "address", "copying", "tour", "tools", "lens", "pointer", "keyboard", "screen", "start",
 )  # fmt: skip
 """The map's own JavaScript: one function body, in this order."""
 SHARED = ("ground",)

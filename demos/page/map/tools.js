@@ -72,7 +72,7 @@ function toggleLabel(button) {
 
 // ---------------------------------------------------------------- clicks and fields
 const CLICKS = {
-  ".lv-full": toggleFull, ".lv-tool": (b) => setTool(b.dataset.tool), ".lv-fit": fit, ".lv-finish": finish, ".lv-clear": clearAll, ".lv-retry": tryAgain, ".lv-first": () => openMap(null),
+  ".lv-full": toggleFull, ".lv-copy-picture": copyPicture, ".lv-tour-start": () => tour(0), ".lv-tour-skip": () => tour(-1), ".lv-tour-back": () => tour(step - 1), ".lv-tour-next": () => tour(step + 1), ".lv-tool": (b) => setTool(b.dataset.tool), ".lv-fit": fit, ".lv-finish": finish, ".lv-clear": clearAll, ".lv-retry": tryAgain, ".lv-first": () => openMap(null),
   ".lv-zoom-in": () => zoomAt(box.w / 2, box.h / 2, 1.5), ".lv-zoom-out": () => zoomAt(box.w / 2, box.h / 2, 1 / 1.5),
   ".lv-legend button": toggleLabel, ".lv-pin-here": pinHere, ".lv-unpin": removePins, ".lv-more": () => S.mark && moreLike(S.pins.find((pin) => pin.key === S.chosen)?.point ?? S.mark),
   ".lv-die": () => setDetail(S.detail, S.variant + 1), ".lv-through": () => { setTool("path"); setPath(S.pins.map((pin) => pin.point)); },

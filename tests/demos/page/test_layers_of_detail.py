@@ -58,7 +58,7 @@ def test_layers_of_detail_are_offered_where_a_map_has_it(maps, f_d):
     assert {"typical", "explained"} <= set(maps.describe(maps.start.id)["layers"])
     first = Maps(jobs.start_map(f_d))
     assert set(first.describe(first.start.id)["layers"]) == {"support", "stretch", "error"}
-    with pytest.raises(ValueError, match="layers of this map are support, stretch, error"):
+    with pytest.raises(ValueError, match="layers are support, stretch, error on this map"):
         first.layer(first.start.id, "typical")
 
 

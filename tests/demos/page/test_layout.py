@@ -87,7 +87,8 @@ def test_the_film_that_is_kept_is_the_one_that_was_made_and_a_region_makes_none(
         page.locator(".lv-strip canvas").wait_for()
         page.locator(".lv-play").click()
         files = kept(page)
-        assert {"v.zip", "path.gif", "path-codes.safetensors"} == set(files)
+        assert {"v.zip", "path.gif", "path.mp4", "path-codes.safetensors"} == set(files)
+        assert b"ftyp" in files["path.mp4"].read_bytes()[:16]
         with Image.open(files["path.gif"]) as film:
             assert film.n_frames == 24
             assert np.asarray(film.convert("L")).max() > 100

@@ -1,0 +1,25 @@
+// The current picture for other programs: on the clipboard, or as a file where a page may not write there.
+
+const ENLARGED = 512; // pixels: small pictures are enlarged by a whole number up to about this
+
+function pictureBlob(tile) {
+  const times = Math.max(1, Math.floor(ENLARGED / Math.max(tile.width, tile.height))), canvas = document.createElement("canvas");
+  canvas.width = tile.width * times; canvas.height = tile.height * times;
+  const ctx = canvas.getContext("2d");
+  ctx.imageSmoothingEnabled = false; ctx.drawImage(tile, 0, 0, canvas.width, canvas.height);
+  return new Promise((done) => canvas.toBlob(done, "image/png"));
+}
+
+async function copyPicture() {
+  if (!S.tile) return;
+  const made = pictureBlob(S.tile);
+  try {
+    await navigator.clipboard.write([new ClipboardItem({ "image/png": made })]);
+    say("Picture copied.");
+  } catch {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await made); link.download = "picture.png"; link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    say("This page may not use the clipboard: the picture is among your downloads.");
+  }
+}
