@@ -14,6 +14,7 @@ from typing import Any
 import gradio as gr
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
+from starlette.middleware import Middleware
 
 from latent_vizae import Directions, load_decoder
 from latent_vizae.demos.page.api import MENDABLE, add_endpoints, in_words, kindly
@@ -26,6 +27,7 @@ from latent_vizae.demos.page.jobs import load_map, pack, place_picture, start_ma
 from latent_vizae.demos.page.live import live_route
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.pictures import open_picture
+from latent_vizae.demos.page.preview import LinkPreview, picture_route
 from latent_vizae.demos.page.queues import Queues
 from latent_vizae.demos.page.steering import Steering
 from latent_vizae.demos.page.workers import Workers
@@ -42,6 +44,10 @@ SCRIPTS = (
 """The map's own JavaScript: one function body, in this order."""
 SHARED = ("ground",)
 TITLE = "latent_vizae: a map one can touch"
+WORDS = (
+    "Every place of the map is an image. Move over it; drag a region to see samples of it; click a path to see one "
+    "thing turn into another."
+)
 HOUR, DAY = 3600, 86400
 """How often files are looked over, and how old those are that go: uploads, and what was prepared."""
 TOKEN = re.compile(r"[A-Za-z0-9_.~+/=-]{1,4096}")
@@ -140,8 +146,7 @@ def build(first: FittedMap | None = None) -> gr.Blocks:
 
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(HOUR, DAY)) as demo:
         gr.HTML(
-            "<h1>A map of a generator's latent space</h1><p>Every place of the map is an image. Move over it; drag a "
-            "region to see samples of it; click a path to see one thing turn into another.</p>",
+            f"<h1>A map of a generator's latent space</h1><p>{WORDS}</p>",
             elem_classes="lv-head",
         )
         touched = gr.HTML(
@@ -216,7 +221,9 @@ def build(first: FittedMap | None = None) -> gr.Blocks:
             )
         add_endpoints(maps, decoders, steering, queues, workers)
     demo.queue(max_size=MOST_EVENTS, default_concurrency_limit=None)
-    demo.live_route, demo.workers = live_route(steering, queues), workers
+    demo.workers = workers
+    demo.routes = [live_route(steering, queues), picture_route(start, queues)]
+    demo.preview = Middleware(LinkPreview, title=TITLE, text=f"{WORDS} {start.title}. {start.text}")
     return demo
 
 
@@ -230,6 +237,6 @@ def launch(demo: gr.Blocks, port: int | None = None, share: bool = False, **opti
         css=(HERE / "page.css").read_text(encoding="utf-8"),
         max_file_size="64mb",
         show_error=True,
-        app_kwargs={"routes": [demo.live_route]},
+        app_kwargs={"routes": demo.routes, "middleware": [demo.preview]},
         **options,
     )

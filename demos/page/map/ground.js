@@ -4,6 +4,7 @@ const COARSEST = 2, FINEST = 13, MOST_TILES = 6000, AT_A_TIME = 64; // levels; o
 const grounded = () => Boolean(S.map) && dim() === 2 && S.layerName === "images";
 const groundAt = () => { const u = unit(); return { unit: u, x0: box.w / 2 - S.view.cx * u, y0: box.h / 2 + S.view.cy * u }; };
 const levelHere = () => clamp(Math.log2(cellsAcross(unit(), 2 ** FINEST)), COARSEST, FINEST);
+const quad = (level, column, row) => [0, 1, 2, 3].map((i) => [level, column - column % 2 + (i & 1), row - row % 2 + (i >> 1)]); // the four that lie on one coarser
 const tileOf = (level, column, row) => S.ground.get(level + "/" + column + "/" + row);
 
 function drawSurface(ctx, project) { // a coarse picture shows until the four that lie on it are there
@@ -12,13 +13,13 @@ function drawSurface(ctx, project) { // a coarse picture shows until the four th
   ctx.imageSmoothingEnabled = true;
   const paint = (level, column, row) => {
     const side = 2 * at.unit / 2 ** level, x = at.x0 - at.unit + column * side, y = at.y0 - at.unit + row * side;
-    if (x > box.w || y > box.h || x + side < 0 || y + side < 0) return false;
-    const tile = level >= COARSEST && tileOf(level, column, row), below = [0, 1, 2, 3].map((i) => [level + 1, 2 * column + (i & 1), 2 * row + (i >> 1)]);
-    if (tile && (level === finest || !below.every((b) => tileOf(...b)))) {
-      const { picture, from, width, height } = tile, scale = Math.min(side / width, side / height);
-      ctx.drawImage(picture, ...from, width, height, x + (side - width * scale) / 2, y + (side - height * scale) / 2, width * scale + 0.3, height * scale + 0.3);
-    }
-    if (level < finest) below.forEach((b) => paint(...b));
+    if (x > box.w || y > box.h || x + side < 0 || y + side < 0) return;
+    const below = quad(level + 1, 2 * column, 2 * row);
+    if (level < COARSEST || (level < finest && below.every((b) => tileOf(...b)))) return below.forEach((b) => paint(...b));
+    const tile = tileOf(level, column, row);
+    if (!tile) return;
+    const { picture, from, width, height } = tile, scale = Math.min(side / width, side / height);
+    ctx.drawImage(picture, ...from, width, height, x + (side - width * scale) / 2, y + (side - height * scale) / 2, width * scale + 0.3, height * scale + 0.3);
   };
   paint(0, 0, 0);
   drawFog(ctx, project);
@@ -48,10 +49,12 @@ const refreshFog = latestWins(async () => {
 function missingTiles() { // the next to ask for: the coarsest in view that are not here, from the middle of the view outwards
   const at = groundAt(), middle = [box.w / 2, box.h / 2];
   for (let level = COARSEST; level <= levelHere(); level++) {
-    const cells = [...cellsInView(box, at, 2 ** level)].filter(([column, row]) => !tileOf(level, column, row));
-    if (!cells.length) continue;
-    const far = ([, , x, y, side]) => Math.hypot(x + side / 2 - middle[0], y + side / 2 - middle[1]);
-    return { level, cells: cells.sort((a, b) => far(a) - far(b)).slice(0, AT_A_TIME).map(([column, row]) => [column, row]) };
+    const wanted = new Map();
+    for (const [column, row, x, y, side] of cellsInView(box, at, 2 ** level)) {
+      const far = Math.hypot(x + side / 2 - middle[0], y + side / 2 - middle[1]);
+      for (const cell of quad(level, column, row)) if (!tileOf(...cell)) wanted.set(cell.join(), [far, ...cell.slice(1)]);
+    }
+    if (wanted.size) return { level, cells: [...wanted.values()].sort((a, b) => a[0] - b[0]).slice(0, AT_A_TIME).map(([, column, row]) => [column, row]) };
   }
   return null;
 }
