@@ -26,13 +26,16 @@ def run(
     mcp: bool = False,
     map_name: str | None = None,
     decoder: str | None = None,
+    columns: str | None = None,
 ) -> None:
-    """Serve the page until it is interrupted; on the map of that name, and with that decoder, where there is one."""
+    """Serve the page until it is interrupted; on a map, with a decoder and columns, where they are named."""
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)  # for each visitor: two who decode at a time would wait for each other's threads
     with suppress(ImportError):
         importlib.import_module("matplotlib")  # or Gradio does at the first event, and the page stands still meanwhile
-    first = None if map_name is None else in_hand(load_map(map_name, decoder), title=Path(map_name).name)
+    first = None
+    if map_name is not None:
+        first = in_hand(load_map(map_name, decoder), title=Path(map_name).name, columns=columns)
     launch(build(first), port=port, share=share, mcp_server=mcp)
 
 
@@ -44,8 +47,9 @@ def main() -> None:
     parser.add_argument("--mcp", action="store_true", help='offer the endpoints to agents (needs the extra "mcp")')
     parser.add_argument("--map", default=None, metavar="V", help="folder of a saved v, or user/name of the Hub")
     parser.add_argument("--decoder", default=None, metavar="NAME", help="by default the one that v names")
+    parser.add_argument("--columns", default=None, metavar="FILE", help=".csv, .tsv or .parquet, a row a code")
     given = parser.parse_args()
-    run(given.port, given.share, given.mcp, given.map, given.decoder)
+    run(given.port, given.share, given.mcp, given.map, given.decoder, given.columns)
 
 
 if __name__ == "__main__":

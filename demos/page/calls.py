@@ -11,11 +11,12 @@ from latent_vizae.demos.page.jobs import place_picture
 from latent_vizae.demos.page.kept import GoneError
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.queues import Queues
+from latent_vizae.demos.page.selecting import Selecting
 from latent_vizae.demos.page.steering import Steering
 
 __all__ = ["map_calls"]
 
-QUICK = ("describe", "render", "directions", "moved")
+QUICK = ("describe", "render", "directions", "moved", "column", "find")
 """One image or none, so they come with the pictures under pointers."""
 
 
@@ -25,7 +26,9 @@ def map_calls(maps: Maps, steering: Steering, queues: Queues) -> list[Callable[[
     def drawn(map_id: Any, drawing: Any) -> dict[str, Any]:
         return {"pin": place_picture(maps, map_id, maps.drawing(map_id, drawing))}
 
+    selecting = Selecting(maps)
     functions = (
+        selecting.column, selecting.find, selecting.chosen,
         maps.describe, maps.render, maps.grid, maps.draws, maps.path, maps.layer, maps.thumbs, drawn,
         steering.directions, steering.arrows, steering.moved, steering.traverse, Ground(maps).tiles,
     )  # fmt: skip

@@ -55,7 +55,7 @@ def find_directions(
     try:
         found = discover_directions(
             decoder,
-            fitted.codes,
+            fitted.codes_at(slice(None)),
             classifier_of(fitted) if by_class else None,
             n_directions=count,
             method=method,
@@ -78,7 +78,7 @@ def classifier_of(fitted: FittedMap) -> Any:
     if fitted.labels is None or len(fitted.labels.unique()) < 2:
         raise ValueError("Directions of each class need codes of at least two labels: find global ones only.")
     if fitted.classifier is None:  # searches come one after the other
-        fitted.classifier = learn_classifier(fitted.latent_map.decoder, fitted.codes, fitted.labels)
+        fitted.classifier = learn_classifier(fitted.latent_map.decoder, fitted.codes_at(slice(None)), fitted.labels)
     return fitted.classifier
 
 

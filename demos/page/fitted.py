@@ -15,10 +15,12 @@ from torch import Tensor
 
 from latent_vizae import LatentMap, VizAE
 from latent_vizae.decoders.contract import decode_images
+from latent_vizae.inputs.columns import Column
 
 __all__ = ["FittedMap", "Question", "image_shape_of", "lasting_id", "plain", "quality", "shown_rows"]
 
-MOST_DRAWN = 20_000
+MOST_DRAWN = 2_000_000
+"""Codes that the page draws: 16 MB to send, and a million take 30 ms to draw."""
 
 
 @dataclass(eq=False)
@@ -36,12 +38,13 @@ class FittedMap:
 
     title: str
     latent_map: LatentMap
-    codes: Tensor
+    codes: Tensor | None  # None where v keeps none: then what it decodes its points to
     labels: Tensor | None
     text: str
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     name: str | None = None  # on the Hub
     names: dict[int, str] | None = None  # of labels that are not called what they are
+    columns: list[Column] = field(default_factory=list)
     layers: dict[str, dict[str, Any]] = field(default_factory=dict)
     classifier: Any = None
     questions: deque[Question] = field(default_factory=deque)
@@ -50,12 +53,19 @@ class FittedMap:
     seconds: float = 1.0  # that a picture took last
     start: list[float] | None = None  # the point that is looked at first
 
+    def codes_at(self, rows: Tensor | slice) -> Tensor:
+        """Codes (rows, *latent_shape): the fitted ones, or what the map decodes their points to."""
+        if self.codes is not None:
+            return self.codes[rows]
+        v = self.latent_map.v
+        return v.decode(v.points[rows]).cpu()
 
-def shown_rows(count: int) -> Tensor:
-    """The rows of a map that the page shows: all, or 20,000 drawn evenly; ascending."""
-    if count <= MOST_DRAWN:
+
+def shown_rows(count: int, most: int = MOST_DRAWN) -> Tensor:
+    """The rows of a map that are shown: all, or so many drawn evenly; ascending."""
+    if count <= most:
         return torch.arange(count)
-    chosen = torch.randperm(count, generator=torch.Generator().manual_seed(0))[:MOST_DRAWN]
+    chosen = torch.randperm(count, generator=torch.Generator().manual_seed(0))[:most]
     return chosen.sort().values
 
 
@@ -63,7 +73,7 @@ def image_shape_of(fitted: FittedMap) -> tuple[int, int, int]:
     """Channels, height and width of the decoder's images."""
     shape = getattr(fitted.latent_map.decoder, "image_shape", None)
     if shape is None:
-        shape = tuple(decode_images(fitted.latent_map.decoder, fitted.codes[:1]).shape[1:])
+        shape = tuple(decode_images(fitted.latent_map.decoder, fitted.codes_at(slice(1))).shape[1:])
     return int(shape[0]), int(shape[1]), int(shape[2])
 
 

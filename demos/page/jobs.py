@@ -63,9 +63,8 @@ def load_map(decoders: Decoders, name: Any, token: str | bool = False) -> Fitted
         raise ValueError(f"The map {text} names no decoder, so it has no images.")
     check_amount(len(v.points), v.latent_shape)
     f_d = decoders.get(v.source, **v.source_options)
-    codes = v.decode(v.points)
     return FittedMap(
-        text, LatentMap(v, f_d), codes, v.labels, quality(v) + " Its codes are as the map keeps them.", name=text
+        text, LatentMap(v, f_d), None, v.labels, quality(v) + " Its codes are as the map keeps them.", name=text
     )
 
 
@@ -78,7 +77,7 @@ def start_map(f_d: Any) -> FittedMap:
 
 def trust(fitted: FittedMap) -> dict[str, Any]:
     """The certificate of a map as plain numbers and words: statements (verdict and text), round-trip errors."""
-    found = certify(fitted.latent_map.v, fitted.latent_map.decoder, fitted.codes[:1])
+    found = certify(fitted.latent_map.v, fitted.latent_map.decoder, fitted.codes_at(slice(1)))
     said = [{"verdict": verdict, "text": text} for verdict, text in found.statements()]
     return {"statements": said, "round_trip_rms": found.round_trip_rms, "round_trip_max": found.round_trip_max}
 

@@ -45,7 +45,7 @@ def layer_names(fitted: FittedMap) -> dict[str, str]:
 def _affordable(fitted: FittedMap, most: int) -> int:
     """How many images a layer may decode: all it wants, or fewer of a slow decoder."""
     started = time.perf_counter()
-    decode_images(fitted.latent_map.decoder, fitted.codes[:1])
+    decode_images(fitted.latent_map.decoder, fitted.codes_at(slice(1)))
     return max(64, min(most, int(LAYER_SECONDS / (time.perf_counter() - started + 1e-6))))
 
 
@@ -70,9 +70,9 @@ def layer(fitted: FittedMap, name: str) -> dict[str, Any]:
         rows = rows[torch.linspace(0, len(rows) - 1, max(2, min(PLACES, len(rows), images // DRAWS))).long()]
         values = _nearby(points, m.v.points[rows], m.explained(m.v.points[rows], DRAWS).clamp(0, 1), 0.12)
     else:
-        rows = shown_rows(len(fitted.codes))[: _affordable(fitted, 2000) // 2]
+        rows = shown_rows(len(m.v.points), _affordable(fitted, 2000) // 2)
         made = decode_images(m.decoder, m.v.decode(m.v.points[rows]))
-        errors = (decode_images(m.decoder, fitted.codes[rows]) - made).square().flatten(1).mean(1)
+        errors = (decode_images(m.decoder, fitted.codes_at(rows)) - made).square().flatten(1).mean(1)
         values = _nearby(points, m.v.points[rows], errors, 0.06)
     values = values.cpu()
     low, high = values.min().item(), values.max().item()

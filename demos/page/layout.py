@@ -38,8 +38,9 @@ __all__ = ["build", "launch"]
 
 HERE = Path(__file__).parent / "map"
 SCRIPTS = (
-    "core", "pictures", "geometry", "drawing", "live", "samples", "ground", "ticks", "layers", "arrows", "directions",
-    "pins", "address", "copying", "tour", "tools", "lens", "pointer", "keyboard", "screen", "start",
+    "core", "pictures", "geometry", "colours", "points", "names", "drawing", "live", "neighbours", "samples",
+    "choosing", "finding", "history", "ground", "ticks", "layers", "arrows", "directions", "pins", "address", "copying",
+    "tour", "tools", "lens", "pointer", "keyboard", "screen", "start",
 )  # fmt: skip
 """The map's own JavaScript: one function body, in this order."""
 SHARED = ("ground",)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from latent_vizae.decoders.contract import decode_images
 from latent_vizae.demos.page.checks import checked_points, is_finite, whole_number
+from latent_vizae.demos.page.columns import column_list
 from latent_vizae.demos.page.first_look import start_of
 from latent_vizae.demos.page.fitted import FittedMap, image_shape_of, shown_rows
 from latent_vizae.demos.page.kept import Kept
@@ -31,6 +32,8 @@ __all__ = ["Maps", "Pin"]
 MOST_MAPS, MOST_PINS = 64, 2000
 MOST_POINTS = 64
 MOST_FRAMES, MOST_CORNERS, MOST_ROWS = 64, 32, 20
+MOST_LASSO = 128
+"""Corners of a polygon, as one draws it by hand."""
 NO_MAP = (
     "This map is no longer here: the server was started again since it was fitted, or has made room for the maps of "
     "others. Fit it again, or go on with the first map."
@@ -110,8 +113,8 @@ class Maps:
         if kind == "pin" and value is not None:
             return self._code_of(fitted, value)
         if kind == "row":
-            shown = shown_rows(len(fitted.codes))
-            return fitted.codes[shown[[whole_number(value, "number of a code", 0, len(shown) - 1)]]]
+            shown = shown_rows(len(fitted.latent_map.v.points))
+            return fitted.codes_at(shown[[whole_number(value, "number of a code", 0, len(shown) - 1)]])
         if kind != "point":
             raise ValueError("A move starts at a point, a pin or a row.")
         return fitted.latent_map.v.decode(checked_points([value], fitted.latent_map.v.dim, 1, 1))
@@ -119,7 +122,7 @@ class Maps:
     # What the page asks for.
 
     def describe(self, map_id: Any) -> dict[str, Any]:
-        """A map as the page draws it: at most 20,000 of its points, drawn evenly."""
+        """A map as the page draws it: at most `MOST_DRAWN` of its points, drawn evenly."""
         fitted = self.get(map_id)
         v = fitted.latent_map.v
         rows = shown_rows(len(v.points))
@@ -132,6 +135,9 @@ class Maps:
             "text": fitted.text,
             "dim": v.dim,
             "k": len(v.points),
+            "rows": None if len(rows) == len(v.points) else as_base64(rows.numpy().astype("<u4")),
+            "own_codes": fitted.codes is not None,
+            "columns": column_list(fitted),
             "points": as_base64(v.points[rows].float().cpu().numpy().astype("<f4")),
             "labels": labels,
             "names": {str(label): names.get(label, str(label)) for label in sorted(set(labels or []))},
@@ -171,7 +177,7 @@ class Maps:
         if "polygon" in region:
             if dim != 2:
                 raise ValueError("Polygons are for maps of two dimensions; draw a box.")
-            corners = checked_points(region["polygon"], 2, 3, MOST_CORNERS)
+            corners = checked_points(region["polygon"], 2, 3, MOST_LASSO)
             samples = m.region(polygon=corners, count=rows * columns, **added)
             return Samples(samples.points, samples.codes, samples.images, rows=rows)
         low, high = checked_points(region["box"], dim, 2, 2)
@@ -276,11 +282,11 @@ class Maps:
     def thumbs(self, map_id: Any, rows: Any) -> dict[str, Any]:
         """Images of at most 64 of the codes themselves."""
         fitted = self.get(map_id)
-        shown = shown_rows(len(fitted.codes))
+        shown = shown_rows(len(fitted.latent_map.v.points))
         if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_POINTS:
             raise ValueError(f"Between 1 and {MOST_POINTS} codes are asked for at a time.")
         chosen = [whole_number(row, "number of a code", 0, len(shown) - 1) for row in rows]
-        return {"images": packed_images(decode_images(fitted.latent_map.decoder, fitted.codes[shown[chosen]]))}
+        return {"images": packed_images(decode_images(fitted.latent_map.decoder, fitted.codes_at(shown[chosen])))}
 
     def drawing(self, map_id: Any, drawing: Any) -> Image.Image:
         """A picture drawn by hand: ``{"width", "height", "pixels": base64 of grey bytes}``."""

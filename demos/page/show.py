@@ -14,6 +14,7 @@ import torch
 from latent_vizae import LatentMap
 from latent_vizae.demos.page.fitted import FittedMap, lasting_id, quality
 from latent_vizae.demos.page.layout import build, launch
+from latent_vizae.inputs.columns import as_columns
 from latent_vizae.inputs.names import shown_labels
 from latent_vizae.inputs.sources import as_codes
 
@@ -64,7 +65,9 @@ class Page:
         self.close()
 
 
-def in_hand(m: LatentMap, codes: Any = None, labels: Any = None, names: Any = None, title: Any = None) -> FittedMap:
+def in_hand(
+    m: LatentMap, codes: Any = None, labels: Any = None, names: Any = None, title: Any = None, columns: Any = None
+) -> FittedMap:
     """A map as the page keeps it. See `LatentMap.show`."""
     v = m.v
     count = len(v.points)
@@ -72,10 +75,10 @@ def in_hand(m: LatentMap, codes: Any = None, labels: Any = None, names: Any = No
         raise ValueError("This v has no points, so there is no map to show.")
     if not isinstance(title, str | None):
         raise TypeError(f"title is text, got {type(title).__name__}.")
-    named = shown_labels(v, labels, names)
+    named, described = shown_labels(v, labels, names), as_columns(columns, count)
     words = quality(v)
+    given = None
     if codes is None:
-        given = v.decode(v.points).cpu()
         words += " Its codes are as the map keeps them."
     else:
         given = as_codes(codes, v.latent_shape).cpu()
@@ -86,7 +89,9 @@ def in_hand(m: LatentMap, codes: Any = None, labels: Any = None, names: Any = No
         raise ValueError(f"Pictures have 1, 3 or 4 channels; images of this decoder have {channels}.")
     called = dict(zip(named.kinds, named.names, strict=True))
     numbers = None if named.numbers is None else torch.tensor(named.kinds)[named.numbers]
-    return FittedMap(title or f"{count:,} codes", m, given, numbers, words, lasting_id(v), names=called)
+    return FittedMap(
+        title or f"{count:,} codes", m, given, numbers, words, lasting_id(v), names=called, columns=described
+    )
 
 
 def show_map(

@@ -81,7 +81,7 @@ class Workers:
         if (named := self._decoders.named(fitted.latent_map.decoder)) is None:
             return trust(fitted)
         with tempfile.TemporaryDirectory() as folder:
-            write_map(Path(folder), fitted.latent_map.v, Gathered(fitted.codes[:1], None, ""))
+            write_map(Path(folder), fitted.latent_map.v, Gathered(fitted.codes_at(slice(1)), None, ""))
             found: dict[str, Any] = self._ask("trust", named, folder, {}, lambda *_: None)
             return found
 
@@ -90,7 +90,7 @@ class Workers:
         if (named := self._decoders.named(fitted.latent_map.decoder)) is None:
             return find_directions(fitted, **given, progress=progress)
         with tempfile.TemporaryDirectory() as folder:
-            write_map(Path(folder), fitted.latent_map.v, Gathered(fitted.codes, fitted.labels, ""))
+            write_map(Path(folder), fitted.latent_map.v, Gathered(fitted.codes_at(slice(None)), fitted.labels, ""))
             self._ask("directions", named, folder, {**given, "title": fitted.title}, progress)
             found = Directions.from_pretrained(Path(folder) / "directions")
             return FoundDirections(found, fitted.latent_map.decoder, fitted.title)

@@ -11,6 +11,8 @@ from typing import Annotated, Optional
 
 import typer
 
+from latent_vizae.inputs.columns import as_columns
+
 from .maps import AnyDecoder, AnyV, Json, load_map, print_json
 
 
@@ -66,6 +68,12 @@ def demo(
         ),
     ] = None,
     decoder: AnyDecoder = None,
+    columns: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="FILE", help="What else is known of the codes: .csv, .tsv or .parquet with a row a code, in order."
+        ),
+    ] = None,
     port: Annotated[Optional[int], typer.Option(help="By default the first free one from 7860 on.")] = None,  # noqa: UP045
     share: Annotated[bool, typer.Option("--share", help="A public address for 72 hours, through Gradio.")] = False,
     mcp: Annotated[bool, typer.Option("--mcp", help="Offer the endpoints to agents (needs the extra `mcp`).")] = False,
@@ -76,14 +84,19 @@ def demo(
     Examples:
       latent-vizae demo --port 7860
       latent-vizae demo --map fives
+      latent-vizae demo --map faces --columns faces.csv
+
+    Columns colour the codes and can be searched: words are classes, numbers go on a ramp.
     """
     if importlib.util.find_spec("gradio") is None:
         raise ImportError('The demo needs: pip install "latent-vizae[demo]".')
     if decoder is not None and map_ is None:
         raise ValueError("--decoder is of a map: give --map too.")
-    if map_ is not None:
-        load_map(map_, decoder)  # whose errors are one line, before the page starts
-    given = (("--map", map_), ("--decoder", decoder), ("--port", port))
+    if columns is not None and map_ is None:
+        raise ValueError("--columns are of a map's codes: give --map too.")
+    if map_ is not None:  # errors are one line, before the page starts
+        as_columns(columns, len(load_map(map_, decoder).v.points))
+    given = (("--map", map_), ("--decoder", decoder), ("--columns", columns), ("--port", port))
     options = [word for name, value in given if value is not None for word in (name, str(value))]
     options += [flag for flag, wanted in (("--share", share), ("--mcp", mcp)) if wanted]
     # A process of its own: the number of threads is read before torch is imported.

@@ -17,7 +17,7 @@ from .arrays import ArrayLike
 from .files import labels_in
 from .tables import column_values, is_missing
 
-__all__ = ["Labels", "Named", "Names", "as_labels", "named_labels", "names_of_config", "shown_labels"]
+__all__ = ["Labels", "Named", "Names", "as_labels", "in_order", "named_labels", "names_of_config", "shown_labels"]
 
 
 Names = Mapping[Any, str] | Sequence[str] | None
@@ -116,7 +116,7 @@ def _numbered(items: list[Any], order: list[Any] | None) -> tuple[list[int], dic
     if strange is not None:
         raise TypeError(f"labels are whole numbers or words, one per code, got {type(strange).__name__}.")
     words = [_word(item) for item in items]
-    different = list(dict.fromkeys(map(_word, order))) if order is not None else sorted(set(words), key=_in_order)
+    different = list(dict.fromkeys(map(_word, order))) if order is not None else sorted(set(words), key=in_order)
     number_of = {word: number for number, word in enumerate(different)}
     used = set(words)
     names = {number: word for word, number in number_of.items() if word in used}
@@ -128,7 +128,7 @@ def _word(item: Any) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _in_order(word: str) -> list[Any]:
+def in_order(word: str) -> list[Any]:
     """x2 before x10."""
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", word)]
 

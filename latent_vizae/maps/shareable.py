@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from latent_vizae.inputs.arrays import ArrayLike
+from latent_vizae.inputs.columns import Columns
 from latent_vizae.inputs.names import Names
 from latent_vizae.inputs.surroundings import methods_in_own_surroundings
 from latent_vizae.training.progress import Reporting
@@ -79,6 +80,7 @@ class Shareable:
         codes: ArrayLike | None = None,
         labels: ArrayLike | None = None,
         names: Names = None,
+        columns: Columns = None,
         title: str | None = None,
         port: int | None = None,
         share: bool = False,
@@ -91,6 +93,9 @@ class Shareable:
                 of its points.
             labels: (k,) whole numbers or words; by default those of v.
             names: of labels: a mapping, or a list whose entry number L is the name of label L.
+            columns: what else is known of the codes, to colour them by and to search in: a mapping name -> (k,)
+                values, a table (pandas, polars, pyarrow, datasets), or the path of a .csv, .tsv or .parquet. Words
+                and truth values are classes, numbers go on a ramp.
             title: of the map, as text.
             port: by default the first free one from 7860 on.
             share: a public address for 72 hours, through Gradio.
@@ -103,13 +108,14 @@ class Shareable:
 
         Raises:
             ImportError: without the extra ``demo``.
-            ValueError: codes or labels of another length, a decoder whose images are no pictures.
+            ValueError: codes, labels or a column of another length, a decoder whose images are no pictures.
+            TypeError: a column of other things than words and numbers.
             OSError: the port is taken.
         """
         if importlib.util.find_spec("gradio") is None:
             raise ImportError('The page needs: pip install "latent-vizae[demo]".')
         show_map = importlib.import_module("latent_vizae.demos.page.show").show_map
-        words = {"codes": codes, "labels": labels, "names": names, "title": title}
+        words = {"codes": codes, "labels": labels, "names": names, "title": title, "columns": columns}
         return show_map(self, port=port, share=share, browser=browser, **words)
 
     def push_space_to_hub(

@@ -6,7 +6,7 @@
 
 const EMPTY_VIEW = { cx: 0, cy: 0, zoom: 1, yaw: -0.6, pitch: 0.45 };
 const S = {
-  turn: 0, value: null, asked: null, lost: null, map: null, points: null, count: 0, labels: null, order: [], ranks: null, hidden: new Set(),
+  turn: 0, value: null, asked: null, lost: null, map: null, points: null, count: 0, rows: null, labels: null, hidden: new Set(),
   view: { ...EMPTY_VIEW }, plane: { axis: 2, depth: 0 }, tool: "look",
   cursor: null, mark: null, // where the keyboard stands; the position last painted
   wanted: null, seen: [], coarse: false, // the position asked for; pictures so far, with their places; whether one of them stands in
@@ -24,7 +24,7 @@ const DARK = ["#5b8fd0", "#f89c1a", "#76c984", "#c0808e", "#ab6ff5", "#4de6fb", 
 const HEAT = [[0, 34, 78], [53, 69, 108], [102, 105, 112], [148, 142, 119], [200, 184, 102], [254, 232, 56]]; // cividis
 const HINTS = {
   look: "Move over the map to see the picture there; click to pin it.",
-  region: "Drag a box, or click corners and double-click to close a shape.",
+  region: "Drag a box or a lasso, or click corners and double-click to close a shape.",
   path: "Draw a line, or click corners and double-click to finish.",
   move: "Drag to move the map, wheel or pinch to zoom (after a click, or with Ctrl), double-click to fit.",
 };
@@ -58,7 +58,7 @@ function bytes(base64) {
 }
 
 // One call to Python; errors become a line of text and a null.
-const WAITS = { grid: "Decoding the region…", draws: "Drawing samples…", path: "Decoding the path…", traverse: "Decoding the pictures along it…", layer: "Measuring the map…", drawn: "Finding its place…" };
+const WAITS = { grid: "Decoding the region…", draws: "Drawing samples…", path: "Decoding the path…", traverse: "Decoding the pictures along it…", layer: "Measuring the map…", find: "Searching…", chosen: "Making the file…", column: "Fetching the column…", drawn: "Finding its place…" };
 
 async function ask(name, ...args) {
   const turn = S.turn, words = WAITS[name], slow = setTimeout(() => words && turn === S.turn && say(words, "wait"), 400);

@@ -16,9 +16,6 @@ function readTheme() {
   element.dataset.theme = theme.dark ? "dark" : "light";
 }
 
-const palette = () => (theme.dark ? DARK : LIGHT);
-const colour = (index) => palette()[S.labels ? S.ranks[index] % palette().length : 0];
-
 function draw() {
   const canvas = mapCanvas();
   if (!canvas || !canvas.clientWidth || !element.isConnected) return;
@@ -69,68 +66,17 @@ function drawFrame(ctx, project) {
   ctx.globalAlpha = 1;
 }
 
-function* visible(project, margin = 4) { // [index, x, y, depth] of the codes in view, far ones first in 3-D
-  const n = S.count, d = dim(), p = new Array(d);
-  const order = d === 3 ? depthOrder(project) : null;
-  for (let m = 0; m < n; m++) {
-    const i = order ? order[m] : m;
-    if (S.labels && S.hidden.has(S.labels[i])) continue;
-    for (let c = 0; c < d; c++) p[c] = S.points[i * d + c];
-    const [x, y, z] = project(p);
-    if (x > -margin && y > -margin && x < box.w + margin && y < box.h + margin) yield [i, x, y, z];
-  }
-}
-
-function depthOrder(project) {
-  const z = Float32Array.from({ length: S.count }, (_, i) => project([S.points[3 * i], S.points[3 * i + 1], S.points[3 * i + 2]])[2]);
-  return Uint32Array.from(z.keys()).sort((a, b) => z[a] - z[b]);
-}
-
-function dot(fill, radius) { // a round point drawn once and stamped
-  const ratio = window.devicePixelRatio || 1, side = Math.ceil((radius + 1.5) * 2 * ratio), stamp = document.createElement("canvas");
-  stamp.width = stamp.height = side;
-  const ctx = stamp.getContext("2d");
-  ctx.beginPath(); ctx.arc(side / 2, side / 2, radius * ratio, 0, 7);
-  ctx.strokeStyle = theme.paper; ctx.lineWidth = Math.min(1.5, 0.7 * radius) * ratio;
-  if (radius > 2.4 || grounded()) ctx.stroke(); // a rim around it
-  ctx.fillStyle = fill; ctx.fill();
-  return stamp;
-}
-
-function drawPoints(ctx, project) {
-  const crowd = Math.sqrt(S.count) / S.view.zoom, radius = clamp(box.w / (crowd * (grounded() ? 7 : 5.5)), 1.1, 5.5), ratio = window.devicePixelRatio || 1;
-  const stamps = new Map();
-  for (const [i, x, y, z] of visible(project)) {
-    const fill = colour(i);
-    if (!stamps.has(fill)) stamps.set(fill, dot(fill, radius));
-    const stamp = stamps.get(fill), scale = dim() === 3 ? 0.85 + 0.25 * z : 1, side = stamp.width / ratio * scale;
-    ctx.globalAlpha = dim() === 3 ? clamp(1.05 - 1.5 * Math.abs(S.points[3 * i + S.plane.axis] - S.plane.depth), 0.16, 1) : 0.9; // 3-D: solid near the plane
-    ctx.drawImage(stamp, x - side / 2, y - side / 2, side, side);
-  }
-  ctx.globalAlpha = 1;
-}
-
-function drawRug(ctx, project) { // one lane per label, as ticks about the line
-  const lanes = S.labels ? S.order.length : 1, reach = box.h * 0.8, height = Math.max(4, reach / lanes);
-  ctx.globalAlpha = 0.75;
-  for (const [i, x] of visible(project)) {
-    const lane = S.labels ? S.ranks[i] : 0;
-    ctx.fillStyle = colour(i);
-    ctx.fillRect(x - 0.7, box.h / 2 - reach / 2 + lane * height + 1, 1.4, height - 2);
-  }
-  ctx.globalAlpha = 1;
-}
-
 function drawThumbs(ctx, project) {
   for (const { index, side } of S.shownThumbs) {
     const tile = S.thumbs.get(index), d = dim();
-    if (!tile || (S.labels && S.hidden.has(S.labels[index]))) continue;
+    if (!tile || isHidden(index)) continue;
     const [x, y] = project(Array.from(S.points.subarray(index * d, index * d + d)));
-    ctx.fillStyle = colour(index);
+    ctx.globalAlpha = isFaded(index) ? 0.25 : 1; ctx.fillStyle = colour(index);
     ctx.beginPath(); ctx.roundRect(x - side / 2 - 2, y - side / 2 - 2, side + 4, side + 4, 4); ctx.fill();
     ctx.imageSmoothingEnabled = !isSmall(tile);
     ctx.drawImage(tile, x - side / 2, y - side / 2, side, side);
   }
+  ctx.globalAlpha = 1;
 }
 
 function haloed(ctx, width, colourOf, alpha = 1) { // a line that reads on any ground
@@ -146,6 +92,7 @@ function drawOver(ctx, project) {
   if (S.film) { trace(ctx, project, S.film.points); haloed(ctx, 2.5, theme.accent); }
   if (moving()) drawMove(ctx, project);
   if (S.draft.length) drawDraft(ctx, project);
+  drawNames(ctx, project);
   S.pins.forEach((pin, i) => drawPin(ctx, project(pin.point), i + 1, pin.key === S.chosen));
   if (S.film) drawDot(ctx, project(S.film.points[frame()]), 7);
   if (S.mark) drawCrosshair(ctx, project(S.mark));
@@ -165,9 +112,9 @@ function drawPlane(ctx, project) {
 }
 
 function drawDraft(ctx, project) {
-  const corners = S.cursor && S.drag?.kind !== "line" ? [...S.draft, S.cursor] : S.draft;
-  trace(ctx, project, corners); haloed(ctx, 2, theme.accent);
-  if (S.drag?.kind !== "line") S.draft.forEach((p) => drawDot(ctx, project(p), 5));
+  const corners = S.cursor && S.drag?.kind !== "line" && S.drag?.kind !== "lasso" ? [...S.draft, S.cursor] : S.draft;
+  trace(ctx, project, corners, S.drag?.kind === "lasso"); haloed(ctx, 2, theme.accent);
+  if (S.drag?.kind !== "line" && S.drag?.kind !== "lasso") S.draft.forEach((p) => drawDot(ctx, project(p), 5));
 }
 
 function drawDot(ctx, [x, y], radius) {

@@ -44,7 +44,7 @@ const refreshThumbs = later(90, latestWins(async () => {
 function placeThumbs() { // at most 40 codes in view, none over another; those shown before stay
   if ((S.view.zoom < 1.6 || grounded()) && S.count > 60) return [];
   const side = Math.round(clamp(22 + 9 * Math.log2(S.view.zoom * (S.count > 60 ? 1 : 2)), 28, 60)), chosen = [];
-  const inView = [...visible(projector(), -side / 2)], before = new Set(S.shownThumbs.map((t) => t.index));
+  const inView = [...visible(projector(), -side / 2, 4000)], before = new Set(S.shownThumbs.map((t) => t.index));
   if (dim() === 3) inView.reverse(); // near ones first
   inView.sort((a, b) => before.has(b[0]) - before.has(a[0]));
   for (const [index, x, y] of inView) {

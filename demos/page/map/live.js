@@ -133,27 +133,12 @@ function paintPreview(tile, point, support) {
   } else { text(".lv-support", ""); q(".lv-support").dataset.level = ""; }
   text(".lv-near", nearestWords(point));
   if (dim() === 1) q(".lv-position").value = point[0];
-  redraw();
+  redraw(); showNeighbours();
 }
 
 function paintPreviewBlank(canvas) {
   canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
   text(".lv-support", ""); q(".lv-support").dataset.level = "";
-}
-
-function nearest(point) {
-  const d = dim(); let best = -1, least = Infinity;
-  for (let i = 0; i < S.count; i++) {
-    let far = 0;
-    for (let c = 0; c < d; c++) far += (S.points[i * d + c] - point[c]) ** 2;
-    if (far < least) { least = far; best = i; }
-  }
-  return best;
-}
-
-function nearestWords(point) {
-  const i = nearest(point);
-  return i < 0 ? "" : S.labels ? "nearest code: " + nameOf(S.labels[i]) : "nearest code: no. " + i;
 }
 
 const nameOf = (label) => (S.map.names && S.map.names[String(label)]) ?? String(label);

@@ -6,6 +6,7 @@ const carried = () => { const pin = S.pins.find((p) => p.key === S.chosen); retu
 
 function emit(kind, { point = S.cursor, points = null, corners = null, box: bounds = null } = {}) {
   trigger("select", { kind, id: S.map.id, point: point && round(point), points: points || (point && [round(point)]), corners, box: bounds, shown: shown() });
+  record();
 }
 
 function shown() { // what can be kept: the grid and the film as they are seen, and the pins

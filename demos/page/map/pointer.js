@@ -15,7 +15,7 @@ function pointerDown(event) {
   S.touch = event.pointerType !== "mouse";
   if (fingers.size === 2) { S.drag = { kind: "pinch" }; hideLens(); return redraw(); }
   const pan = S.tool === "move" || event.button === 1;
-  const from = lift(...at), inside = S.tool === "region" && S.region && !S.region.draws && !S.draft.length && insideBox(from);
+  const from = lift(...at), inside = S.tool === "region" && !lassoing() && S.region && !S.region.draws && !S.draft.length && insideBox(from);
   S.drag = { kind: pan ? "pan" : "press", start: at, last: at, from, moving: inside ? S.region.corners : null, touch: S.touch };
   if (S.touch && !pan) { look(from, performance.now()); if (S.tool === "look") placeLens(at); }
   element.toggleAttribute("data-dragging", pan);
@@ -43,17 +43,17 @@ function pointerMove(event) {
 function dragTo(drag, at, started) {
   const dx = at[0] - drag.last[0], dy = at[1] - drag.last[1], point = lift(...at);
   drag.last = at;
-  if (drag.kind === "press" && !near(at, drag.start, 6)) { drag.kind = dragKind(drag); if (drag.kind === "line") { S.draft = [drag.from]; endFilm(); } }
+  if (drag.kind === "press" && !near(at, drag.start, 6)) { drag.kind = dragKind(drag); if (drag.kind === "line") { S.draft = [drag.from]; endFilm(); } if (drag.kind === "lasso") S.draft = [drag.from]; }
   if (drag.kind === "pan") { if (dim() === 3) turnBy(dx, dy); else panBy(-dx / unit(), dy / unit()); return; }
   if (drag.kind === "box") { drag.to = point; return setRegion([drag.from, point], false); }
   if (drag.kind === "shift") return shiftRegion(drag, point);
-  if (drag.kind === "line") { S.draft.push(point); S.mark = point; return redraw(); }
+  if (drag.kind === "line" || drag.kind === "lasso") { S.draft.push(point); S.mark = point; return redraw(); }
   if (drag.touch) placeLens(at);
   look(point, started);
 }
 
 function dragKind(drag) {
-  if (S.tool === "region") return drag.moving ? "shift" : "box";
+  if (S.tool === "region") return drag.moving ? "shift" : lassoing() ? "lasso" : "box";
   if (S.tool === "path") return "line";
   return dim() === 3 && !drag.touch ? "pan" : "look";
 }
@@ -81,6 +81,7 @@ function pointerUp(event) {
   S.drag = null;
   if (event.type === "pointercancel") { S.draft = []; return redraw(); }
   if (drag.kind === "box" || drag.kind === "shift") setRegion(S.region.corners);
+  else if (drag.kind === "lasso") endLasso();
   else if (drag.kind === "line") setPath(dim() === 1 ? [S.draft[0], S.draft.at(-1)] : S.draft);
   else if (drag.kind === "press") pressed(drag);
   redraw(); stage();

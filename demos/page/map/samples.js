@@ -4,11 +4,11 @@
 const cells = () => clamp(Math.round(Number(q(".lv-cells").value)) || 10, 2, 20);
 
 const fetchGrid = latestWins(async (corners, final) => {
-  const shape = shapeOf(corners);
+  const shape = shapeOf(corners), { act } = S;
   const started = performance.now(), n = cells(), reply = await ask("grid", S.map.id, shape, n, n, carried(), detail());
   if (!reply) return;
   const pictures = await tiles(reply.images);
-  if (!S.region) return; // cleared meanwhile
+  if (!S.region || act !== S.act) return; // cleared, or another one, meanwhile
   Object.assign(S.region, { rows: reply.rows, cols: reply.cols, points: reply.points, tiles: pictures });
   S.cell = -1; element.toggleAttribute("data-decoded", final);
   paintGrid(); stage();
@@ -23,6 +23,7 @@ const ordered = ([a, b]) => [a.map((x, i) => Math.min(x, b[i])), a.map((x, i) =>
 function setRegion(corners, final = true) {
   play(false); S.film = null; S.draft = []; S.cell = -1; element.removeAttribute("data-decoded");
   S.region = { ...(S.region || {}), corners, draws: null };
+  if (final) { pickRegion(corners); q(".lv-query").value = ""; } else if (S.picked) unpick();
   redraw(); stage();
   if (final || (S.map.image.width < 96 && stats.lastLatencyMs < 100 && !(stats.lastGridMs > 250))) fetchGrid(corners, final); // live while dragging, where it is quick
 }
@@ -68,14 +69,14 @@ function setDetail(amount, variant) {
 async function moreLike(point, seed = S.drawn ? S.drawn.seed + 1 : 0) { // sixteen draws from what the map leaves open there
   const reply = await ask("draws", S.map.id, round(point), seed);
   if (!reply) return;
-  endFilm(); S.draft = []; S.cell = -1; S.drawn = { seed };
+  endFilm(); unpick(); S.draft = []; S.cell = -1; S.drawn = { seed };
   S.region = { corners: [point, point], draws: [round(point), seed], rows: reply.rows, cols: reply.cols, points: reply.points, tiles: await tiles(reply.images) };
   redraw(); stage(); paintGrid(); revealResult(); emit("draws", { point, points: reply.points });
 }
 
 // ---------------------------------------------------------------- path -> film
 async function setPath(corners) {
-  S.draft = []; S.region = null;
+  S.draft = []; S.region = null; unpick();
   const reply = await ask("path", S.map.id, thin(corners, 32).map(round), FRAMES, carried(), detail());
   if (!reply) return redraw();
   S.film = { corners, points: reply.points, tiles: await tiles(reply.images), at: 0, step: 1, playing: false };

@@ -9,12 +9,14 @@ function setState(state, title = "", words = "") {
 
 function reset() {
   play(false); S.wanted = null; settle();
-  Object.assign(S, { map: null, seen: [], hidden: new Set(), view: { ...EMPTY_VIEW }, plane: { axis: 2, depth: 0 }, cursor: null, mark: null, tile: null, draft: [], drag: null, region: null, film: null, pins: [], chosen: null, layer: null, thumbs: new Map(), shownThumbs: [], ground: new Map(), fog: null, line: null, order: [], found: null, arrows: null });
+  Object.assign(S, { map: null, seen: [], hidden: new Set(), view: { ...EMPTY_VIEW }, plane: { axis: 2, depth: 0 }, cursor: null, mark: null, tile: null, draft: [], drag: null, region: null, film: null, pins: [], chosen: null, layer: null, thumbs: new Map(), shownThumbs: [], ground: new Map(), fog: null, line: null, found: null, arrows: null, tint: null, picked: null, past: [], future: [] });
   Object.assign(element.dataset, { decodes: "0", at: "", stage: "look" });
   stats.decodes = 0; stats.latencies.length = 0; fingers.clear();
   text(".lv-title", "Latent map"); text(".lv-text", ""); text(".lv-at", "no position yet"); text(".lv-near", "");
   for (const part of [".lv-heat", ".lv-draw", ".lv-line", ".lv-plane"]) show(part, false);
   if (q(".lv-preview canvas")) paintPreviewBlank(q(".lv-preview canvas"));
+  if (q(".lv-query")) q(".lv-query").value = "";
+  show(".lv-neighbours", false); listPicked(); tellHistory();
   stage(); mountDirections();
 }
 
@@ -27,8 +29,8 @@ async function load(value, parts = null) { // `parts` of an address are shown of
   const map = await ask("describe", value.id);
   if (!map) { if (S.value === value) { text(".lv-text", ""); if (element.dataset.state !== "error") setState("error", "This map could not be opened", q(".lv-status").textContent); } return; }
   const codes = bytes(map.points);
-  Object.assign(S, { map, points: new Float32Array(codes.buffer), count: codes.length / 4 / map.dim, labels: map.labels || null, order: map.labels ? [...new Set(map.labels)].sort((a, b) => a - b) : [] });
-  S.ranks = S.labels && Uint16Array.from(S.labels, (label) => S.order.indexOf(label));
+  Object.assign(S, { map, points: new Float32Array(codes.buffer), count: codes.length / 4 / map.dim, labels: map.labels || null });
+  setTints(map);
   Object.assign(S, { detail: map.detail ?? 0, variant: 0, drawn: null });
   setState("ready"); mount();
   look(firstLook());
@@ -37,6 +39,7 @@ async function load(value, parts = null) { // `parts` of an address are shown of
   S.asked = null;
   if (parts) await restoreAddress(parts);
   writeNow();
+  record();
   if (value.pin) placePin(value.pin);
   if (value.directions) openDirections(value.directions);
 }
@@ -65,7 +68,7 @@ function mount() {
     show(".lv-detail-field", map.detail !== null); show(".lv-more", map.detail !== null);
     q(".lv-detail").value = S.detail; text(".lv-detail-value", Math.round(100 * S.detail) + " %"); q(".lv-die").disabled = !S.detail;
     show(".lv-draw", Boolean(map.has_encoder) && map.image.width === 28 && map.image.height === 28 && map.image.channels === 1);
-    legend(); listPins();
+    legend(); listPins(); listPicked(); tellHistory(); showNeighbours();
     if (S.tile) paintTile(q(".lv-preview canvas"), S.tile);
   }
   listLayers(); setTool(S.tool); paintGrid(); paintLine(); mountDirections();

@@ -28,14 +28,14 @@ function stage() { // which result lies beside the map
   show(".lv-grid", name === "grid"); show(".lv-film", name === "film"); show(".lv-empty", name === "look");
   text(".lv-empty", S.tool === "path" ? "The film of your path will play here." : S.tool === "region" ? "The pictures of your region will lie here as a grid." : "Choose Region for a grid of pictures, or Path for a film between two places.");
   text(".lv-hint-text", hint());
-  show(".lv-finish", S.draft.length >= 2); show(".lv-clear", Boolean(S.draft.length || S.region || S.film));
+  show(".lv-shape-field", S.tool === "region" && dim() === 2); show(".lv-finish", S.draft.length >= 2); show(".lv-clear", Boolean(S.draft.length || S.region || S.film));
   if (changed && name === "grid") paintGrid();
   if (changed && name === "film") paintStrip();
 }
 
 function clearAll() {
-  if (S.draft.length || S.drag) { S.draft = []; S.drag = null; } else { S.region = null; S.film = null; emit("clear"); }
-  redraw(); stage();
+  if (S.draft.length || S.drag) { S.draft = []; S.drag = null; } else { S.region = null; S.film = null; S.picked = null; listPicked(); emit("clear"); }
+  redraw(true); stage();
 }
 
 function finish() {
@@ -52,29 +52,12 @@ function addCorner(point) {
   redraw(); stage();
 }
 
-function legend() {
-  const holder = q(".lv-legend");
-  holder.replaceChildren(...S.order.map((label, i) => {
-    const button = document.createElement("button"), swatch = document.createElement("i");
-    button.type = "button"; button.dataset.label = label; button.setAttribute("aria-pressed", String(!S.hidden.has(label)));
-    button.style.setProperty("--lv-label", palette()[i % palette().length]);
-    button.append(swatch, nameOf(label));
-    return button;
-  }));
-}
-
-function toggleLabel(button) {
-  const label = S.order.find((l) => String(l) === button.dataset.label);
-  if (!S.hidden.delete(label)) S.hidden.add(label);
-  button.setAttribute("aria-pressed", String(!S.hidden.has(label)));
-  redraw(true); refreshThumbs();
-}
-
 // ---------------------------------------------------------------- clicks and fields
 const CLICKS = {
   ".lv-full": toggleFull, ".lv-copy-picture": copyPicture, ".lv-tour-start": () => tour(0), ".lv-tour-skip": () => tour(-1), ".lv-tour-back": () => tour(step - 1), ".lv-tour-next": () => tour(step + 1), ".lv-tool": (b) => setTool(b.dataset.tool), ".lv-fit": fit, ".lv-finish": finish, ".lv-clear": clearAll, ".lv-retry": tryAgain, ".lv-first": () => openMap(null),
   ".lv-zoom-in": () => zoomAt(box.w / 2, box.h / 2, 1.5), ".lv-zoom-out": () => zoomAt(box.w / 2, box.h / 2, 1 / 1.5),
-  ".lv-legend button": toggleLabel, ".lv-pin-here": pinHere, ".lv-unpin": removePins, ".lv-more": () => S.mark && moreLike(S.pins.find((pin) => pin.key === S.chosen)?.point ?? S.mark),
+  ".lv-unhide": unhide, ".lv-legend button": toggleLabel, ".lv-near-go": goToCode, ".lv-undo": undo, ".lv-redo": redo,
+  ".lv-copy-numbers": copyNumbers, ".lv-save-numbers": () => download([numbers()], "application/json", "codes.json"), ".lv-save-codes": saveCodes, ".lv-zoom-picked": zoomToPicked, ".lv-unpick": closePicked, ".lv-group": searchFor, ".lv-pin-here": pinHere, ".lv-unpin": removePins, ".lv-more": () => S.mark && moreLike(S.pins.find((pin) => pin.key === S.chosen)?.point ?? S.mark),
   ".lv-die": () => setDetail(S.detail, S.variant + 1), ".lv-through": () => { setTool("path"); setPath(S.pins.map((pin) => pin.point)); },
   ".lv-pin-go": (b) => choosePin(Number(b.closest(".lv-pin").dataset.key)), ".lv-pin-remove": (b) => removePin(Number(b.closest(".lv-pin").dataset.key)),
   ".lv-play": () => play(!S.film.playing), ".lv-place": place, ".lv-wipe": wipe,
@@ -84,7 +67,7 @@ const CLICKS = {
 function click(event) {
   if (event.target === q(".lv-grid canvas") && S.region?.tiles) { chooseCell(cellAt(event)); return pinCell(); }
   if (event.target === q(".lv-walk canvas") && S.found?.walk) return stepTo(event);
-  for (const [selector, act] of Object.entries(CLICKS)) { const hit = event.target.closest(selector); if (hit) return act(hit); }
+  for (const [selector, act] of Object.entries(CLICKS)) { const hit = event.target.closest(selector); if (hit) return act(hit, event); }
 }
 
 function input(event) {

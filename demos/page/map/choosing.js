@@ -1,0 +1,111 @@
+// Codes that are selected, by a region or by a search: how many, which, and a file of them.
+
+// `picked`: {rows, mask, words, groups}: which of the codes that are shown, and 1 for each of them among all.
+Object.assign(S, { picked: null });
+
+function pick(rows, words, groups = []) {
+  const mask = new Uint8Array(S.count);
+  for (const i of rows) mask[i] = 1;
+  S.picked = { rows, mask, words, groups };
+  listPicked(); redraw(true);
+}
+
+function unpick() { if (S.picked) { S.picked = null; redraw(true); } listPicked(); }
+
+function within(point, corners) { // even-odd rule
+  let inside = false;
+  for (let i = 0, j = corners.length - 1; i < corners.length; j = i++) {
+    const [x0, y0] = corners[i], [x1, y1] = corners[j];
+    if (y0 > point[1] !== y1 > point[1] && point[0] < (x1 - x0) * (point[1] - y0) / (y1 - y0) + x0) inside = !inside;
+  }
+  return inside;
+}
+
+function codesIn(corners) { // those that are shown; a box of a 3-D map takes them at any depth
+  const d = dim(), found = [], p = new Array(d), [low, high] = corners.length === 2 ? ordered(corners) : [null, null];
+  const across = low && (d === 3 ? planeAxes() : low.map((_, c) => c));
+  for (let i = 0; i < S.count; i++) {
+    if (isHidden(i)) continue;
+    for (let c = 0; c < d; c++) p[c] = S.points[i * d + c];
+    if (low ? across.every((c) => p[c] >= low[c] && p[c] <= high[c]) : within(p, corners)) found.push(i);
+  }
+  return Uint32Array.from(found);
+}
+
+const ofAll = () => S.count.toLocaleString("en") + (S.rows ? " codes drawn, of " + S.map.k.toLocaleString("en") + "," : " codes");
+
+function pickRegion(corners) {
+  const rows = codesIn(corners), one = rows.length === 1;
+  pick(rows, rows.length.toLocaleString("en") + " of " + ofAll() + (one ? " lies" : " lie") + " in this region" + (dim() === 3 ? ", at any " + "xyz"[S.plane.axis] : "") + (S.hidden.size ? ", hidden ones aside" : "") + ".");
+}
+
+function listPicked() {
+  const { picked } = S;
+  show(".lv-picked", Boolean(picked));
+  if (!picked) return;
+  text(".lv-picked-text", picked.words);
+  for (const button of element.querySelectorAll(".lv-picked-acts button")) button.disabled = !picked.rows.length;
+  q(".lv-picked-groups").replaceChildren(...picked.groups.map(([column, word, count]) => {
+    const button = document.createElement("button");
+    button.type = "button"; button.className = "lv-button lv-group"; button.dataset.word = word;
+    button.textContent = brief(word) + " · " + count.toLocaleString("en"); button.title = column + ": " + word;
+    return button;
+  }));
+}
+
+const numbers = () => JSON.stringify(Array.from(S.picked.rows, rowOf));
+
+async function copyNumbers() {
+  try { await navigator.clipboard.writeText(numbers()); } catch { // pages that are no secure context
+    const field = document.createElement("textarea");
+    field.value = numbers(); field.style.position = "fixed"; element.append(field); field.select(); document.execCommand("copy"); field.remove();
+  }
+  say("The numbers of " + S.picked.rows.length.toLocaleString("en") + " codes are copied.");
+}
+
+function download(parts, type, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob(parts, { type })); link.download = name; link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+function base64Of(array) {
+  const data = new Uint8Array(array.buffer, array.byteOffset, array.byteLength), parts = [];
+  for (let i = 0; i < data.length; i += 32768) parts.push(String.fromCharCode(...data.subarray(i, i + 32768)));
+  return btoa(parts.join(""));
+}
+
+async function saveCodes() {
+  const reply = await ask("chosen", S.map.id, base64Of(S.picked.rows));
+  if (reply) { download([bytes(reply.file)], "application/octet-stream", "codes.npz"); say("codes.npz has " + reply.count.toLocaleString("en") + " codes, their points and their numbers."); }
+}
+
+function zoomToPicked() { // the view in which all that is selected is seen
+  const { rows } = S.picked, d = dim();
+  if (!rows.length || d === 3) return;
+  const low = [1, d > 1 ? 1 : 0], high = [-1, d > 1 ? -1 : 0];
+  for (const i of rows) for (let c = 0; c < d; c++) { low[c] = Math.min(low[c], S.points[i * d + c]); high[c] = Math.max(high[c], S.points[i * d + c]); }
+  const spread = Math.max(high[0] - low[0], high[1] - low[1]);
+  S.view = { ...S.view, cx: (low[0] + high[0]) / 2, cy: (low[1] + high[1]) / 2, zoom: clamp(1.6 / Math.max(spread, 0.05), 1, 20) };
+  panBy(0, 0);
+}
+
+// ---------------------------------------------------------------- a lasso
+const lassoing = () => dim() === 2 && q(".lv-shape").value === "lasso";
+
+function simplified(line, tolerance) { // Douglas and Peucker's
+  if (line.length < 3) return line;
+  const [a, b] = [line[0], line.at(-1)], long = Math.hypot(b[0] - a[0], b[1] - a[1]);
+  let most = -1, at = 0;
+  for (let i = 1; i < line.length - 1; i++) {
+    const [x, y] = [line[i][0] - a[0], line[i][1] - a[1]], far = long < 1e-9 ? Math.hypot(x, y) : Math.abs(x * (b[1] - a[1]) - y * (b[0] - a[0])) / long;
+    if (far > most) { most = far; at = i; }
+  }
+  return most <= tolerance ? [a, b] : [...simplified(line.slice(0, at + 1), tolerance).slice(0, -1), ...simplified(line.slice(at), tolerance)];
+}
+
+function endLasso() {
+  const corners = thin(simplified(S.draft, 1.2 / unit()), 128);
+  S.draft = [];
+  if (corners.length > 2) setRegion(corners); else say("Draw around some codes: a lasso encloses an area.");
+}

@@ -1,0 +1,59 @@
+// Words at their groups on the map: each where its codes lie densest.
+
+const MOST_NAMES = 60, CELLS = { 2: 40, 3: 14 };
+
+function groupPlaces(tint) { // [rank, count, place] of each word, the most frequent first; found once
+  if (tint.places) return tint.places;
+  const d = dim(), side = CELLS[d], kinds = tint.names.length, counts = new Uint32Array(kinds * side ** d), sizes = new Uint32Array(kinds);
+  const cell = (i) => { let at = 0; for (let c = 0; c < d; c++) at = at * side + Math.min(side - 1, Math.max(0, Math.floor((S.points[i * d + c] + 1) / 2 * side))); return at; };
+  for (let i = 0; i < S.count; i++) { counts[tint.ranks[i] * side ** d + cell(i)]++; sizes[tint.ranks[i]]++; }
+  const best = Array.from({ length: kinds }, (_, kind) => densest(counts.subarray(kind * side ** d, (kind + 1) * side ** d), side, d));
+  const sums = best.map(() => new Float64Array(d + 1));
+  for (let i = 0; i < S.count; i++) {
+    const kind = tint.ranks[i];
+    if (!best[kind].has(cell(i))) continue;
+    for (let c = 0; c < d; c++) sums[kind][c] += S.points[i * d + c];
+    sums[kind][d]++;
+  }
+  tint.places = sums.map((sum, kind) => [kind, sizes[kind], Array.from(sum.subarray(0, d), (x) => x / sum[d])]).filter(([, size]) => size);
+  return (tint.places = tint.places.sort((a, b) => b[1] - a[1]));
+}
+
+function densest(counts, side, d) { // the block of 3 cells a side that holds most
+  let most = -1, found = new Set();
+  for (let at = 0; at < counts.length; at++) {
+    if (!counts[at]) continue;
+    const block = around(at, side, d), sum = block.reduce((total, cell) => total + counts[cell], 0) + counts[at];
+    if (sum > most) { most = sum; found = new Set(block); }
+  }
+  return found;
+}
+
+function around(at, side, d) {
+  let cells = [0];
+  for (let c = d - 1, scale = 1; c >= 0; c--, scale *= side) {
+    const own = Math.floor(at / scale) % side;
+    cells = cells.flatMap((cell) => [own - 1, own, own + 1].filter((k) => k >= 0 && k < side).map((k) => cell + k * scale));
+  }
+  return cells;
+}
+
+const brief = (words) => (words.length > 28 ? words.slice(0, 27) + "…" : words);
+
+function drawNames(ctx, project) {
+  const { tint } = S;
+  if (!tint?.ranks || dim() === 1 || !q(".lv-named").checked || tint.names.length > MOST_NAMES) return;
+  const size = tint.names.length > 12 ? 13 : 16, taken = [];
+  ctx.font = "600 " + size + "px system-ui, sans-serif"; ctx.textAlign = "center"; ctx.textBaseline = "middle"; ctx.lineJoin = "round";
+  for (const [rank, , place] of groupPlaces(tint)) {
+    if (S.hidden.has(rank)) continue;
+    const words = brief(tint.names[rank]), w = ctx.measureText(words).width / 2 + 3, h = size / 2 + 2;
+    let [x, y] = project(place);
+    if (x < 0 || y < 0 || x > box.w || y > box.h) continue;
+    x = Math.min(box.w - w, Math.max(w, x)); y = Math.min(box.h - h, Math.max(h, y)); // whole, at the border too
+    if (taken.some((t) => Math.abs(t.x - x) < t.w + w && Math.abs(t.y - y) < t.h + h)) continue;
+    taken.push({ x, y, w, h });
+    ctx.strokeStyle = theme.paper; ctx.lineWidth = 4; ctx.globalAlpha = 0.9; ctx.strokeText(words, x, y); ctx.globalAlpha = 1;
+    ctx.fillStyle = theme.ink; ctx.fillText(words, x, y);
+  }
+}

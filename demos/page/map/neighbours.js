@@ -1,0 +1,55 @@
+// The nearest codes' own pictures beside the decoded one: whether the map shows what its codes are.
+
+const NEAR = 8;
+
+function nearestFew(point, most) { // [code, squared distance], the nearest first; hidden ones are none
+  const d = dim(), found = [];
+  let farthest = Infinity;
+  for (let i = 0; i < S.count; i++) {
+    let far = 0;
+    for (let c = 0; c < d; c++) far += (S.points[i * d + c] - point[c]) ** 2;
+    if (far >= farthest || isHidden(i)) continue;
+    let at = found.length;
+    while (at && found[at - 1][1] > far) at--;
+    found.splice(at, 0, [i, far]);
+    if (found.length > most) found.pop();
+    if (found.length === most) farthest = found[most - 1][1];
+  }
+  return found;
+}
+
+const nearest = (point) => nearestFew(point, 1)[0]?.[0] ?? -1;
+
+function nearestWords(point) {
+  const i = nearest(point);
+  if (i < 0) return S.count ? "every code is hidden" : "";
+  return "nearest code: " + (S.labels ? nameOf(S.labels[i]) : "no. " + rowOf(i)) + (S.tint && S.tint.key !== "labels" && wordOf(i) !== null ? ", " + S.tint.name + " " + wordOf(i) : "");
+}
+
+const showNeighbours = later(120, latestWins(async () => {
+  const list = q(".lv-near-list");
+  if (!S.map || !S.mark || !list || S.film?.playing) return;
+  const found = nearestFew(S.mark, NEAR), missing = found.map(([i]) => i).filter((i) => !S.thumbs.has(i));
+  if (missing.length) {
+    const reply = await ask("thumbs", S.map.id, missing);
+    if (!reply) return;
+    (await tiles(reply.images)).forEach((tile, k) => S.thumbs.set(missing[k], tile));
+  }
+  while (list.children.length > found.length) list.lastChild.remove();
+  while (list.children.length < found.length) {
+    const button = document.createElement("button");
+    button.type = "button"; button.className = "lv-near-go"; button.append(document.createElement("canvas"));
+    list.append(button);
+  }
+  found.forEach(([i, far], k) => {
+    const button = list.children[k], named = S.labels ? ", " + nameOf(S.labels[i]) : "";
+    button.dataset.code = i;
+    button.title = "Code no. " + rowOf(i) + named + ", " + Math.sqrt(far).toFixed(2) + " from here";
+    button.setAttribute("aria-label", button.title);
+    paintTile(button.firstChild, S.thumbs.get(i));
+  });
+  show(".lv-neighbours", found.length > 0);
+  text(".lv-near-text", S.map.own_codes ? (found.length < 2 ? "The nearest code" : "The " + found.length + " nearest codes, their own pictures") : "This map keeps no codes of its own: what it makes of the " + found.length + " nearest places");
+}));
+
+function goToCode(button) { const i = Number(button.dataset.code), d = dim(); play(false); look(Array.from(S.points.subarray(i * d, i * d + d))); follow(); }

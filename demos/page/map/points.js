@@ -1,0 +1,90 @@
+// The codes as points: round ones where few are in view; of very many one image, written pixel by pixel.
+
+const MANY = 20000;
+let inView = new Uint32Array(0), placesInView = new Float32Array(0); // which codes are in view, and their x, y and depth
+
+function gather(project, margin) { // fills them; the projection is affine, so four of its values tell all
+  const d = dim(), n = S.count, origin = project(new Array(d).fill(0));
+  const axes = Array.from({ length: d }, (_, c) => { const p = new Array(d).fill(0); p[c] = 1; return project(p).map((x, k) => x - origin[k]); });
+  if (inView.length < n) { inView = new Uint32Array(n); placesInView = new Float32Array(3 * n); }
+  const [x0, y0, z0] = origin, [a, b = [0, 0, 0], c = [0, 0, 0]] = axes, { points } = S, ranks = S.hidden.size ? S.tint?.ranks : null;
+  const gone = ranks && Uint8Array.from({ length: S.tint.names.length }, (_, i) => S.hidden.has(i));
+  let found = 0;
+  for (let i = 0; i < n; i++) {
+    if (gone && gone[ranks[i]]) continue;
+    const p = points[i * d], r = d > 1 ? points[i * d + 1] : 0, s = d > 2 ? points[i * d + 2] : 0;
+    const x = x0 + a[0] * p + b[0] * r + c[0] * s, y = y0 + a[1] * p + b[1] * r + c[1] * s;
+    if (x < -margin || y < -margin || x > box.w + margin || y > box.h + margin) continue;
+    inView[found] = i; placesInView[3 * found] = x; placesInView[3 * found + 1] = y; placesInView[3 * found + 2] = z0 + a[2] * p + b[2] * r + c[2] * s;
+    found++;
+  }
+  return found;
+}
+
+function* visible(project, margin = 4, most = Infinity) { // [index, x, y, depth] of the codes in view, far ones first in 3-D
+  const found = gather(project, margin), step = Math.max(1, Math.ceil(found / most));
+  const order = dim() === 3 && step === 1 ? Uint32Array.from({ length: found }, (_, m) => m).sort((m, k) => placesInView[3 * m + 2] - placesInView[3 * k + 2]) : null;
+  const shown = inView.slice(0, found), places = placesInView.slice(0, 3 * found); // what is asked meanwhile fills the others
+  for (let m = 0; m < found; m += step) { const k = order ? order[m] : m; yield [shown[k], places[3 * k], places[3 * k + 1], places[3 * k + 2]]; }
+}
+
+function dot(fill, radius) { // a round point drawn once and stamped
+  const ratio = window.devicePixelRatio || 1, side = Math.ceil((radius + 1.5) * 2 * ratio), stamp = document.createElement("canvas");
+  stamp.width = stamp.height = side;
+  const ctx = stamp.getContext("2d");
+  ctx.beginPath(); ctx.arc(side / 2, side / 2, radius * ratio, 0, 7);
+  ctx.strokeStyle = theme.paper; ctx.lineWidth = Math.min(1.5, 0.7 * radius) * ratio;
+  if (radius > 2.4 || grounded()) ctx.stroke(); // a rim around it
+  ctx.fillStyle = fill; ctx.fill();
+  return stamp;
+}
+
+function drawPoints(ctx, project) {
+  const found = gather(project, 4);
+  if (found > MANY) return drawMany(ctx, found);
+  const crowd = Math.sqrt(S.count > MANY ? found : S.count) / (S.count > MANY ? 1 : S.view.zoom), radius = clamp(box.w / (crowd * (grounded() ? 7 : 5.5)), 1.1, 5.5), ratio = window.devicePixelRatio || 1;
+  const stamps = new Map(), later = [];
+  const stamp = (i, x, y, z) => {
+    const fill = colour(i);
+    if (!stamps.has(fill)) stamps.set(fill, dot(fill, radius));
+    const picture = stamps.get(fill), scale = dim() === 3 ? 0.85 + 0.25 * z : 1, side = picture.width / ratio * scale;
+    const solid = dim() === 3 ? clamp(1.05 - 1.5 * Math.abs(S.points[3 * i + S.plane.axis] - S.plane.depth), 0.16, 1) : 0.9; // 3-D: solid near the plane
+    ctx.globalAlpha = solid * (isFaded(i) ? 0.16 : 1);
+    ctx.drawImage(picture, x - side / 2, y - side / 2, side, side);
+  };
+  for (const [i, x, y, z] of visible(project)) if (S.picked && !isFaded(i)) later.push([i, x, y, z]); else stamp(i, x, y, z);
+  for (const one of later) stamp(...one); // what is selected lies on top
+  ctx.globalAlpha = 1;
+}
+
+const many = document.createElement("canvas");
+
+function drawMany(ctx, found) {
+  const ratio = window.devicePixelRatio || 1, w = many.width = base.width, h = many.height = base.height;
+  const image = new ImageData(w, h), pixels = new Uint32Array(image.data.buffer), nearer = dim() === 3 ? new Float32Array(w * h).fill(-9) : null;
+  const inks = Uint32Array.from(swatches(), (hex) => { const [r, g, b] = [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16)); return ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0; });
+  const side = Math.max(1, Math.round(clamp(box.w / Math.sqrt(found) / 2.2, 1, 3) * ratio)), half = side >> 1, mask = S.picked?.mask;
+  for (let pass = mask ? 0 : 1; pass < 2; pass++) for (let m = 0; m < found; m++) { // what is selected lies on top
+    const i = inView[m];
+    if (mask && mask[i] !== pass) continue;
+    const x = Math.round(placesInView[3 * m] * ratio) - half, y = Math.round(placesInView[3 * m + 1] * ratio) - half, z = placesInView[3 * m + 2];
+    const ink = mask && !pass ? (inks[swatchOf(i)] & 0xffffff) | (44 << 24) : inks[swatchOf(i)];
+    for (let dy = 0; dy < side; dy++) for (let dx = 0; dx < side; dx++) {
+      const px = x + dx, py = y + dy, k = py * w + px;
+      if (px < 0 || py < 0 || px >= w || py >= h) continue;
+      if (nearer) { if (z < nearer[k]) continue; nearer[k] = z; }
+      pixels[k] = ink;
+    }
+  }
+  many.getContext("2d").putImageData(image, 0, 0);
+  ctx.drawImage(many, 0, 0, box.w, box.h);
+}
+
+function drawRug(ctx, project) { // of a 1-D map: one lane for each word, as ticks about the line
+  const lanes = S.tint?.ranks ? S.tint.names.length : 1, reach = box.h * 0.8, height = Math.max(4, reach / lanes);
+  for (const [i, x] of visible(project, 4, 2 * MANY)) {
+    ctx.globalAlpha = isFaded(i) ? 0.12 : 0.75; ctx.fillStyle = colour(i);
+    ctx.fillRect(x - 0.7, box.h / 2 - reach / 2 + (S.tint?.ranks ? S.tint.ranks[i] : 0) * height + 1, 1.4, height - 2);
+  }
+  ctx.globalAlpha = 1;
+}
