@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .maps.certificate import certify
     from .maps.latent_map import LatentMap
     from .model.vizae import VizAE
+    from .sharing.show import show
 
 __version__ = version("latent-vizae")
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "load_decoder",
     "place_codes",
     "sample_codes",
+    "show",
 ]
 
 _HOMES = {
@@ -49,6 +51,7 @@ _HOMES = {
     "load_decoder": "decoders.load",
     "place_codes": "bulk.place",
     "sample_codes": "bulk.place",
+    "show": "sharing.show",
 }
 
 

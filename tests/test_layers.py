@@ -28,7 +28,8 @@ LAYERS = {
 UPWARDS = {
     ("model/vizae.py", "publish"), ("directions/directions.py", "publish"), ("maps/latent_map.py", "publish"),
     ("maps/shareable.py", "sharing/save"), ("maps/shareable.py", "sharing/notebook"),
-    ("maps/shareable.py", "sharing/space"), ("maps/shareable.py", "sharing/table"),
+    ("maps/shareable.py", "sharing/show"), ("maps/shareable.py", "sharing/space"),
+    ("maps/shareable.py", "sharing/table"),
 }  # fmt: skip
 """Methods that show or push a thing, whose work needs pictures: each imports what does it when it is called."""
 

@@ -34,13 +34,14 @@ from latent_vizae.demos.page.workers import Workers
 from latent_vizae.sharing.static_file import component
 from latent_vizae.storage.hub import is_repo_id
 
-__all__ = ["build", "launch"]
+__all__ = ["TITLE", "build", "frame", "launch", "map_element"]
 
 HERE = Path(__file__).parent / "map"
 SCRIPTS = (
     "core", "pictures", "geometry", "colours", "points", "names", "drawing", "live", "neighbours", "samples",
+    "core", "pictures", "geometry", "colours", "points", "names", "drawing", "live", "neighbours", "samples",
     "choosing", "finding", "history", "ground", "ticks", "layers", "arrows", "directions", "pins", "address", "copying",
-    "tour", "tools", "lens", "pointer", "keyboard", "screen", "start",
+    "tour", "tools", "lens", "pointer", "keyboard", "screen", "linked", "start",
 )  # fmt: skip
 """The map's own JavaScript: one function body, in this order."""
 SHARED = ("ground",)
@@ -145,20 +146,12 @@ def build(first: FittedMap | None = None) -> gr.Blocks:
         data = getattr(event, "_data", None)
         return data if isinstance(data, dict) else {}
 
-    with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(HOUR, DAY)) as demo:
+    with frame(TITLE) as demo:
         gr.HTML(
             f"<h1>A map of a generator's latent space</h1><p>{WORDS}</p>",
             elem_classes="lv-head",
         )
-        touched = gr.HTML(
-            value={"id": start.id, "pin": None},
-            html_template=(HERE / "map.html").read_text(encoding="utf-8"),
-            css_template=(HERE / "map.css").read_text(encoding="utf-8"),
-            js_on_load=scripts(),
-            server_functions=map_calls(maps, steering, queues),
-            apply_default_css=False,
-            elem_id="lv",
-        )
+        touched = map_element({"id": start.id, "pin": None}, map_calls(maps, steering, queues))
         map_id, selection = gr.State(start.id), gr.State({})
         measured_id, measured_words = gr.State(""), gr.State("")
         touched.select(selected, None, selection, queue=False, show_progress="hidden", api_visibility="private")
@@ -226,6 +219,30 @@ def build(first: FittedMap | None = None) -> gr.Blocks:
     demo.routes = [live_route(steering, queues), picture_route(start, queues)]
     demo.preview = Middleware(LinkPreview, title=TITLE, text=f"{WORDS} {start.title}. {start.text}")
     return demo
+
+
+def frame(title: str) -> gr.Blocks:
+    """A page that is being built."""
+    return gr.Blocks(title=title, fill_width=True, analytics_enabled=False, delete_cache=(HOUR, DAY))
+
+
+def map_element(value: dict[str, Any], calls: list[Callable[..., Any]], name: str = "lv") -> gr.HTML:
+    """A map on a page being built.
+
+    Args:
+        value: its ``id``, perhaps with what to open on it.
+        calls: what it asks, see `map_calls`.
+        name: of the element.
+    """
+    return gr.HTML(
+        value=value,
+        html_template=(HERE / "map.html").read_text(encoding="utf-8"),
+        css_template=(HERE / "map.css").read_text(encoding="utf-8"),
+        js_on_load=scripts(),
+        server_functions=calls,
+        apply_default_css=False,
+        elem_id=name,
+    )
 
 
 def launch(demo: gr.Blocks, port: int | None = None, share: bool = False, **options: Any) -> Any:

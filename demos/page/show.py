@@ -12,13 +12,14 @@ from typing import Any
 import torch
 
 from latent_vizae import LatentMap
+from latent_vizae.demos.page.beside import beside, maps_given
 from latent_vizae.demos.page.fitted import FittedMap, lasting_id, quality
 from latent_vizae.demos.page.layout import build, launch
 from latent_vizae.inputs.columns import as_columns
 from latent_vizae.inputs.names import shown_labels
 from latent_vizae.inputs.sources import as_codes
 
-__all__ = ["Page", "in_hand", "show_map"]
+__all__ = ["Page", "in_hand", "show_maps"]
 
 
 class Page:
@@ -94,11 +95,21 @@ def in_hand(
     )
 
 
-def show_map(
-    m: LatentMap, port: int | None = None, share: bool = False, browser: bool | None = None, **words: Any
+def show_maps(
+    maps: Any,
+    port: int | None = None,
+    share: bool = False,
+    browser: bool | None = None,
+    title: Any = None,
+    **words: Any,
 ) -> Page:
-    """Serve the page on a map. See `LatentMap.show`."""
-    demo = build(in_hand(m, **words))
+    """Serve the page on a map, or on several. See `latent_vizae.show`."""
+    given = maps_given(maps)
+    titles = list(title) if isinstance(title, list | tuple) else [title] * len(given)
+    if len(titles) != len(given):
+        raise ValueError(f"title is one text, or one for each map: {len(given)} maps came with {len(titles)}.")
+    shown = [in_hand(m, title=words_, **words) for m, words_ in zip(given, titles, strict=True)]
+    demo = build(shown[0]) if len(shown) == 1 else beside(shown)
     _, local, public = launch(demo, port=port, share=share, prevent_thread_lock=True, quiet=True, inline=False)
     page = Page(demo, public or local)
     if browser or (browser is None and _has_screen()):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -112,11 +110,11 @@ class Shareable:
             TypeError: a column of other things than words and numbers.
             OSError: the port is taken.
         """
-        if importlib.util.find_spec("gradio") is None:
-            raise ImportError('The page needs: pip install "latent-vizae[demo]".')
-        show_map = importlib.import_module("latent_vizae.demos.page.show").show_map
+        from latent_vizae.sharing.show import show
+
         words = {"codes": codes, "labels": labels, "names": names, "title": title, "columns": columns}
-        return show_map(self, port=port, share=share, browser=browser, **words)
+        whole: Any = self
+        return show(whole, port=port, share=share, browser=browser, **words)
 
     def push_space_to_hub(
         self,

@@ -63,9 +63,10 @@ const decode = latestWins(async (point, started) => {
   if (point !== S.wanted) wait();
 });
 
-function look(point, started = performance.now()) {
+function look(point, started = performance.now(), told = false) {
   if (!S.map) return;
   S.cursor = point;
+  if (!told) tellOthers(point);
   if (S.film && S.film.playing) return redraw();
   S.wanted = point; element.dataset.asked = round(point).join(",");
   if (S.coarse) coarse(); else wait();
