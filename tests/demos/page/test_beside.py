@@ -25,7 +25,8 @@ f_d = load_decoder("mnist")
 codes, labels = f_d.examples(count=120, seed=0)
 other, _ = f_d.examples(count=120, seed=7)
 maps = [LatentMap(fit(codes, f_d, labels=labels, seed=0), f_d)]
-maps += [LatentMap(fit(codes if sys.argv[1] == "same" else other, dim=dim, labels=labels, seed=1), f_d) for dim in (1, 3)]
+others = codes if sys.argv[1] == "same" else other
+maps += [LatentMap(fit(others, dim=dim, labels=labels, seed=1), f_d) for dim in (1, 3)]
 show(maps, title=["<b>plane</b>", "line", "cube"], browser=False, port=parser.parse_args(sys.argv[2:]).port).wait()
 """
 
