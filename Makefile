@@ -1,5 +1,5 @@
 # One word per job, run in an environment with the extra `dev` (README.md, "tests").
-.PHONY: style check test matrix bench bench-quick bench-page bench-sizes bench-busy bench-detail ablate fuzz soak gallery guide notebooks demo
+.PHONY: style check vendor test matrix bench bench-quick bench-page bench-sizes bench-busy bench-detail ablate fuzz soak gallery guide notebooks demo
 
 style:
 	ruff format .
@@ -73,3 +73,9 @@ bench-busy:
 # How typical images of a map are, without detail and with it.
 bench-detail:
 	python tests/benchmarks/detail.py
+
+# onnxruntime-web for maps with the generator in them, fetched again; needs npm. Its version is named in vendor/LICENSE.
+vendor:
+	cd "$$(mktemp -d)" && npm pack --silent onnxruntime-web@1.30.0 && tar xzf onnxruntime-web-1.30.0.tgz && \
+	cp package/dist/ort.wasm.bundle.min.mjs $(CURDIR)/latent_vizae/sharing/vendor/ && \
+	gzip -9 -n -c package/dist/ort-wasm-simd-threaded.wasm > $(CURDIR)/latent_vizae/sharing/vendor/ort-wasm-simd-threaded.wasm.gz

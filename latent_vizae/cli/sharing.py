@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -33,6 +33,9 @@ def export(
         typer.Option(help="Pixels of a tile's longer side.  [default: the image's, at most 64]"),
     ] = None,
     quality: Annotated[Optional[int], typer.Option(help="Of the tiles, 1 to 100.  [default: 60]")] = None,  # noqa: UP045
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Put the generator into the page: exact pictures (needs the extra `onnx`).")
+    ] = False,
     most_seconds: Annotated[
         float, typer.Option(help="Refuse tiles that would take longer to decode; 0 for any time.")
     ] = 600,
@@ -47,12 +50,15 @@ def export(
       latent-vizae export --v digits --out map.html --title "My digits" --names zero,one,two --tiles 96
       latent-vizae export --v digits --out map.svg
 
+    With --onnx the page computes its pictures itself, with the generator in it.
+
     The page holds the points, their labels and numbers, and tiles of the decoded surface; pictures of places are
     blended from the nearest tiles, and the page says how much they differ from the decoder's.
     """
     m = load_map(v, decoder)
     named = None if names is None else [name.strip() for name in names.split(",")]
-    m.save(out, title=title, names=named, tiles=tiles, size=size, quality=quality, most_seconds=most_seconds or None)
+    page: dict[str, Any] = {"tiles": tiles, "size": size, "quality": quality, "decoder": "onnx" if onnx else None}
+    m.save(out, title=title, names=named, most_seconds=most_seconds or None, **page)
     count, size_of_file = len(m.v.points), out.stat().st_size
     if as_json:
         print_json({"out": str(out), "bytes": size_of_file, "codes": count})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.columns import Columns
@@ -28,6 +28,7 @@ class Shareable:
         tiles: int | None = None,
         size: int | None = None,
         quality: int | None = None,
+        decoder: Literal["onnx"] | None = None,
         progress: Reporting = True,
         most_seconds: float | None = 600,
     ) -> Path:
@@ -38,6 +39,10 @@ class Shareable:
         tiles; the file says how much it differs from the decoder's. Regions give pictures and the numbers of the codes
         in them, straight paths an animation. Of more than 200,000 codes it holds so many and says so.
 
+        With ``decoder="onnx"`` v_d and the generator are in the page too, as an ONNX graph with the runtime that
+        computes it (onnxruntime-web, 5 MB): pictures are exact, by the browser alone. The graph is compared with the
+        map before anything is written.
+
         Args:
             path: ``.html``, or ``.png`` or ``.svg`` (these need the extra ``plot``). The folder must exist.
             labels: (k,) whole numbers or words, one for each fitted code; by default those of v.
@@ -46,6 +51,8 @@ class Shareable:
             tiles: of a page, along each axis, 2 to 512; by default 256 on a 1-D map, 64 on a 2-D one, 16 on a 3-D one.
             size: of a page, pixels of a tile's longer side; by default the image's, at most 64.
             quality: of a page, of its WebP picture, 1 to 100; by default 60.
+            decoder: of a page, "onnx" to put the generator in; needs the extra ``onnx``, and a decoder that torch can
+                trace, of at most 64 MB.
             progress: of a page's tiles: True for a bar, a function ``(step, steps, title)``, or False.
             most_seconds: that a page's tiles may take, judged by the first ones; None for any time.
 
@@ -54,9 +61,10 @@ class Shareable:
 
         Raises:
             ValueError: another ending, no such folder or one that cannot be written, labels of another length, tiles
-                that would take longer than ``most_seconds`` or do not fit into one picture.
+                that would take longer than ``most_seconds`` or do not fit into one picture; a decoder that cannot be
+                traced, or makes other images as a graph.
             TypeError: names or a title of another kind.
-            ImportError: a picture without the extra ``plot``.
+            ImportError: a picture without the extra ``plot``, a generator without the extra ``onnx``.
 
         Example:
             >>> import torch
@@ -68,7 +76,10 @@ class Shareable:
         from latent_vizae.sharing.save import save_map  # which knows LatentMap
 
         words = {"labels": labels, "names": names, "title": title}
-        page = {"tiles": tiles, "size": size, "quality": quality, "progress": progress, "most_seconds": most_seconds}
+        page = {
+            "tiles": tiles, "size": size, "quality": quality, "decoder": decoder, "progress": progress,
+            "most_seconds": most_seconds,
+        }  # fmt: skip
         whole: Any = self
         return save_map(whole, path, words, page)
 
@@ -126,6 +137,7 @@ class Shareable:
         tiles: int | None = None,
         size: int | None = None,
         quality: int | None = None,
+        decoder: Literal["onnx"] | None = None,
         progress: Reporting = True,
         most_seconds: float | None = 600,
         private: bool | None = None,
@@ -146,6 +158,7 @@ class Shareable:
             tiles: as in `save`.
             size: as in `save`.
             quality: as in `save`.
+            decoder: as in `save`.
             progress: as in `save`.
             most_seconds: as in `save`.
             private: whether a new Space is private.
@@ -164,7 +177,10 @@ class Shareable:
         from latent_vizae.sharing.space import push_space
 
         words = {"labels": labels, "names": names, "title": title}
-        page = {"tiles": tiles, "size": size, "quality": quality, "progress": progress, "most_seconds": most_seconds}
+        page = {
+            "tiles": tiles, "size": size, "quality": quality, "decoder": decoder, "progress": progress,
+            "most_seconds": most_seconds,
+        }  # fmt: skip
         where = {"private": private, "token": token, "revision": revision, "create_pr": create_pr}
         whole: Any = self
         return push_space(whole, repo, words, page, licence, where)

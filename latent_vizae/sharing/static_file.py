@@ -20,7 +20,9 @@ from latent_vizae.inputs.checks import as_whole
 from latent_vizae.inputs.names import Names, shown_labels
 from latent_vizae.training.progress import Reporting
 
+from .browser_decoder import runtime_script, traced_elements, traced_note
 from .tiles import DEFAULT_SIDE, MOST_SIDE, Tiles, decode_tiles, tile_points
+from .traced import trace
 
 if TYPE_CHECKING:
     from latent_vizae.maps.latent_map import LatentMap
@@ -70,32 +72,40 @@ def static_page(
     progress: Reporting = True,
     most_seconds: float | None = 600,
     most_points: int = MOST_DRAWN,
+    decoder: str | None = None,
 ) -> str:
     """The whole file as text. See `LatentMap.save`."""
+    if decoder not in (None, "onnx"):
+        raise ValueError(f"decoder is 'onnx' (in the page) or None (tiles alone), got {decoder!r}.")
+    traced = None if decoder is None else trace(m)  # which refuses what it cannot do before the tiles are decoded
     side = as_whole(DEFAULT_SIDE[m.v.dim] if tiles is None else tiles, "tiles", 2, MOST_SIDE)
     size = None if size is None else as_whole(size, "size", 1)
     quality = as_whole(quality, "quality", 1, 100)
     described_map = described(m, labels, names, title, most_points)
     sheet = decode_tiles(m, side, size, quality, progress=progress, most_seconds=most_seconds)
-    described_map["note"] = f"{_note(m, sheet)} {described_map['note']}".strip()
-    data = {"map": described_map, "transport": _transport(m, sheet)}
-    script = f"{component('tiles', *MAP)}\n{START}"
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    note = _note(m, sheet) if traced is None else traced_note(traced)
+    described_map["note"] = f"{note} {described_map['note']}".strip()
+    data: dict[str, Any] = {"map": described_map, "transport": _transport(m, sheet)}
+    if traced is None:
+        scripts, inside, allowed = [component("tiles", *MAP, "start", "start_tiles")], "", ""
+    else:
+        data["image"] = {"channels": traced.channels, "height": traced.height, "width": traced.width}
+        data["tiles_note"] = _note(m, sheet)
+        scripts = [runtime_script(), component("tiles", "onnx", *MAP, "start", "start_onnx")]
+        inside, allowed = traced_elements(traced), " 'wasm-unsafe-eval'"
+    digests = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
     heading = html.escape(described_map["title"])
     style = "".join((COMPONENT / f"{name}.css").read_text(encoding="utf-8") for name in ("page", "map"))
     return PAGE.format(
-        title=heading, style=style, data=_json_for_script(data), script=script, digest=digest,
+        title=heading, style=style, data=_json_for_script(data), allowed=digests + allowed, inside=inside,
+        scripts="\n".join(f'<script type="module">{script}</script>' for script in scripts),
         text=html.escape(described_map["text"]),
     )  # fmt: skip
 
 
-START = """\
-const given = JSON.parse(document.getElementById("latent-map").textContent), { map } = given;
-const values = (base64, Kind) => (base64 === null ? null : new Kind(bytes(base64).buffer));
-map.points = Float32Array.from(values(map.points, Int16Array), (x) => x / 32767);
-map.rows = values(map.rows, Uint32Array); map.labels = values(map.labels, Uint16Array);
-tileTransport(given.transport).then((transport) => mountMap(document.querySelector("main"), map, transport));
-"""
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
 
 PAGE = """\
 <!doctype html>
@@ -104,7 +114,7 @@ PAGE = """\
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data: blob:; \
-style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'">
+style-src 'unsafe-inline'; script-src {allowed}; base-uri 'none'; form-action 'none'">
 <meta name="description" content="{text}">
 <meta property="og:title" content="{title}">
 <link rel="icon" href="data:,">
@@ -116,7 +126,7 @@ style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; form-a
 <main></main>
 <noscript>This map needs JavaScript. It asks no server for anything.</noscript>
 <script type="application/json" id="latent-map">{data}</script>
-<script type="module">{script}</script>
+{inside}{scripts}
 </body>
 </html>
 """

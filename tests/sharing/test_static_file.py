@@ -4,13 +4,13 @@ import base64
 import io
 import json
 import re
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from draws import normal
+from opening import SIZES, at, opened
 from PIL import Image
 from serving import CHROMIUM
 
@@ -19,7 +19,6 @@ from latent_vizae.sharing.tiles import blend, decode_tiles, tile_points
 
 BUNDLED = Path(__file__).resolve().parents[2] / "demos" / "page" / "start"
 EVIL = "</script><script>window.bad = 1</script><img src=x onerror='window.bad = 1'>"
-SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 
 needs_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
@@ -50,33 +49,6 @@ def bundled(f_d, tmp_path_factory):
     steps = []
     path = tmp_path_factory.mktemp("bundled") / "map.html"
     return m, m.save(path, progress=lambda step, steps_, title: steps.append((step, steps_, title))), steps
-
-
-@contextmanager
-def opened(browser, file, size="desktop", scheme="light", **options):
-    """The file in a browser that is offline; at the end nothing may have been asked for, and nothing gone wrong."""
-    width, height = SIZES[size]
-    context = browser.new_context(
-        viewport={"width": width, "height": height},
-        color_scheme=scheme,
-        offline=True,
-        has_touch=size == "phone",
-        **options,
-    )
-    page, wrong, asked = context.new_page(), [], []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(file.as_uri())
-    page.wait_for_selector("[data-state=ready]", timeout=20_000)
-    yield page
-    context.close()
-    assert wrong == []
-    assert [url for url in asked if not url.startswith(("data:", "blob:"))] == [file.as_uri()]
-
-
-def at(page):
-    return [float(x) for x in page.locator(".lv").get_attribute("data-at").split(",")]
 
 
 def spot(page, x, y):

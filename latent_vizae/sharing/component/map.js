@@ -1,5 +1,5 @@
 // A map of codes that can be touched: `mountMap(host, map, transport)`; see tiles.js for what a transport is. It gives
-// {ready, element, look(point), select(indices), close()}; the element sends "look" and "select" events of its own making,
+// {ready, element, look(point), again(), select(indices), close()}; the element sends "look" and "select" events of its own making,
 // their `detail` is {point}, and {indices, corners}.
 //
 // `map`: {title, text, note, dim, points: Float32Array, rows: numbers of the codes (or null where all are shown),
@@ -301,5 +301,5 @@ export function mountMap(host, map, transport) {
   S.depth = first[2] ?? 0; q("depth").value = S.depth;
   draw();
   const ready = look(first, true).then(() => { element.dataset.state = "ready"; });
-  return { ready, element, select, look: (point) => look(point, true), close() { play(false); closing.abort(); element.remove(); } };
+  return { ready, element, select, look: (point) => look(point, true), again: () => look(S.point, true), close() { play(false); closing.abort(); element.remove(); } };
 }

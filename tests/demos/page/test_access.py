@@ -125,7 +125,8 @@ def test_nothing_is_wider_than_a_telephone_and_all_targets_are_large_enough(brow
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
         small = page.evaluate(
             """() => [...document.querySelectorAll('#lv :is(button, select, input)')].filter(e => e.offsetParent)
-            .map(e => [e.className, (e.closest('label') ?? e).getBoundingClientRect()]).filter(([, r]) => r.height < 24 || r.width < 24)
+            .map(e => [e.className, (e.closest('label') ?? e).getBoundingClientRect()])
+            .filter(([, r]) => r.height < 24 || r.width < 24)
             .map(([name]) => name)"""
         )
         assert small == []

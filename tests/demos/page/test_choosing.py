@@ -205,7 +205,7 @@ def test_undo_and_redo_bring_back_what_was_made(page):
     page.wait_for_timeout(600)
     hidden = page.locator('.lv-legend button[aria-pressed="false"]')
     assert hidden.count() == 1
-    page.locator(".lv-map canvas").focus()
+    page.locator(".lv-map canvas").first.focus()
     page.keyboard.press("Control+z")
     assert hidden.count() == 0
     page.locator(".lv-undo").click()
@@ -215,7 +215,7 @@ def test_undo_and_redo_bring_back_what_was_made(page):
     page.locator(".lv-undo").click()
     assert page.locator(".lv-pins .lv-pin").count() == 0
     assert page.locator(".lv-undo").is_disabled()
-    page.locator(".lv-map canvas").focus()
+    page.locator(".lv-map canvas").first.focus()
     page.keyboard.press("Control+Shift+z")
     assert page.locator(".lv-pins .lv-pin").count() == 1
     page.keyboard.press("Control+y")

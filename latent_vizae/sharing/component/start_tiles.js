@@ -1,0 +1,1 @@
+tileTransport(given.transport).then((transport) => mountMap(host, map, transport));
