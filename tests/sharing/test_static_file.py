@@ -282,7 +282,7 @@ def test_bad_input_is_answered_and_nothing_is_written(maps, tmp_path):
         ("map.html", {"tiles": 1}, ValueError, "tiles"),
         ("map.html", {"quality": 101}, ValueError, "quality"),
         ("map.html", {"size": 0}, ValueError, "size"),
-        ("map.png", {"tiles": 8}, ValueError, "only .html has tiles"),
+        ("map.png", {"tiles": 8}, ValueError, "only .html has these"),
         ("map.png", {"labels": [1, 2]}, ValueError, "90 codes"),
     ):
         with pytest.raises(error, match=message):
