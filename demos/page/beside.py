@@ -33,6 +33,8 @@ def beside(shown: list[FittedMap]) -> gr.Blocks:
     first, *others = shown
     maps = Maps(first)
     for fitted in others:
+        if fitted.id in {known.id for known in shown if known is not fitted}:  # the same v, with another decoder
+            fitted.id = secrets.token_urlsafe(12)
         maps.add(fitted)
     steering, queues = Steering(maps), Queues()
     calls = map_calls(maps, steering, queues)

@@ -19,9 +19,9 @@ def start_of(fitted: FittedMap) -> list[float]:
     share out, the one that is nearest to the middle. Of more than 512 codes so many are considered, drawn evenly.
     """
     if fitted.start is None:
-        v, count = fitted.latent_map.v, len(fitted.codes)
+        v, count = fitted.latent_map.v, len(fitted.latent_map.v.points)
         rows = torch.linspace(0, count - 1, min(count, CONSIDERED)).long()
-        points, codes = v.points[rows].float(), fitted.codes[rows].to(v.device).float()
+        points, codes = v.points[rows].float(), fitted.codes_at(rows).to(v.device).float()
         left_out = (codes - v.decode(points, detail=0.0)).flatten(1).norm(dim=1)
         left_out /= (codes - codes.mean(0)).flatten(1).norm(dim=1).clamp(min=1e-9)
         apart = torch.cdist(points, points).topk(min(NEIGHBOURS + 1, len(rows)), largest=False).values[:, -1]

@@ -1,5 +1,5 @@
 // What is shown, in the address: a reload and the back button keep it, and a link shows another the same.
-//   map (kept id, or name on the Hub), at, view, plane, tool, layer, hidden, detail, pins, pin (the chosen one),
+//   map (kept id, or name on the Hub), at, view, plane, tool, layer, colour, hidden, detail, pins, pin (the chosen one),
 //   and one of region with grid, draws, path. Positions are numbers with commas, one after the other with semicolons.
 
 const ADDRESSED = element.id === "lv" || Boolean(element.closest("#lv")); // maps side by side have none
@@ -14,13 +14,14 @@ function addressWords() {
   if (d === 3) parts.plane = spotWords([S.plane.axis, S.plane.depth]);
   if (S.tool !== "look") parts.tool = S.tool;
   if (S.layerName !== firstLayer()) parts.layer = S.layerName;
+  if (S.tint && S.tint !== firstTint()) parts.colour = S.tint.key;
   if (S.hidden.size) parts.hidden = [...S.hidden].join(",");
   if (detail()) parts.detail = spotWords(detail());
   if (S.pins.length) parts.pins = S.pins.map(pinWords).join(";");
   const chosen = S.pins.findIndex((pin) => pin.key === S.chosen);
   if (chosen >= 0) parts.pin = chosen + 1;
   if (region?.draws) parts.draws = spotWords(region.draws.flat());
-  else if (region?.tiles) Object.assign(parts, { region: lineWords(thin(region.corners, 32)), grid: cells() });
+  else if (region?.tiles) Object.assign(parts, { region: lineWords(thin(region.corners, MOST_LASSO)), grid: cells() });
   if (film) parts.path = lineWords(thin(film.corners, 32));
   return Object.entries(parts).map(([key, value]) => key + "=" + value).join("&");
 }
@@ -60,7 +61,9 @@ async function restoreAddress(parts) { // what does not fit this map is left out
     const { turn } = S, seen = parts.view && numbers(parts.view);
     if (seen && seen.every(Number.isFinite) && seen.length >= 3) { const [cx, cy, zoom, yaw = S.view.yaw, pitch = S.view.pitch] = seen; S.view = { cx: clamp(cx), cy: clamp(cy), zoom: clamp(zoom, 0.6, 80), yaw, pitch }; }
     if (parts.plane && dim() === 3) { const [axis, depth] = numbers(parts.plane); if ([0, 1, 2].includes(axis) && Number.isFinite(depth)) { S.plane.axis = axis; q(".lv-axis").value = axis; setDepth(depth); } }
-    if (parts.hidden) { const named = parts.hidden.split(","); S.hidden = new Set((S.labels ? [...new Set(S.labels)] : []).filter((label) => named.includes(String(label)))); legend(); }
+    if (S.map.columns[Number(parts.colour)]) await tintBy(parts.colour);
+    if (turn !== S.turn) return;
+    if (parts.hidden && S.tint?.ranks) { S.hidden = new Set(numbers(parts.hidden).filter((rank) => S.tint.names[rank] !== undefined)); legend(); }
     if (parts.detail && S.map.detail !== null) { const [amount, variant] = numbers(parts.detail); if (amount >= 0 && amount <= 1 && Number.isInteger(variant)) setDetail(amount, variant); }
     if ([...q(".lv-layer").options].some((option) => option.value === parts.layer && !option.hidden) && parts.layer !== "arrows") setLayer(parts.layer);
     if (HINTS[parts.tool]) setTool(parts.tool);

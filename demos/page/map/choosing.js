@@ -53,12 +53,12 @@ function listPicked() {
   }));
 }
 
-const numbers = () => JSON.stringify(Array.from(S.picked.rows, rowOf));
+const chosenNumbers = () => JSON.stringify(Array.from(S.picked.rows, rowOf));
 
 async function copyNumbers() {
-  try { await navigator.clipboard.writeText(numbers()); } catch { // pages that are no secure context
+  try { await navigator.clipboard.writeText(chosenNumbers()); } catch { // pages that are no secure context
     const field = document.createElement("textarea");
-    field.value = numbers(); field.style.position = "fixed"; element.append(field); field.select(); document.execCommand("copy"); field.remove();
+    field.value = chosenNumbers(); field.style.position = "fixed"; element.append(field); field.select(); document.execCommand("copy"); field.remove();
   }
   say("The numbers of " + S.picked.rows.length.toLocaleString("en") + " codes are copied.");
 }
@@ -91,6 +91,7 @@ function zoomToPicked() { // the view in which all that is selected is seen
 }
 
 // ---------------------------------------------------------------- a lasso
+const MOST_LASSO = 128; // corners
 const lassoing = () => dim() === 2 && q(".lv-shape").value === "lasso";
 
 function simplified(line, tolerance) { // Douglas and Peucker's
@@ -105,7 +106,7 @@ function simplified(line, tolerance) { // Douglas and Peucker's
 }
 
 function endLasso() {
-  const corners = thin(simplified(S.draft, 1.2 / unit()), 128);
+  const corners = thin(simplified(S.draft, 1.2 / unit()), MOST_LASSO);
   S.draft = [];
   if (corners.length > 2) setRegion(corners); else say("Draw around some codes: a lasso encloses an area.");
 }

@@ -11,8 +11,10 @@ function setTints(map) { // of a new map; its labels come with it, columns when 
     const kinds = [...new Set(map.labels)].sort((a, b) => a - b), rank = new Map(kinds.map((kind, i) => [kind, i]));
     S.tints.set("labels", { key: "labels", name: "label", ranks: Uint16Array.from(map.labels, (l) => rank.get(l)), names: kinds.map(nameOf), keys: kinds.map(String) });
   }
-  S.tint = S.tints.get("labels") ?? null;
+  S.tint = firstTint();
 }
+
+const firstTint = () => S.tints.get("labels") ?? null;
 
 const rowOf = (i) => (S.rows ? S.rows[i] : i); // the number of a code among those that were fitted
 const isHidden = (i) => S.hidden.size > 0 && Boolean(S.tint?.ranks) && S.hidden.has(S.tint.ranks[i]);

@@ -39,7 +39,7 @@ async function load(value, parts = null) { // `parts` of an address are shown of
   S.asked = null;
   if (parts) await restoreAddress(parts);
   writeNow();
-  record();
+  S.past = []; record();
   if (value.pin) placePin(value.pin);
   if (value.directions) openDirections(value.directions);
 }
