@@ -13,6 +13,7 @@ os.environ.setdefault("MPLBACKEND", "agg")  # or matplotlib looks for another on
 
 import torch
 
+from latent_vizae import load_decoder
 from latent_vizae.cli.maps import load_map
 from latent_vizae.demos.page import build, launch
 from latent_vizae.demos.page.show import in_hand
@@ -33,10 +34,12 @@ def run(
         torch.set_num_threads(1)  # for each visitor: two who decode at a time would wait for each other's threads
     with suppress(ImportError):
         importlib.import_module("matplotlib")  # or Gradio does at the first event, and the page stands still meanwhile
-    first = None
+    first = local = None
     if map_name is not None:
         first = in_hand(load_map(map_name, decoder), title=Path(map_name).name, columns=columns)
-    launch(build(first), port=port, share=share, mcp_server=mcp)
+    elif decoder is not None:  # for maps that are fitted on the page
+        local = {Path(decoder).name or decoder: load_decoder(decoder)}
+    launch(build(first, local), port=port, share=share, mcp_server=mcp)
 
 
 def main() -> None:
@@ -46,7 +49,9 @@ def main() -> None:
     parser.add_argument("--share", action="store_true", help="a public address for 72 hours, through Gradio")
     parser.add_argument("--mcp", action="store_true", help='offer the endpoints to agents (needs the extra "mcp")')
     parser.add_argument("--map", default=None, metavar="V", help="folder of a saved v, or user/name of the Hub")
-    parser.add_argument("--decoder", default=None, metavar="NAME", help="by default the one that v names")
+    parser.add_argument(
+        "--decoder", default=None, metavar="NAME", help="of that map; or one to fit maps of on the page"
+    )
     parser.add_argument("--columns", default=None, metavar="FILE", help=".csv, .tsv or .parquet, a row a code")
     given = parser.parse_args()
     run(given.port, given.share, given.mcp, given.map, given.decoder, given.columns)

@@ -12,6 +12,7 @@ from latent_vizae.demos.page.gathering import MOST_CODES
 from latent_vizae.demos.page.hub import MOST_SIDE, Decoders
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.queues import Queues
+from latent_vizae.demos.page.saved import open_saved
 from latent_vizae.demos.page.stops import Stops
 from latent_vizae.demos.page.workers import Workers
 
@@ -22,7 +23,13 @@ SOURCES = [
     ("samples of its prior", "prior"),
     ("codes in a file (.npy, .safetensors)", "codes"),
     ("pictures", "pictures"),
+    ("a saved map (v.zip, or its files)", "saved"),
 ]
+
+
+def _first_source(f_d: Any) -> str:
+    """What codes a decoder brings: examples (as the bundled one does), a prior, or none."""
+    return "examples" if f_d is None or hasattr(f_d, "examples") else "prior" if hasattr(f_d, "sample") else "codes"
 
 
 def add_fit_tab(
@@ -62,7 +69,10 @@ def add_fit_tab(
                 options = {"image_size": int(image_size)} if name.startswith("diffusers:") and image_size else {}
                 f_d = await decoders.in_turn(queues, decoder, **options)
                 bar(0, desc="wait for other fits")
-                fitted = await queues.run("fit", f_d, workers.fit, f_d, codes, int(dim), int(seed), progress)
+                if source == "saved":
+                    fitted = await queues.run("fit", f_d, open_saved, f_d, name, files)
+                else:
+                    fitted = await queues.run("fit", f_d, workers.fit, f_d, codes, int(dim), int(seed), progress)
         except MENDABLE as error:  # said here: an error of Gradio's own would lie on the map
             return *[gr.skip()] * len(shown), f"**No map was fitted.** {in_words(error)}"
         maps.add(fitted)
@@ -71,23 +81,27 @@ def add_fit_tab(
         return value, fitted.id, report, "*Measured in a moment ...*", f"**{plain(fitted.title)}**: the map is above."
 
     with gr.Row():
+        known = [*decoders.local, "mnist"]
         decoder = gr.Textbox(
-            "mnist", label="Decoder", info="mnist, diffusers:user/name or hub:user/name", elem_id="lv-decoder"
-        )
+            known[0], label="Decoder", info=f"{', '.join(known)}, diffusers:user/name or hub:user/name",
+            elem_id="lv-decoder",
+        )  # fmt: skip
         image_size = gr.Number(
             64, label="Image size", info="of a diffusers autoencoder", minimum=0, maximum=MOST_SIDE, precision=0,
             visible=False, elem_id="lv-size",
         )  # fmt: skip
         dim = gr.Radio([1, 2, 3], value=2, label="Dimensions of the map", elem_id="lv-dim")
     with gr.Row():
-        source = gr.Dropdown(SOURCES, value="examples", label="Codes", elem_id="lv-source")
+        kind = _first_source(decoders.local.get(known[0]))
+        source = gr.Dropdown(SOURCES, value=kind, label="Codes", elem_id="lv-source")
         labels = gr.Dropdown(
-            list(range(10)), value=[5], multiselect=True, label="Labels", info="none for all", elem_id="lv-labels"
-        )
+            list(range(10)), value=[5] if known[0] == "mnist" else [], multiselect=True, allow_custom_value=False,
+            label="Labels", info="none for all", visible=kind == "examples", elem_id="lv-labels",
+        )  # fmt: skip
         count = gr.Number(200, label="How many", minimum=1, maximum=MOST_CODES, precision=0, elem_id="lv-count")
         seed = gr.Number(0, label="Seed", minimum=0, precision=0)
     files = gr.File(
-        label="Codes or pictures", file_count="multiple", type="filepath", height=150, visible=False,
+        label="Files", file_count="multiple", type="filepath", height=150, visible=kind == "codes",
         elem_id="lv-codes",
     )  # fmt: skip
     with gr.Row():
@@ -100,8 +114,11 @@ def add_fit_tab(
         lambda name: gr.update(visible=name.strip().startswith("diffusers:")), decoder, image_size, **quietly
     )
     source.change(
-        lambda kind: (gr.update(visible=kind == "examples"), gr.update(visible=kind in ("codes", "pictures"))),
-        source, [labels, files], **quietly,
+        lambda kind: (
+            gr.update(visible=kind == "examples"), gr.update(visible=kind in ("codes", "pictures", "saved")),
+            *[gr.update(visible=kind != "saved")] * 3,
+        ),
+        source, [labels, files, count, seed, dim], **quietly,
     )  # fmt: skip
     busy = go.click(
         lambda: (gr.update(interactive=False, value="Fitting ..."), gr.update(interactive=True), ""),

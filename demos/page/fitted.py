@@ -82,7 +82,7 @@ def lasting_id(v: VizAE) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(v.state_dict().items()):
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -30,8 +30,14 @@ SCHEMES = ("hub", "diffusers")
 class Decoders:
     """Decoders by name, shared by all visitors; the last few stay loaded."""
 
-    def __init__(self, bundled: dict[str, Any] | None = None) -> None:
-        self._bundled = bundled or {}
+    def __init__(self, bundled: dict[str, Any] | None = None, local: dict[str, Any] | None = None) -> None:
+        """Decoders that are here already.
+
+        Args:
+            bundled: those that every process has by name.
+            local: those that this process alone has, brought along by who runs the page.
+        """
+        self._bundled, self.local = bundled or {}, local or {}
         self._kept: Kept[Any] = Kept(MOST_DECODERS, DECODERS_BYTES)
         self._names: WeakKeyDictionary[Any, tuple[str, dict[str, Any]]] = WeakKeyDictionary()
         self._names.update({decoder: (name, {}) for name, decoder in self._bundled.items()})
@@ -41,8 +47,8 @@ class Decoders:
     async def in_turn(self, queues: Queues, name: Any, **options: Any) -> Any:
         """`get`, in a thread of its own where it may have to be downloaded."""
         text = name.strip() if isinstance(name, str) else ""
-        if text in self._bundled:
-            return self._bundled[text]
+        if text in self._bundled or text in self.local:
+            return self.get(text)
         return await queues.run("hub", text, partial(self.get, name, **options))
 
     def get(self, name: Any, **options: Any) -> Any:
@@ -52,6 +58,8 @@ class Decoders:
             ValueError: not the bundled one and not one of the Hub, or options for larger images than are made here.
             huggingface_hub.errors.HfHubHTTPError: the Hub does not give it to everybody.
         """
+        if isinstance(name, str) and name.strip() in self.local:
+            return self.local[name.strip()]
         name = _checked_name(name)
         if name in self._bundled:
             return self._bundled[name]

@@ -63,10 +63,17 @@ def scripts() -> str:
     return "\n".join([component(*SHARED), *own])
 
 
-def build(first: FittedMap | None = None) -> gr.Blocks:
-    """The page; the first map, by default that of the bundled digits, is there at once."""
+def build(first: FittedMap | None = None, local: dict[str, Any] | None = None) -> gr.Blocks:
+    """The page.
+
+    Args:
+        first: the map that is there at once; by default that of the bundled digits.
+        local: decoders by name that the Fit tab offers besides; by default that of the first map, as "own".
+    """
     f_d = load_decoder("mnist")
-    maps, decoders = Maps(start_map(f_d) if first is None else first), Decoders({"mnist": f_d})
+    if local is None and first is not None and first.latent_map.decoder is not f_d:
+        local = {"own": first.latent_map.decoder}
+    maps, decoders = Maps(start_map(f_d) if first is None else first), Decoders({"mnist": f_d}, local)
     steering, queues, workers = Steering(maps), Queues(), Workers(decoders)
     start = maps.start
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from latent_vizae.decoders.load import load_decoder
 from latent_vizae.inputs.columns import as_columns
 
 from .maps import AnyDecoder, AnyV, Json, load_map, print_json
@@ -91,17 +92,20 @@ def demo(
       latent-vizae demo --port 7860
       latent-vizae demo --map fives
       latent-vizae demo --map faces --columns faces.csv
+      latent-vizae demo --decoder hub:./my-generator
+
+    With --decoder alone the Fit tab offers that decoder. It takes a saved map, too.
 
     Columns colour the codes and can be searched: words are classes, numbers go on a ramp.
     """
     if importlib.util.find_spec("gradio") is None:
         raise ImportError('The demo needs: pip install "latent-vizae[demo]".')
-    if decoder is not None and map_ is None:
-        raise ValueError("--decoder is of a map: give --map too.")
     if columns is not None and map_ is None:
         raise ValueError("--columns are of a map's codes: give --map too.")
     if map_ is not None:  # errors are one line, before the page starts
         as_columns(columns, len(load_map(map_, decoder).v.points))
+    elif decoder is not None:
+        load_decoder(decoder)
     given = (("--map", map_), ("--decoder", decoder), ("--columns", columns), ("--port", port))
     options = [word for name, value in given if value is not None for word in (name, str(value))]
     options += [flag for flag, wanted in (("--share", share), ("--mcp", mcp)) if wanted]

@@ -112,7 +112,11 @@ def test_bad_input_is_answered_before_anything_is_served(linear):
 
 
 def test_the_command_says_what_is_wrong_in_a_line(tmp_path):
-    for given, message in ((["--map", "nowhere"], "no folder"), (["--decoder", "mnist"], "give --map too")):
+    for given, message in (
+        (["--map", "nowhere"], "no folder"),
+        (["--decoder", "nothing"], "No decoder is registered"),
+        (["--columns", "x.csv"], "give --map too"),
+    ):
         command = [sys.executable, "-m", "latent_vizae.cli", "demo", *given]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
         assert done.returncode == 2
