@@ -39,9 +39,8 @@ __all__ = ["TITLE", "build", "frame", "launch", "map_element"]
 HERE = Path(__file__).parent / "map"
 SCRIPTS = (
     "core", "pictures", "geometry", "colours", "points", "names", "drawing", "live", "neighbours", "samples",
-    "core", "pictures", "geometry", "colours", "points", "names", "drawing", "live", "neighbours", "samples",
-    "choosing", "finding", "history", "ground", "ticks", "layers", "arrows", "directions", "pins", "address", "copying",
-    "tour", "tools", "lens", "pointer", "keyboard", "screen", "linked", "start",
+    "choosing", "finding", "history", "ground", "ticks", "layers", "arrows", "directions", "pins", "address",
+    "copying", "tour", "tools", "lens", "pointer", "keyboard", "screen", "linked", "start",
 )  # fmt: skip
 """The map's own JavaScript: one function body, in this order."""
 SHARED = ("ground",)
