@@ -3,7 +3,7 @@
 // A tint: {key, name, ranks, names, keys} of words, whose ranks say which one each code has, or {key, name, values, low,
 // high, cut} of numbers. `S.hidden` holds the ranks of the current tint that are not shown.
 Object.assign(S, { tint: null, tints: new Map() });
-const STEPS = 64, MOST_IN_LEGEND = 40, MISSING = "no label";
+const SHADES = 64, MOST_IN_LEGEND = 40, MISSING = "no label";
 
 function setTints(map) { // of a new map; its labels come with it, columns when they are asked for
   S.tints = new Map(); S.rows = map.rows ? new Uint32Array(bytes(map.rows).buffer) : null; S.hidden = new Set();
@@ -48,7 +48,7 @@ function swatches() { // the colours of the current tint
   if (!tint) return [palette()[0]];
   const kept = theme.dark ? "dark" : "light";
   if (!tint[kept]) {
-    const ramped = Array.from({ length: STEPS }, (_, s) => shade(theme.dark ? 0.18 + 0.82 * s / (STEPS - 1) : 0.86 * s / (STEPS - 1)));
+    const ramped = Array.from({ length: SHADES }, (_, s) => shade(theme.dark ? 0.18 + 0.82 * s / (SHADES - 1) : 0.86 * s / (SHADES - 1)));
     tint[kept] = tint.ranks ? tint.names.map((name, i) => (name === MISSING ? grey() : palette()[i % palette().length])) : [...ramped.map((rgb) => "#" + rgb.map((c) => Math.round(c).toString(16).padStart(2, "0")).join("")), grey()];
   }
   return tint[kept];
@@ -59,7 +59,7 @@ function swatchOf(i) { // which of them a code has
   if (!tint) return 0;
   if (tint.ranks) return tint.ranks[i];
   const t = (tint.values[i] - tint.low) / (tint.high - tint.low || 1);
-  return Number.isNaN(t) ? STEPS : Math.round(clamp(t, 0, 1) * (STEPS - 1));
+  return Number.isNaN(t) ? SHADES : Math.round(clamp(t, 0, 1) * (SHADES - 1));
 }
 
 const colour = (i) => swatches()[swatchOf(i)];
@@ -75,7 +75,7 @@ function legend() {
   q(".lv-legend").replaceChildren(...(tint?.ranks ? entries(tint) : []));
   show(".lv-ramp", Boolean(tint?.values));
   if (tint?.values) {
-    const stops = swatches().slice(0, STEPS).filter((_, i) => i % 7 === 0);
+    const stops = swatches().slice(0, SHADES).filter((_, i) => i % 7 === 0);
     q(".lv-ramp i").style.background = "linear-gradient(90deg, " + stops.join(", ") + ")";
     text(".lv-ramp-low", (tint.cut ? "≤ " : "") + figure(tint.low)); text(".lv-ramp-high", (tint.cut ? "≥ " : "") + figure(tint.high));
     text(".lv-ramp-missing", tint.missing ? tint.missing.toLocaleString("en") + " without a value, in grey" : "");
