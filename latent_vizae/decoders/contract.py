@@ -19,6 +19,8 @@ import contextlib
 import itertools
 import math
 import threading
+import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
@@ -29,6 +31,9 @@ from torch import Tensor, nn
 from latent_vizae.inputs.surroundings import callers_surroundings
 from latent_vizae.network.threads import callers_threads, one_thread
 
+from .kept import kept_of
+from .spending import SLOW, note_time, seconds_per_image
+
 __all__ = [
     "Decoder",
     "call_decoder",
@@ -37,8 +42,10 @@ __all__ = [
     "decoder_dtype_and_device",
     "differentiable_images",
     "images_at_a_time",
+    "is_slow",
     "require_decoder",
     "why_not_finite",
+    "within_a_second",
 ]
 
 
@@ -239,12 +246,16 @@ def images_at_a_time(image: Tensor, device: torch.device | None = None) -> int:
 
 
 @torch.no_grad()
-def decode_images(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
-    """Images of any number of codes, in batches of bounded memory (`images_at_a_time`).
+def decode_images(decoder: Callable[[Tensor], Tensor], codes: Tensor, *, afresh: bool = False) -> Tensor:
+    """Images of any number of codes, in batches of bounded memory (`images_at_a_time`) and time.
+
+    A call takes about a second at most, where it can be split; on a GPU it is halved where memory does not suffice.
+    Images of a slow decoder are kept, within 256 MiB, and are not asked for again.
 
     Args:
         decoder: codes (B, *latent_shape) -> images (B, C, H, W) in [0, 1].
         codes: (k, *latent_shape), k >= 1.
+        afresh: whether to ask for images that are kept, too.
 
     Returns:
         Images (k, C, H, W), float32 in [0, 1], on the decoder's device.
@@ -253,7 +264,26 @@ def decode_images(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
         ValueError: the decoder raised, or returned something that is not a batch of images in [0, 1]; or there is not
             enough memory for all images.
     """
-    return _decoded(decoder, codes)
+    kept = None if afresh or not is_slow(decoder) else kept_of(decoder)
+    known = {} if kept is None else kept.look_up(codes)
+    if kept is None or len(known) < 2:  # one is decoded again, to see whether they still hold
+        images = _decoded(decoder, codes)
+        if is_slow(decoder) and not afresh and (kept := kept_of(decoder)) is not None:
+            kept.keep(codes, images)
+        return images
+    if not kept.still_hold(lambda code: _decoded(decoder, code), known, codes):
+        return decode_images(decoder, codes)
+    device = decoder_dtype_and_device(decoder)[1] or codes.device
+    new = [number for number in range(len(codes)) if number not in known]
+    some = next(iter(known.values()))
+    images = some.new_empty((len(codes), *some.shape)).to(device)
+    for number, image in known.items():
+        images[number] = image
+    if new:
+        made = _decoded(decoder, codes[new])
+        kept.keep(codes[new], made)
+        images[new] = made.to(images.device)
+    return images
 
 
 def decode_with_gradients(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
@@ -271,13 +301,35 @@ def decode_with_gradients(decoder: Callable[[Tensor], Tensor], codes: Tensor) ->
     return images
 
 
+def is_slow(decoder: Any) -> bool:
+    """Whether an image of a decoder takes longer than `SLOW`, as far as it was called."""
+    seconds = seconds_per_image(decoder)
+    return seconds is not None and seconds > SLOW
+
+
+def within_a_second(decoder: Any) -> int:
+    """Codes of a slow decoder in one call, a power of two; any number of others."""
+    seconds = seconds_per_image(decoder)
+    if seconds is None or seconds <= SLOW:
+        return 2**62
+    return 2 ** max(0, math.floor(math.log2(1 / seconds)))
+
+
+def _timed(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
+    """One call, its images checked, which waits for a GPU, and the time that it took."""
+    started = time.perf_counter()
+    images = _check_range(call_decoder(decoder, codes), decoder)
+    note_time(decoder, len(codes), time.perf_counter() - started)
+    return images
+
+
 def _decoded(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
     with callers_threads():
-        first = _check_range(call_decoder(decoder, codes[:1]), decoder)
-    size = images_at_a_time(first[0])
-    size = min(size, getattr(decoder, "max_batch", None) or size)
+        first = _timed(decoder, codes[:1])
     if len(codes) == 1:
         return first
+    size = images_at_a_time(first[0])
+    size = min(size, getattr(decoder, "max_batch", None) or size)
     try:
         images = first.new_empty((len(codes), *first.shape[1:]))
     except RuntimeError as error:
@@ -287,12 +339,23 @@ def _decoded(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
             "for fewer at a time."
         ) from error
     images[:1] = first
-    for start in range(1, len(codes), size):
-        with decoder_threads(first.numel()):
-            batch = _check_range(call_decoder(decoder, codes[start : start + size]), decoder)
+    start = 1
+    while start < len(codes):
+        count = min(size, within_a_second(decoder))
+        try:
+            with decoder_threads(first.numel()):
+                batch = _timed(decoder, codes[start : start + count])
+        except ValueError as error:
+            if not isinstance(error.__cause__, torch.OutOfMemoryError) or count == 1:
+                raise
+            size = count // 2
+            torch.cuda.empty_cache()
+            warnings.warn(f"Memory does not suffice for {count} images at a time: {size} are decoded.", stacklevel=4)
+            continue
         if batch.shape[1:] != first.shape[1:]:
             raise ValueError(
                 f"The decoder returned images of two shapes, {tuple(first.shape[1:])} and {tuple(batch.shape[1:])}."
             )
-        images[start : start + size] = batch
+        images[start : start + count] = batch
+        start += count
     return images

@@ -61,8 +61,8 @@ class Repeats:
 def repeats_of(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Repeats:
     """Measure the first of the codes (k, *latent_shape), k >= 1: four decodes."""
     code, other = codes[:1], codes[1:2] if len(codes) > 1 else 0.9 * codes
-    alone, _, beside = decode_images(decoder, torch.cat([code, other, code]))
-    again = decode_images(decoder, code)[0]
+    alone, _, beside = decode_images(decoder, torch.cat([code, other, code]), afresh=True)
+    again = decode_images(decoder, code, afresh=True)[0]
     half = decoder_dtype_and_device(decoder)[0] in (torch.float16, torch.bfloat16)
     first, second = ((image - alone).square().mean().sqrt().item() for image in (again, beside))
     return Repeats(first, second, same=first <= AGAIN[half] and second <= BESIDE[half])

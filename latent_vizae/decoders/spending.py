@@ -1,0 +1,142 @@
+"""What decoding costs: seconds per image of a decoder, and the images that a piece of work asks for.
+
+A decoder takes a tenth of a millisecond or ten seconds an image. So work that asks many times says beforehand what it
+will cost, and stays within a budget.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from latent_vizae.inputs.checks import as_whole
+
+__all__ = [
+    "SLOW",
+    "Budget",
+    "Limit",
+    "Spending",
+    "as_limit",
+    "cost_in_words",
+    "note_time",
+    "seconds_per_image",
+    "spending",
+]
+
+Budget: TypeAlias = "int | str | None"
+"""Most images that a piece of work may ask for: a whole number, a time such as "60s" or "5min", or None for any."""
+
+SLOW = 0.05
+"""Seconds an image from which a decoder is slow: its calls are split, its images kept. Far above what a busy machine
+makes of the decoders that nobody waits for, whose results stay the same to the last bit."""
+BACKWARD = 2.0
+"""A backward pass costs as much as so many images."""
+
+_LOCK = threading.Lock()
+_FASTEST: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A budget that was checked.
+
+    Attributes:
+        images: most of them.
+        seconds: most of them, where the budget is a time.
+    """
+
+    images: float = math.inf
+    seconds: float = math.inf
+
+    def images_at(self, seconds: float | None) -> float:
+        """Images that may be asked for where one takes so many seconds."""
+        by_time = math.inf if not seconds or self.seconds == math.inf else self.seconds / seconds
+        return min(self.images, by_time) if self.seconds > 0 else 0
+
+
+def as_limit(budget: Budget) -> Limit:
+    """A budget as it is handed in, checked.
+
+    Raises:
+        TypeError: neither a whole number nor a time nor None.
+        ValueError: below 0, or text that is no time.
+    """
+    if budget is None:
+        return Limit()
+    if not isinstance(budget, str):
+        try:
+            return Limit(images=as_whole(budget, "budget", 0))
+        except TypeError:
+            raise TypeError(f"budget is a number of images, a time such as '60s', or None, got {budget!r}.") from None
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h)\s*", budget)
+    if found is None:
+        raise ValueError(f"budget is a number of images, a time such as '60s' or '5min', or None, got {budget!r}.")
+    return Limit(seconds=float(found[1]) * {"s": 1, "min": 60, "h": 3600}[found[2]])
+
+
+class Spending:
+    """What was asked of decoders since a piece of work began.
+
+    Args:
+        report: called with what was spent so far after each call of a decoder.
+
+    Attributes:
+        images: decoded; a backward pass counts for two.
+        seconds: that they took.
+    """
+
+    def __init__(self, report: Callable[[float], object] | None = None) -> None:
+        self.images, self.seconds = 0.0, 0.0
+        self.report = report
+
+
+_NOW: ContextVar[tuple[Spending, ...]] = ContextVar("spending", default=())
+
+
+@contextlib.contextmanager
+def spending() -> Iterator[Spending]:
+    """Count what decoders are asked inside of a ``with``."""
+    mine = Spending()
+    token = _NOW.set((*_NOW.get(), mine))
+    try:
+        yield mine
+    finally:
+        _NOW.reset(token)
+
+
+def note_time(decoder: Any, images: int, seconds: float, backward: int = 0) -> None:
+    """Remember that a decoder made so many images in so many seconds, of which so many were carried back as well."""
+    total = images + BACKWARD * backward
+    with _LOCK, contextlib.suppress(TypeError):  # what cannot be referred to is timed again each time
+        _FASTEST[decoder] = min(_FASTEST.get(decoder, math.inf), seconds / total)
+    for one in _NOW.get():
+        one.images += total
+        one.seconds += seconds
+        if one.report is not None:
+            one.report(one.images)
+
+
+def seconds_per_image(decoder: Any) -> float | None:
+    """The least that an image of a decoder has taken; None of one that was not called yet."""
+    with _LOCK:
+        try:
+            return _FASTEST.get(decoder)
+        except TypeError:
+            return None
+
+
+def cost_in_words(images: float, seconds: float | None) -> str:
+    """What is to be waited for, in words: "about 340 images, 2 min"."""
+    if seconds is None:
+        return f"about {images:.0f} images"
+    total = images * seconds
+    units = (("s", 1.0), ("min", 60.0), ("h", 3600.0))
+    name, size = next((unit for unit in reversed(units) if total >= 1.5 * unit[1]), units[0])
+    return f"about {images:.0f} images, {max(1, round(total / size))} {name}"
