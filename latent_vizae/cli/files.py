@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from latent_vizae.decoders.spending import as_limit
 from latent_vizae.inputs.files import labels_in
 from latent_vizae.inputs.names import Labels, as_labels
 from latent_vizae.inputs.sources import as_codes
@@ -20,6 +21,7 @@ from latent_vizae.model.vizae import VizAE
 from latent_vizae.storage.folder import MODEL_FILE
 
 __all__ = [
+    "budget_of",
     "codes_to_map",
     "counts_of",
     "load_v",
@@ -135,6 +137,13 @@ def prompts_to_map(f_d: Any, name: str, path: Path) -> tuple[Tensor, list[str]]:
     if len(prompts) < 2:
         raise ValueError(f"--prompts has one prompt a line, at least 2; {path} has {len(prompts)}.")
     return f_d.encode_text(prompts), prompts
+
+
+def budget_of(text: str) -> int | str | None:
+    """A budget of `fit` from "340", "5min" or "none"."""
+    value: int | str | None = int(text) if text.isdecimal() else None if text.lower() == "none" else text
+    as_limit(value)
+    return value
 
 
 def options_of(given: list[str] | None) -> dict[str, Any]:

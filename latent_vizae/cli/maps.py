@@ -15,7 +15,9 @@ import torch
 import typer
 from torch import Tensor
 
+from latent_vizae.decoders.contract import is_slow
 from latent_vizae.decoders.load import ENTRY_POINT_GROUP, load_decoder, load_source
+from latent_vizae.decoders.spending import Budget
 from latent_vizae.fitting.fit import fit
 from latent_vizae.inputs.sources import as_codes
 from latent_vizae.maps.certificate import Certificate, certify
@@ -27,6 +29,7 @@ from latent_vizae.pictures import layer_picture, map_picture, need_plot
 from .files import (
     DEFAULT_COUNT,
     REPORT_FILE,
+    budget_of,
     codes_to_map,
     counts_of,
     load_v,
@@ -40,6 +43,8 @@ from .files import (
 )
 
 PATH_FRAMES = 24
+SLOW_FRAMES, SLOW_SHAPES = 8, {1: (10,), 2: (5, 5), 3: (3, 3, 3)}
+"""Of a decoder that takes longer than a twentieth of a second: frames of a path and images of a grid."""
 
 
 class _Curve(str, Enum):
@@ -72,6 +77,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 Detail = Annotated[
     Optional[float],  # noqa: UP045
     typer.Option(help="How much of what the sheet leaves out is added, 0 to 1.  [default: the map's own]"),
+]
+
+Decoding = Annotated[
+    str,
+    typer.Option(
+        "--budget", metavar="N|TIME|none", help="Most images to decode for the fit, and for the certificate, or time."
+    ),
 ]
 
 Variant = Annotated[int, typer.Option(help="Which of the maps with detail: a whole number.")]
@@ -116,6 +128,7 @@ def map_(
         typer.Option(help="How much of what the sheet leaves out is added, 0 to 1.  [default: by what is measured]"),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same machine: same map.")] = 0,
+    budget: Decoding = "60s",
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write: new, empty, or an earlier map's.")] = Path(
         "out"
     ),
@@ -142,7 +155,9 @@ def map_(
       v/               the map itself, for --v and VizAE.from_pretrained
 
     Points lie in [-1, 1]^dim. FVU is the fraction of the codes' variance that the map leaves unexplained, 0 best.
-    Image errors are mean squares over pixels in [0, 1]. Ctrl-C during the fit keeps the best map so far (exit 130).
+    Image errors are mean squares over pixels in [0, 1]. Of a slow decoder the bar says what it will take, and --budget
+    bounds it: a number of images, a time such as 5min, none for no bound. Ctrl-C during the fit keeps the best map so
+    far (exit 130).
     Where images cannot be drawn, v/ and the report are kept all the same.
     """
     if prompts is not None and any(value is not None for value in (codes, label, count)):
@@ -157,18 +172,23 @@ def map_(
         else:
             batch, labels = prompts_to_map(f_d, decoder, prompts)
         amount = "auto" if detail is None else detail
-        v = fit(batch, f_d, dim, labels=labels, outliers=outliers.value, detail=amount, seed=seed, progress=True)
+        most = budget_of(budget)
+        v = fit(
+            batch, f_d, dim, labels=labels, outliers=outliers.value, detail=amount, seed=seed, budget=most,
+            progress=True,
+        )  # fmt: skip
         report = v.report
         if report is None:
             raise RuntimeError("fit returned a v without a report.")
         if report.interrupted:
             typer.echo("latent-vizae: interrupted; writing the best map so far", err=True)
         typer.echo("decoding, measuring, drawing ...", err=True)
-        certificate, failed = _write_map(folder, v, f_d, batch)
+        certificate, failed = _write_map(folder, v, f_d, batch, most)
         asked = {
             "decoder": decoder, "options": options, "codes": None if codes is None else str(codes),
             "prompts": None if prompts is None else str(prompts), "label": label,
             "count": len(batch), "dim": dim, "outliers": outliers.value, "detail": v.detail, "seed": seed,
+            "budget": budget,
         }  # fmt: skip
         document = {"made_by": "latent-vizae map", "latent_vizae": version("latent-vizae"), "asked": asked,
                     "fit": report.to_dict(), "certificate": certificate and certificate.to_dict()}  # fmt: skip
@@ -191,14 +211,17 @@ def map_(
         raise typer.Exit(130)
 
 
-def _write_map(folder: Path, v: VizAE, f_d: Any, codes: Tensor) -> tuple[Certificate | None, Exception | None]:
+def _write_map(
+    folder: Path, v: VizAE, f_d: Any, codes: Tensor, budget: Budget
+) -> tuple[Certificate | None, Exception | None]:
     """Write everything but the report; what cannot be measured or drawn costs neither v nor the rest."""
     v.save_pretrained(folder / "v")
     certificate = failed = None
     try:
-        certificate = certify(v, f_d)
+        certificate = certify(v, f_d, budget=budget, progress=True)
         (folder / "certificate.txt").write_text(f"{certificate}\n", encoding="utf-8")
-        layer_picture(certificate, folder / "layers.png", points=v.points)
+        if certificate.stretch_layer is not None:
+            layer_picture(certificate, folder / "layers.png", points=v.points)
     except Exception as error:
         failed = error
     try:
@@ -213,15 +236,17 @@ def _draw(folder: Path, m: LatentMap, codes: Tensor) -> None:
     v = m.v
     map_picture(m, folder / "map.png")
     shapes: dict[int, tuple[int, ...]] = {1: (20,), 2: (10, 10), 3: (5, 5, 5)}
-    m.grid(shape=shapes[v.dim]).save(folder / "grid.png")
+    slow = is_slow(m.decoder)
+    m.grid(shape=SLOW_SHAPES[v.dim] if slow else shapes[v.dim]).save(folder / "grid.png")
+    frames, pace = (SLOW_FRAMES, _Pace.linear.value) if slow else (PATH_FRAMES, _Pace.constant.value)
     ends = _far_apart(v.points)
     if ends is None:  # one code, or the same one again and again
         side = torch.eye(1, v.dim) * 0.8
-        way = m.path(torch.cat([-side, side]), frames=PATH_FRAMES)
+        way = m.path(torch.cat([-side, side]), frames=frames, pace=pace)
     elif v.latent_shape == (v.dim,):  # codes look like points, and a map of as many dimensions leaves nothing out
-        way = m.path(v.points[list(ends)], frames=PATH_FRAMES)
+        way = m.path(v.points[list(ends)], frames=frames, pace=pace)
     else:
-        way = m.path(codes[list(ends)], frames=PATH_FRAMES, residual=True)
+        way = m.path(codes[list(ends)], frames=frames, pace=pace, residual=True)
     for ending in ("gif", "png"):
         way.save(folder / f"path.{ending}")
 
@@ -360,7 +385,7 @@ def path_(
     save_samples(m.path(*corners, frames=frames, **options), out, as_json)
 
 
-def certify_(v: AnyV, decoder: AnyDecoder = None, as_json: Json = False) -> None:
+def certify_(v: AnyV, decoder: AnyDecoder = None, budget: Decoding = "60s", as_json: Json = False) -> None:
     """Measure whether a map is one-to-one and locally smooth.
 
     \b
@@ -372,7 +397,7 @@ def certify_(v: AnyV, decoder: AnyDecoder = None, as_json: Json = False) -> None
     map is 2 wide), stretches in root mean square image change per map unit.
     """
     loaded = load_v(v)
-    certificate = certify(loaded, _load_decoder(loaded, decoder))
+    certificate = certify(loaded, _load_decoder(loaded, decoder), budget=budget_of(budget), progress=not as_json)
     if as_json:
         print_json(certificate.to_dict())
     else:

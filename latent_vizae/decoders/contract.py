@@ -312,7 +312,7 @@ def within_a_second(decoder: Any) -> int:
     seconds = seconds_per_image(decoder)
     if seconds is None or seconds <= SLOW:
         return 2**62
-    return 2 ** max(0, math.floor(math.log2(1 / seconds)))
+    return 1 << max(0, math.floor(math.log2(1 / seconds)))
 
 
 def _timed(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
@@ -341,7 +341,7 @@ def _decoded(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
     images[:1] = first
     start = 1
     while start < len(codes):
-        count = min(size, within_a_second(decoder))
+        count = min(size, within_a_second(decoder), len(codes) - start)
         try:
             with decoder_threads(first.numel()):
                 batch = _timed(decoder, codes[start : start + count])

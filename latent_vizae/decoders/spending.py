@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 from latent_vizae.inputs.checks import as_whole
 
 __all__ = [
+    "BACKWARD",
     "SLOW",
     "Budget",
     "Limit",
@@ -26,6 +27,7 @@ __all__ = [
     "as_limit",
     "cost_in_words",
     "note_time",
+    "note_work",
     "seconds_per_image",
     "spending",
 ]
@@ -111,13 +113,17 @@ def spending() -> Iterator[Spending]:
         _NOW.reset(token)
 
 
-def note_time(decoder: Any, images: int, seconds: float, backward: int = 0) -> None:
-    """Remember that a decoder made so many images in so many seconds, of which so many were carried back as well."""
-    total = images + BACKWARD * backward
+def note_time(decoder: Any, images: int, seconds: float) -> None:
+    """Remember that a decoder made so many images in so many seconds."""
     with _LOCK, contextlib.suppress(TypeError):  # what cannot be referred to is timed again each time
-        _FASTEST[decoder] = min(_FASTEST.get(decoder, math.inf), seconds / total)
+        _FASTEST[decoder] = min(_FASTEST.get(decoder, math.inf), seconds / images)
+    note_work(images, seconds)
+
+
+def note_work(images: float, seconds: float) -> None:
+    """Count work that costs as much as so many images, such as a backward pass."""
     for one in _NOW.get():
-        one.images += total
+        one.images += images
         one.seconds += seconds
         if one.report is not None:
             one.report(one.images)

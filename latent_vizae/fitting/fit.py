@@ -21,6 +21,7 @@ from torch import Tensor
 from latent_vizae.decoders.contract import decode_images, require_decoder
 from latent_vizae.decoders.load import as_source_options
 from latent_vizae.decoders.repeats import notice_noise
+from latent_vizae.decoders.spending import Budget, Spending, as_limit, spending
 from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_device, as_share, as_whole
 from latent_vizae.inputs.names import as_labels
@@ -31,11 +32,12 @@ from latent_vizae.network.threads import one_thread
 from latent_vizae.training.checkpoint import Checkpoint, fingerprint
 
 from .affine import set_identity, set_plane, to_principal_axes
+from .budget import FOR_DETAIL, Decoding
 from .detail import set_detail
 from .few import FEW, place_few, solve_few
 from .frame import Frame, code_frame
 from .many import begin, returned, train
-from .measure import measure, originals
+from .measure import images_wanted, measure, originals
 from .one_code import completed_frame
 from .place import place_all
 from .settings import Settings
@@ -52,6 +54,8 @@ HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 1000
 """Of the codes that are trained on: enough to choose the best weights by."""
 SHOWN = 400
 """Codes that places of the map are compared with."""
+BUDGET = "60s"
+"""Of decoding, by default: as long as somebody waits for a map."""
 MOST_POINTS = 1_000_000
 """Of more codes, so many drawn at random travel with v as its points: 8 MB of a 2-D map."""
 
@@ -69,6 +73,7 @@ def fit(
     steps: int | None = None,
     pull: None = None,
     seed: int = 0,
+    budget: Budget = BUDGET,
     device: str | torch.device | None = None,
     progress: bool | Callable[[int, int, str], object] = False,
     checkpoint: str | Path | None = None,
@@ -108,6 +113,10 @@ def fit(
         steps: of training (k >= 50), each on 384 codes; by default 340 below 10,000 codes, then 400.
         pull: what was before ``keep_neighbours``; any value is an error that says so.
         seed: the same seed on the same machine gives the same v.
+        budget: most images to ask the decoder for (a backward pass counts for two), or most time for them, "60s" or
+            "5min"; None for as many as are wanted, 0 for none. What is scarce goes to the frame's metric first (two
+            thirds, and four codes at least), then to the choice of detail, then to image errors. The same seed gives
+            the same v where the budget is not reached. ``v.report`` says what was spent, and what more would buy.
         device: where to fit and where v lives; by default where the codes are.
         progress: True for a bar on stderr, or a function ``(step, steps, title)`` that is called after every step;
             one that raises KeyboardInterrupt stops the fit like Ctrl-C.
@@ -145,7 +154,7 @@ def fit(
         raise ValueError(f"outliers is 'keep' or 'ignore', got {outliers!r}.")
     return fit_codes(
         codes, decoder, dim, labels, as_share(keep_neighbours, "keep_neighbours"), outliers == "ignore",
-        _check_detail(detail), seed, device, progress, checkpoint, settings,
+        _check_detail(detail), seed, device, progress, checkpoint, settings, budget,
     )  # fmt: skip
 
 
@@ -165,8 +174,38 @@ def fit_codes(
     progress: bool | Callable[[int, int, str], object],
     checkpoint: str | Path | None,
     settings: Settings,
+    budget: Budget = BUDGET,
 ) -> VizAE:
     """`fit`, with settings that an ablation may change."""
+    limit = as_limit(budget)
+    with spending() as spent:
+        asked = Decoding(decoder, limit, spent, progress)
+        try:
+            return _fit(
+                codes, decoder, asked, spent, dim, labels, keep_neighbours, ignore, detail, seed, device, progress,
+                checkpoint, settings,
+            )  # fmt: skip
+        finally:
+            asked.close()
+
+
+def _fit(
+    codes: ArrayLike,
+    given: Callable[[Tensor], Tensor] | None,
+    asked: Decoding,
+    spent: Spending,
+    dim: int,
+    labels: ArrayLike | None,
+    keep_neighbours: float,
+    ignore: bool,
+    detail: float | None,
+    seed: int,
+    device: str | torch.device | None,
+    progress: bool | Callable[[int, int, str], object],
+    checkpoint: str | Path | None,
+    settings: Settings,
+) -> VizAE:
+    """`fit_codes`, within a budget. ``given`` is the decoder, ``asked`` what may be asked of it."""
     started = time.perf_counter()
     dim = check_dim(dim)
     reader = every = open_codes(codes, device=None if device is None else as_device(device))
@@ -189,12 +228,14 @@ def fit_codes(
                 "of them, not of the rest. fit(..., outliers='ignore') fits it to the rest.",
                 stacklevel=6,
             )
-    k, pixels = len(reader), 0
+    k, pixels, decoder = len(reader), 0, asked.decoder
+    if given is not None:
+        require_decoder(given, latent_shape)
     if decoder is not None:
-        require_decoder(decoder, latent_shape)
         pixels = decode_images(decoder, reader[:1])[0].numel()
-        notice_noise(decoder, reader[: min(2, k)])
-    source, options = _source_of(decoder)
+        if asked.may_check:
+            notice_noise(decoder, reader[: min(2, k)])
+    source, options = _source_of(given)
 
     inside = subspace(reader, rest if ignore else surveyed, generator)
     trained = torch.arange(min(k, TRAINED_ON))
@@ -206,12 +247,17 @@ def fit_codes(
             f"{k} codes that vary in {inside.basis.shape[1]} directions have a map of {dim} dimensions that goes "
             f"through all of them, so there is no detail to add, got detail={detail}. Leave it at 'auto'."
         )
+    rank, wanted = inside.basis.shape[1], images_wanted(pixels) if pixels else 0
+    sets = 2 if k >= FEW and rank > dim else 1
+    to_measure = 2 * sets * min(wanted, k) + (FOR_DETAIL if has_residuals else 0)
+    asked.announce(k, pixels, rank, dim, to_measure)
     if inside.basis.shape[1] <= dim:
-        frame = completed_frame(reader, inside, dim, decoder, pixels, generator)
+        frame = completed_frame(reader, inside, dim, decoder, pixels, generator, asked.for_metric(to_measure))
         v = _new_vizae(latent_shape, dim, (), frame)
         set_identity(v)
     else:
-        frame = code_frame(reader, inside, decoder, pixels, generator, settings)
+        most = asked.for_metric(to_measure)
+        frame = code_frame(reader, inside, decoder, pixels, generator, settings, most)
         v = _new_vizae(latent_shape, dim, hidden, frame)
         if hidden and k >= FEW:
             v.keep_neighbours = keep_neighbours
@@ -221,8 +267,8 @@ def fit_codes(
             x, x_held = _framed(v, reader, trained), _framed(v, reader, held_out)
             steps = settings.steps or (STEPS if k < LARGE else LARGE_STEPS)
             if saved is not None:
-                asked = [dim, list(hidden), steps, keep_neighbours, seed, source, options]
-                saved.open(fingerprint(asked, [x, v.frame]))
+                said = [dim, list(hidden), steps, keep_neighbours, seed, source, options]
+                saved.open(fingerprint(said, [x, v.frame]))
             try:
                 loop = train(
                     v, frame, x, x_held, keep_neighbours=keep_neighbours, steps=steps, settings=settings,
@@ -252,16 +298,18 @@ def fit_codes(
     measured: dict[str, Any] = {
         "steps": 0 if loop is None else loop.step, "seconds": time.perf_counter() - started,
         "interrupted": interrupted or cut_short, "surveyed": surveyed, "rest": rest, "ignored": ignore,
+        "wanted": asked.wanted, "spent": spent,
     }  # fmt: skip
     realism = None
     try:
-        shown = originals(reader, trained, decoder, pixels, frame), originals(reader, held_out, decoder, pixels, frame)
+        count, with_images = asked.to_measure(wanted, 1 + bool(len(held_out)), has_residuals)
+        shown = originals(reader, trained, decoder, count, frame), originals(reader, held_out, decoder, count, frame)
         if has_residuals:
             some, images = trained[:SHOWN], [one.images for one in shown if one is not None]
             codes_of = reader.take(some).unflatten(1, latent_shape)
             realism = set_detail(
                 v, frame, k, _framed(v, reader, some), _framed(v, reader, held_out), codes_of,
-                torch.cat(images) if images else None, decoder, detail,
+                torch.cat(images) if images and with_images else None, decoder, detail,
             )  # fmt: skip
         measured["seconds"] = time.perf_counter() - started
         v.report = measure(v, reader, trained, held_out, decoder, shown, frame, realism, **measured)

@@ -8,6 +8,8 @@ J is the linear map from these codes to their images: no slope is taken, and few
 
 from __future__ import annotations
 
+import math
+import time
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,7 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from latent_vizae.decoders.contract import call_decoder, decode_images, decoder_threads
+from latent_vizae.decoders.contract import call_decoder, decode_images, decoder_threads, within_a_second
+from latent_vizae.decoders.spending import BACKWARD, note_work
 from latent_vizae.inputs.sources import CodeReader
 from latent_vizae.measures.geometry import metric_samples
 from latent_vizae.model.coordinates import Coordinates, columns_of
@@ -24,7 +27,7 @@ from .few import FEW
 from .settings import Settings
 from .subspace import Subspace
 
-__all__ = ["Frame", "code_frame"]
+__all__ = ["Frame", "code_frame", "cost_of_slopes", "slopes_wanted"]
 
 
 LARGE_IMAGE = 2**12
@@ -33,6 +36,9 @@ LARGE_IMAGE = 2**12
 LEAST, CLOSE = 1e-6, 1e-3
 """What directions count at least in which images do not change, where the mean is 1. The extent of few codes along a
 direction, as a share of their greatest, below which their images do not tell what it changes."""
+
+FEWEST_SAMPLED = 4
+"""Codes whose slopes are sampled, at least: those of fewer say more of these codes than of all."""
 
 GROWTH, MOST_SHARE = 1.75, 0.5
 """How many times the directions that count for images alone may count in the frame; the most that codes say in it."""
@@ -79,19 +85,26 @@ def sampled_gradients(
     pixels: int,
     rank: int,
     generator: torch.Generator,
+    most: float = math.inf,
 ) -> Tensor | None:
     """Samples g (N, n) with E[g g^T] = the average pull-back metric at the codes; None, and a warning, without slopes.
 
     Slopes that are infinite or NaN, as of a square root at 0, are left out. N follows the rank of the metric, and is
-    bounded by what large images cost.
+    bounded by what large images cost, and by ``most``, the images that may be asked for: then codes are left out, and
+    with fewer than `FEWEST_SAMPLED` of them there are none.
     """
-    wanted = min(16 * rank, max(24, min(1024, 2**20 // pixels)))
+    count, probes = slopes_wanted(len(codes), pixels, rank)
     size = max(1, min(64, 2**15 // pixels))  # on every device, so that the same is drawn; few stay in caches
-    probes = max(2, round(wanted / len(codes)))
-    if 2 * len(codes) <= wanted:
+    if count == len(codes):
         rows = codes[:].flatten(1)
     else:
-        rows = codes.take(torch.randint(len(codes), (-(-wanted // probes),), generator=generator))
+        rows = codes.take(torch.randint(len(codes), (count,), generator=generator))
+    if count * cost_of_slopes(probes) > most:
+        probes = min(probes, 2)
+        count = min(count, int(most // cost_of_slopes(probes)))
+        if count < min(FEWEST_SAMPLED, len(rows)):
+            return None
+        rows = rows[:: len(rows) // count][:count]
 
     try:
         with decoder_threads(pixels):
@@ -105,6 +118,18 @@ def sampled_gradients(
                 stacklevel=6,
             )
         return None
+
+
+def slopes_wanted(count: int, pixels: int, rank: int) -> tuple[int, int]:
+    """Of so many codes: how many have their slopes sampled, all or some of them, and how often each."""
+    wanted = min(16 * rank, max(24, min(1024, 2**20 // pixels)))
+    probes = max(2, round(wanted / count))
+    return (count if 2 * count <= wanted else -(-wanted // probes)), probes
+
+
+def cost_of_slopes(probes: int) -> float:
+    """Images that the slopes of one code cost."""
+    return 1 + BACKWARD * probes
 
 
 class _NoSlopesError(Exception):
@@ -126,13 +151,15 @@ def _finite_slopes(
     found = []
     for batch in batches:
         try:
-            samples = metric_samples(images_of, batch, probes, generator)
+            started = time.perf_counter()
+            samples = metric_samples(images_of, batch, probes, generator, min(len(batch), within_a_second(decoder)))
         except Exception as error:  # of somebody else's backward pass: any
             decode_images(decoder, batch[:1].unflatten(1, latent_shape))  # fails too where slopes are not to blame
             raise _NoSlopesError(f"This decoder fails where codes carry gradients ({_short(error)})") from error
         if samples is None:
             raise _NoSlopesError("The images of this decoder carry no gradients")
         found.append(samples.to(batch))
+        note_work(len(batch) * cost_of_slopes(probes), time.perf_counter() - started)
     whole = torch.cat(found)
     finite = whole[torch.isfinite(whole).all(1)]
     if len(finite) < len(whole) / 2:
@@ -158,18 +185,24 @@ def code_frame(
     pixels: int,
     generator: torch.Generator,
     settings: Settings,
+    most: float = math.inf,
 ) -> Frame:
-    """The frame of codes that vary in more directions than the map has; ``pixels`` are the numbers of an image."""
+    """The frame of codes that vary in more directions than the map has.
+
+    ``pixels`` are the numbers of an image, ``most`` is the number of images that may be asked for.
+    """
     mean, basis, variances, lost = inside.mean, inside.basis, inside.variances, inside.lost
     rank = basis.shape[1]
     root = torch.eye(rank, dtype=torch.float64, device=mean.device)
     metric, images, guided_by = None, None, "codes"
     if decoder is not None and settings.metric:
-        if len(rows) < FEW and pixels > LARGE_IMAGE:
+        if len(rows) < FEW and pixels > LARGE_IMAGE and len(rows) > most:
+            pass
+        elif len(rows) < FEW and pixels > LARGE_IMAGE:
             images = decode_images(decoder, rows[:])
             metric, guided_by = _secant_metric(rows[:].flatten(1) - mean.float(), basis, images), "images"
         else:
-            gradients = sampled_gradients(decoder, rows, pixels, rank, generator)
+            gradients = sampled_gradients(decoder, rows, pixels, rank, generator, most)
             if gradients is not None:
                 slopes = gradients.double() @ basis.double()
                 metric, guided_by = slopes.T @ slopes / len(slopes), "slopes"

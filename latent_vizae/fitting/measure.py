@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from latent_vizae.decoders.contract import decode_images
+from latent_vizae.decoders.spending import Spending
 from latent_vizae.inputs.sources import VALUES_PER_PART, CodeReader
 from latent_vizae.measures.metrics import image_error, rounding, unexplained
 from latent_vizae.model.report import FitReport
@@ -18,7 +19,7 @@ from .detail import Realism
 from .frame import Frame
 from .survey import Survey
 
-__all__ = ["Originals", "measure", "originals"]
+__all__ = ["Originals", "images_wanted", "measure", "originals"]
 
 MEASURED_CODES, MEASURED_VALUES = 2000, 2**25
 """Codes that are measured, and the most numbers in them."""
@@ -39,19 +40,26 @@ class Originals(NamedTuple):
     images: Tensor
 
 
-def originals(
-    reader: CodeReader, chosen: Tensor, decoder: Callable[[Tensor], Tensor] | None, pixels: int, frame: Frame
-) -> Originals | None:
-    """The first of the chosen codes with their images; None where there are none.
+def images_wanted(pixels: int) -> int:
+    """Codes of a set whose images are measured: at most 100, fewer where they have over 5,000 numbers, at least 8."""
+    return max(FEWEST_IMAGES, min(MOST_IMAGES, IMAGE_VALUES // pixels))
 
-    They are at most 100, fewer where images have more than 5,000 numbers, but at least 8, and 8 of few codes with
-    large images.
+
+def originals(
+    reader: CodeReader,
+    chosen: Tensor,
+    decoder: Callable[[Tensor], Tensor] | None,
+    count: int,
+    frame: Frame,
+) -> Originals | None:
+    """The first of the chosen codes with their images, ``count`` of them; None where there are none.
+
+    They are 8 of few codes with large images.
     """
-    if decoder is None or len(chosen) == 0:
+    if decoder is None or len(chosen) == 0 or count == 0:
         return None
-    count = max(FEWEST_IMAGES, min(MOST_IMAGES, IMAGE_VALUES // pixels))
     if frame.images is not None:  # few codes, which come back: some tell of all
-        count = FEWEST_IMAGES
+        count = min(count, FEWEST_IMAGES)
     codes = reader.take(chosen[:count]).unflatten(1, reader.latent_shape)
     return Originals(codes, decode_images(decoder, codes) if frame.images is None else frame.images[chosen[:count]])
 
@@ -72,6 +80,8 @@ def measure(
     surveyed: Survey,
     rest: Survey,
     ignored: bool,
+    wanted: float,
+    spent: Spending,
 ) -> FitReport:
     """The report: errors on at most 2,000 of the codes trained on and held out, image errors on `originals` of each.
 
@@ -92,6 +102,8 @@ def measure(
         surveyed: of all codes.
         rest: of all but the outliers.
         ignored: whether ``reader`` lacks the outliers.
+        wanted: images that would be asked for without a budget.
+        spent: what was asked of the decoder.
     """
 
     def fvu_of(chosen: Tensor, mean: Tensor) -> float:
@@ -144,5 +156,8 @@ def measure(
         narrow_columns=rest.narrow,
         norm=rest.norm,
         norm_decoded=norm_decoded,
+        images_decoded=round(spent.images),
+        images_wanted=max(round(wanted), round(spent.images)),
+        decoding_seconds=round(spent.seconds, 1) if spent.seconds >= 1 else None,
         **({} if realism is None else realism._asdict()),
     )

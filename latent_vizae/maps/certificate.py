@@ -7,23 +7,34 @@ sufficient where a layer narrows. So the map itself is measured as well.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from latent_vizae.decoders.contract import decode_images, require_decoder
+from latent_vizae.decoders.contract import decode_images, is_slow, require_decoder
 from latent_vizae.decoders.repeats import Repeats, notice_noise, repeats_of
+from latent_vizae.decoders.spending import (
+    Budget,
+    Limit,
+    Spending,
+    as_limit,
+    cost_in_words,
+    seconds_per_image,
+    spending,
+)
 from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_whole
 from latent_vizae.inputs.sources import as_codes
 from latent_vizae.inputs.surroundings import own_surroundings
 from latent_vizae.measures.geometry import stretch
 from latent_vizae.model.vizae import VizAE
+from latent_vizae.training.progress import Progress, Reporting
 
 from .layers import Activation, LinearMap, activations, linear_maps, measure_map
 from .places import support, typicality
@@ -34,6 +45,11 @@ __all__ = ["Certificate", "NoiseTest", "certify", "noise_test"]
 GRID_PER_AXIS = {1: 201, 2: 25, 3: 9}
 
 NOISE_DRAWS = 6
+
+BUDGET = "60s"
+"""Of decoding, by default."""
+FIRST_CALLS = 2
+"""The first call of a decoder may take long only because it is the first."""
 
 TYPICAL = 0.95
 
@@ -91,6 +107,9 @@ class Certificate:
         grid: (P, d) points at which the map was measured.
         stretch_layer: (P, 2) smallest and largest stretch at each, for pictures.
         typical_layer: (P,) length of each decoded code relative to the median of codes of the decoder, for pictures.
+        images_decoded: images that were asked of the decoder. None without one.
+        images_wanted: as many as would be without a budget.
+        decoding_seconds: that they took, where it was a second or more.
     """
 
     linear_maps: tuple[LinearMap, ...]
@@ -114,6 +133,9 @@ class Certificate:
     typical_range: tuple[float, float, float, float] | None = None
     typical_least: tuple[float, ...] | None = None
     typical_layer: Tensor | None = field(default=None, repr=False, compare=False)
+    images_decoded: int | None = None
+    images_wanted: int | None = None
+    decoding_seconds: float | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain numbers, lists and dictionaries."""
@@ -194,6 +216,18 @@ class Certificate:
                 f"typical: {self.typical_share:.0%} of the places near codes decode to codes as long as the decoder's",
                 f"own ({low:.2f} to {high:.2f} of their median); they have {least:.2f} to {most:.2f} of it, the least",
                 f"typical at {[round(x, 2) for x in self.typical_least]}.",
+            )
+        if self.images_wanted and self.stretch_min is None:
+            say(
+                "not known",
+                f"images were not measured: the coarsest grid takes {_images_of_grid(3, self.dim)} of them, which is",
+                f"more than the budget; certify(..., budget=None) decodes {self.images_wanted}.",
+            )
+        elif self.images_wanted and self.images_decoded and self.images_decoded < 0.9 * self.images_wanted:
+            say(
+                "not known",
+                f"between the points of a coarse grid: the budget allowed {self.images_decoded} of",
+                f"{self.images_wanted} images; certify(..., budget=None) decodes all.",
             )
         if self.collision_count == 0:
             say(
@@ -282,6 +316,8 @@ def certify(
     codes: ArrayLike | None = None,
     seed: int = 0,
     resolution: int | None = None,
+    budget: Budget = BUDGET,
+    progress: Reporting = False,
 ) -> Certificate:
     """Measure whether a map is one-to-one and locally smooth.
 
@@ -294,6 +330,10 @@ def certify(
         resolution: points of the grid along each axis of the map, at least 3. By default 201, 25 or 9 for a map of
             1, 2 or 3 dimensions, fewer (but at least 5) where images have more than 50,000 values. With a decoder,
             each point of the grid costs 1 + 2 dim decodes.
+        budget: most images to decode, or most time for them, "60s"; None for as many as are wanted. The grid is made
+            coarser to fit, unless its resolution was asked for; where the coarsest does not fit, images are not
+            measured, and the certificate says so.
+        progress: as `fit` takes it; shown where the decoder is slow.
 
     Warns:
         UserWarning: once, of a decoder that does not make the same image of a code each time.
@@ -303,7 +343,8 @@ def certify(
 
     Raises:
         TypeError: v is not a VizAE.
-        ValueError: codes of another shape, a resolution below 3, or a decoder that breaks its contract.
+        ValueError: codes of another shape, a resolution below 3, no such budget, or a decoder that breaks its
+            contract.
 
     Example:
         >>> from latent_vizae import fit, load_decoder
@@ -328,10 +369,71 @@ def certify(
         maps += linear_maps(decoder, "decoder")
         acts += activations(decoder, "decoder")
 
-    if resolution is None:
-        values = 1 if decoder is None else decode_images(decoder, v.decode(torch.zeros(1, v.dim)))[0].numel()
-        resolution = min(GRID_PER_AXIS[v.dim], max(5, int((GRID_VALUES / values) ** (1 / v.dim))))
-    axis = torch.linspace(-1, 1, as_whole(resolution, "resolution", 3), device=v.device)
+    limit, network = as_limit(budget), decoder
+    with spending() as spent:
+        wanted = 0
+        if resolution is None:
+            resolution, wanted, decoder = _affordable(v, decoder, limit, spent)
+        side = as_whole(resolution, "resolution", 3)
+        total = spent.images + (0 if decoder is None else _images_of_grid(side, v.dim))
+        with _shown(decoder, total, spent, progress):
+            return _measured(v, network, decoder, given, seed, side, maps, acts, max(wanted, round(total)), spent)
+
+
+def _images_of_grid(resolution: int, dim: int) -> int:
+    """Images that are decoded to measure a map on a grid of so many points along each axis."""
+    checks = 4 + 4 + 1 + 3 * NOISE_DRAWS  # deterministic or not, the step of differences, the noise test
+    return int(resolution**dim * (1 + 2 * dim) + checks)
+
+
+def _affordable(
+    v: VizAE, decoder: Callable[[Tensor], Tensor] | None, limit: Limit, spent: Spending
+) -> tuple[int, int, Callable[[Tensor], Tensor] | None]:
+    """Resolution of the grid within the budget, images that the usual one would take, and the decoder, if it fits."""
+    usual = GRID_PER_AXIS[v.dim]
+    if decoder is None:
+        return usual, 0, None
+    if limit.images < _images_of_grid(3, v.dim) or limit.seconds == 0:
+        return usual, _images_of_grid(usual, v.dim), None
+    middle = v.decode(torch.zeros(1, v.dim))
+    values = decode_images(decoder, middle)[0].numel()
+    for _ in range(FIRST_CALLS if is_slow(decoder) and limit.seconds < math.inf else 0):  # is it only the first one?
+        decode_images(decoder, middle, afresh=True)
+    usual = min(usual, max(5, int((GRID_VALUES / values) ** (1 / v.dim))))
+    left = limit.images_at(seconds_per_image(decoder)) - spent.images
+    fitting = [side for side in range(usual, 2, -1) if _images_of_grid(side, v.dim) <= left]
+    wanted = round(spent.images) + _images_of_grid(usual, v.dim)
+    return (fitting[0], wanted, decoder) if fitting else (GRID_PER_AXIS[v.dim], wanted, None)
+
+
+@contextlib.contextmanager
+def _shown(decoder: Any, total: float, spent: Spending, progress: Reporting) -> Iterator[None]:
+    """A bar of what a slow decoder is asked for, with what it will take."""
+    if decoder is None or not progress or not is_slow(decoder):
+        yield
+        return
+    with Progress(progress, f"decode, {cost_in_words(total, seconds_per_image(decoder))}", unit="image") as bar:
+        spent.report = lambda images: bar(min(int(images), int(total)), int(total))
+        try:
+            yield
+        finally:
+            spent.report = None
+
+
+def _measured(
+    v: VizAE,
+    network: Any,
+    decoder: Callable[[Tensor], Tensor] | None,
+    given: Tensor | None,
+    seed: int,
+    resolution: int,
+    maps: list[LinearMap],
+    acts: list[Activation],
+    wanted: int,
+    spent: Spending,
+) -> Certificate:
+    """The certificate of a grid; ``network`` is the decoder, ``decoder`` the same where images may be asked for."""
+    axis = torch.linspace(-1, 1, resolution, device=v.device)
     grid = torch.stack(torch.meshgrid(*[axis] * v.dim, indexing="ij"), -1).reshape(-1, v.dim)
     sheet, decoded = v.decode(grid, detail=0.0), v.decode(grid)
     back = (v.encode(sheet) - grid).norm(dim=1)
@@ -364,6 +466,9 @@ def certify(
         n=math.prod(v.latent_shape),
         grid=grid.cpu(),
         stretch_layer=None if layer is None else layer.cpu(),
+        images_decoded=None if network is None else round(spent.images),
+        images_wanted=None if network is None else wanted,
+        decoding_seconds=round(spent.seconds, 1) if spent.seconds >= 1 else None,
         **_typical_places(v, grid, decoded),
     )
 

@@ -19,7 +19,9 @@ STEP, COARSE_STEP = 2e-3, 0.02
 """Half-distance of finite differences, in map units; the second for images of low precision."""
 
 
-def metric_samples(images_of: Images, inputs: Tensor, probes: int, generator: torch.Generator) -> Tensor | None:
+def metric_samples(
+    images_of: Images, inputs: Tensor, probes: int, generator: torch.Generator, size: int | None = None
+) -> Tensor | None:
     """Random vectors g with ``E[g g^T] = J^T J / pixels``, averaged over the inputs.
 
     g = J^T u for white noise u over the image: one backward pass of a batch gives one g for every input.
@@ -28,25 +30,33 @@ def metric_samples(images_of: Images, inputs: Tensor, probes: int, generator: to
         images_of: (B, *shape) -> (B, C, H, W), differentiable.
         inputs: (B, *shape), one batch.
         probes: number of noises per input.
-        generator: source of the noise, on the CPU.
+        generator: source of the noise, on the CPU; what is drawn is the same for every ``size``.
+        size: inputs in one call, by default all.
 
     Returns:
         (B * probes, n), or None where ``images_of`` has no gradients.
     """
-    samples = []
+    noises: list[Tensor] = []
+    parts: list[list[Tensor]] = []
     with torch.inference_mode(False):
-        inputs = inputs.detach().clone().requires_grad_()
-        images = images_of(inputs)
-        if not images.requires_grad:
-            return None
-        for probe in range(probes):
-            noise = torch.randn(images.shape, generator=generator).to(images) / images[0].numel() ** 0.5
-            onto = (images * noise).sum()  # torch would import sympy, a second, to be given the noise itself
-            (gradient,) = torch.autograd.grad(
-                onto, inputs, retain_graph=probe + 1 < probes, allow_unused=True, materialize_grads=True
-            )
-            samples.append(gradient.flatten(1))
-    return torch.cat(samples)
+        for start in range(0, len(inputs), size or len(inputs)):
+            part = inputs[start : start + (size or len(inputs))].detach().clone().requires_grad_()
+            images = images_of(part)
+            if not images.requires_grad:
+                return None
+            noises = noises or [
+                torch.randn((len(inputs), *images.shape[1:]), generator=generator) for _ in range(probes)
+            ]
+            rows = slice(start, start + len(part))
+            parts.append([])
+            for probe, noise in enumerate(noises):
+                scaled = noise[rows].to(images) / images[0].numel() ** 0.5
+                onto = (images * scaled).sum()  # torch would import sympy, a second, to be given the noise itself
+                (gradient,) = torch.autograd.grad(
+                    onto, part, retain_graph=probe + 1 < probes, allow_unused=True, materialize_grads=True
+                )
+                parts[-1].append(gradient.flatten(1))
+    return torch.cat([part[probe] for probe in range(probes) for part in parts])
 
 
 def jacobian(images_of: Images, points: Tensor, step: float) -> Tensor:

@@ -39,6 +39,9 @@ class FitReport:
             deviation of the widest one: they hardly count in v.
         norm: the norm that all codes have, within 0.1 %; None where they differ, as those of most generators.
         norm_decoded: mean norm of decoded codes, where all codes have one norm.
+        images_decoded: images that were asked of the decoder; a backward pass counts for two.
+        images_wanted: about as many as a fit without a budget asks for.
+        decoding_seconds: that the images took, where it was a second or more.
     """
 
     k: int
@@ -69,6 +72,9 @@ class FitReport:
     detail_norm: float | None = None
     detail_unlikeness: float | None = None
     detail_spread: float | None = None
+    images_decoded: int | None = None
+    images_wanted: int | None = None
+    decoding_seconds: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -107,6 +113,23 @@ class FitReport:
                 "does: they hardly count in v and in its FVU. Columns of different units are to be standardised first "
                 "(scikit-learn's StandardScaler)."
             )
+        if self.images_wanted and self.images_decoded is not None and self.images_decoded < 0.9 * self.images_wanted:
+            seconds = (self.decoding_seconds or 0.0) * self.images_wanted / max(1, self.images_decoded)
+            left_out = [
+                *(["the metric of image changes"] if self.guided_by == "codes" else []),
+                *(["image errors"] if self.image_error is None else []),
+                *(["whether detail makes images more typical"] if self.sheet_unlikeness is None else []),
+            ]
+            found.append(
+                f"The budget was spent: the decoder was asked for {self.images_decoded} of about {self.images_wanted} "
+                f"images. fit(..., budget=None) asks for all"
+                + (f", in about {seconds:.0f} s" if self.images_decoded else "")
+                + (
+                    f", for {', '.join(left_out)}."
+                    if left_out
+                    else ", for a more exact metric and errors of more codes."
+                )
+            )
         if self.norm and self.norm_decoded is not None and self.norm_decoded < 0.99 * self.norm:
             found.append(
                 f"All codes have norm {self.norm:.4g}; decoded ones have {self.norm_decoded:.4g} on average. Where "
@@ -128,9 +151,16 @@ class FitReport:
             f"{self.steps} steps, {self.seconds:.1f} s"
             + (f", guided by {self.guided_by}" if self.guided_by else "")
             + (f"; {self.typicality()}" if self.sheet_norm is not None else "")
+            + self._decoding()
             + (", interrupted" if self.interrupted else "")
         )
         return "\n".join([line, *self.notes])
+
+    def _decoding(self) -> str:
+        """What the decoder took, where that is to be waited for."""
+        if not self.decoding_seconds:
+            return ""
+        return f", {self.images_decoded} images decoded in {self.decoding_seconds:.0f} s"
 
     def typicality(self) -> str:
         """What the map's codes and images are beside the fitted ones, without detail and with all of it."""
