@@ -11,19 +11,27 @@ from latent_vizae.decoders.contract import is_slow
 from latent_vizae.decoders.spending import Limit, Spending, cost_in_words, seconds_per_image
 from latent_vizae.training.progress import Progress, Reporting
 
+from .detail import images_of_places
 from .few import FEW
 from .frame import LARGE_IMAGE, cost_of_slopes, slopes_wanted
+from .one_code import cost_of_directions
 
-__all__ = ["Decoding"]
+__all__ = ["Decoding", "cost_of_measuring"]
 
 FOR_THE_METRIC = 2 / 3
 """Of what is left, where all that is wanted does not fit: the metric is worth more than knowing how good a map is."""
 METRIC_AT_LEAST = 20
 """Images: four codes with two backward passes each."""
-FEWEST_ERRORS, FOR_DETAIL = 4, 32
-"""Codes whose image error is measured, at least; images of places with detail and without."""
+FEWEST_ERRORS = 4
+"""Codes whose images tell whether detail makes others more typical, at least."""
 CHECKS = 12
 """Images that have to be left for the check whether a decoder is deterministic, which takes four."""
+
+
+def cost_of_measuring(count: int, sizes: tuple[int, int], detail: bool) -> int:
+    """Images of so many codes of each set, before and after the map, and of places with detail and without."""
+    shown = sum(min(count, size) for size in sizes)
+    return 2 * shown + (2 * images_of_places(shown) if detail else 0)
 
 
 class Decoding:
@@ -61,12 +69,14 @@ class Decoding:
         """Whether images are left to check whether the decoder is deterministic."""
         return self.left() >= CHECKS
 
-    def announce(self, k: int, pixels: int, rank: int, dim: int, measured: int) -> None:
+    def announce(self, k: int, n: int, pixels: int, rank: int, dim: int, measured: int) -> None:
         """Say what it will cost, where that is to be waited for; ``measured`` are the images of the report."""
         if self.decoder is None:
             return
         count, probes = slopes_wanted(k, pixels, max(1, rank))
         metric = float(k) if k < FEW and pixels > LARGE_IMAGE else count * cost_of_slopes(probes)
+        if rank <= dim:
+            metric = min(4, k) * cost_of_directions(n) if rank < dim else 0.0
         self.wanted = self._spent.images + metric + measured
         total = min(self.wanted, self._spent.images + self.left())
         if is_slow(self.decoder) and self._progress:
@@ -79,15 +89,17 @@ class Decoding:
         left = self.left()
         return max(left - measured, FOR_THE_METRIC * left, min(left, METRIC_AT_LEAST))
 
-    def to_measure(self, wanted: int, sets: int, detail: bool) -> tuple[int, bool]:
-        """Codes of each set whose images are made, before and after the map, and whether detail's images are."""
+    def to_measure(self, wanted: int, sizes: tuple[int, int], detail: bool) -> tuple[int, bool]:
+        """Codes of each set of such sizes whose images are made, and whether images of places are made for detail."""
         left = self.left()
         if self.decoder is None:
             return 0, False
-        with_detail = int(min(wanted, (left - FOR_DETAIL) / (2 * sets)))
-        if detail and with_detail >= min(wanted, FEWEST_ERRORS):
-            return with_detail, True
-        return int(min(wanted, left / (2 * sets))), False
+        for with_detail in (True, False) if detail else (False,):
+            fewest = min(wanted, FEWEST_ERRORS) if with_detail else 1
+            for count in range(wanted, fewest - 1, -1):
+                if cost_of_measuring(count, sizes, with_detail) <= left:
+                    return count, with_detail
+        return 0, False
 
     def close(self) -> None:
         """The fit is over."""

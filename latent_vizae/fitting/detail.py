@@ -27,7 +27,7 @@ from latent_vizae.network.perceptron import through, with_slopes
 
 from .frame import Frame
 
-__all__ = ["Realism", "set_detail"]
+__all__ = ["Realism", "images_of_places", "set_detail"]
 
 SCALE = 0.17
 """Length scale of the field, in map units: the knee between images that are as varied as the generator's and images
@@ -98,7 +98,7 @@ def set_detail(
         if decoder is None or images is None:
             found += [None, None]
             continue
-        made = decode_images(decoder, decoded[: max(FEWEST_IMAGES, len(images) // 4)])
+        made = decode_images(decoder, decoded[: images_of_places(len(images))])
         found += [unlikeness(made, images[::2], images[1::2]), spread(made, images)]
     realism = Realism(*found)  # type: ignore[arg-type]
     if amount is None:
@@ -106,6 +106,11 @@ def set_detail(
         amount = float(deviation(found[3:]) + margin < deviation(found[:3]))
     v.detail = amount
     return realism
+
+
+def images_of_places(shown: int) -> int:
+    """Images of places that are compared with so many images of codes."""
+    return max(FEWEST_IMAGES, shown // 4)
 
 
 def deviation(measured: Sequence[float | None]) -> float:

@@ -32,12 +32,12 @@ from latent_vizae.network.threads import one_thread
 from latent_vizae.training.checkpoint import Checkpoint, fingerprint
 
 from .affine import set_identity, set_plane, to_principal_axes
-from .budget import FOR_DETAIL, Decoding
+from .budget import Decoding, cost_of_measuring
 from .detail import set_detail
 from .few import FEW, place_few, solve_few
-from .frame import Frame, code_frame
+from .frame import LARGE_IMAGE, Frame, code_frame
 from .many import begin, returned, train
-from .measure import images_wanted, measure, originals
+from .measure import FEWEST_IMAGES, images_wanted, measure, originals
 from .one_code import completed_frame
 from .place import place_all
 from .settings import Settings
@@ -248,9 +248,12 @@ def _fit(
             f"through all of them, so there is no detail to add, got detail={detail}. Leave it at 'auto'."
         )
     rank, wanted = inside.basis.shape[1], images_wanted(pixels) if pixels else 0
-    sets = 2 if k >= FEW and rank > dim else 1
-    to_measure = 2 * sets * min(wanted, k) + (FOR_DETAIL if has_residuals else 0)
-    asked.announce(k, pixels, rank, dim, to_measure)
+    apart = min(MOST_HELD_OUT, round(HELD_OUT_SHARE * k)) if hidden and k >= FEW and rank > dim else 0
+    sizes = (min(k - apart, TRAINED_ON), apart)
+    to_measure = cost_of_measuring(wanted, sizes, has_residuals)
+    if k < FEW and pixels > LARGE_IMAGE and rank > dim:  # the frame has made images of all
+        to_measure = min(k, FEWEST_IMAGES)
+    asked.announce(k, reader.n, pixels, rank, dim, to_measure)
     if inside.basis.shape[1] <= dim:
         frame = completed_frame(reader, inside, dim, decoder, pixels, generator, asked.for_metric(to_measure))
         v = _new_vizae(latent_shape, dim, (), frame)
@@ -261,8 +264,7 @@ def _fit(
         v = _new_vizae(latent_shape, dim, hidden, frame)
         if hidden and k >= FEW:
             v.keep_neighbours = keep_neighbours
-            count = min(MOST_HELD_OUT, round(HELD_OUT_SHARE * k))
-            held_out, trained = drawn(k, min(k, count + TRAINED_ON), generator).tensor_split([count])
+            held_out, trained = drawn(k, min(k, apart + TRAINED_ON), generator).tensor_split([apart])
             begin(v, generator, settings)
             x, x_held = _framed(v, reader, trained), _framed(v, reader, held_out)
             steps = settings.steps or (STEPS if k < LARGE else LARGE_STEPS)
@@ -302,7 +304,7 @@ def _fit(
     }  # fmt: skip
     realism = None
     try:
-        count, with_images = asked.to_measure(wanted, 1 + bool(len(held_out)), has_residuals)
+        count, with_images = asked.to_measure(wanted, (len(trained), len(held_out)), has_residuals)
         shown = originals(reader, trained, decoder, count, frame), originals(reader, held_out, decoder, count, frame)
         if has_residuals:
             some, images = trained[:SHOWN], [one.images for one in shown if one is not None]

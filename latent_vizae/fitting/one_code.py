@@ -16,7 +16,7 @@ from latent_vizae.model.coordinates import Coordinates
 from .frame import LARGE_IMAGE, Frame, sampled_gradients
 from .subspace import Subspace
 
-__all__ = ["completed_frame"]
+__all__ = ["completed_frame", "cost_of_directions"]
 
 
 MAX_DIRECTIONS = 64

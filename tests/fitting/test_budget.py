@@ -51,6 +51,7 @@ def test_a_budget_that_is_not_reached_changes_nothing(codes):
     plain = fit(codes, decoder=Slow(0.0), seed=0, budget=None, steps=20)
     bounded = fit(codes, decoder=Slow(0.0), seed=0, budget=10**6, steps=20)
     timed = fit(codes, decoder=Slow(0.0), seed=0, steps=20)
+    assert plain.report.images_decoded > 500
     for v in (bounded, timed):
         assert all(torch.equal(tensor, plain.state_dict()[name]) for name, tensor in v.state_dict().items())
         assert v.report.images_decoded == plain.report.images_decoded == plain.report.images_wanted
@@ -168,12 +169,12 @@ def test_memory_that_does_not_suffice_halves_a_batch():
         return z.sigmoid().view(-1, 1, 2, 2)
 
     z = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
-    with pytest.warns(UserWarning) as said:
+    with pytest.warns(UserWarning, match="Memory does not suffice") as said:
         images = decode_images(f_d, z)
     assert [str(one.message).split(" images")[0] for one in said] == [
         f"Memory does not suffice for {count}" for count in (19, 9, 4)
     ]
-    assert torch.equal(images, z.sigmoid().view(-1, 1, 2, 2))
+    assert torch.allclose(images, z.sigmoid().view(-1, 1, 2, 2))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(ValueError, match="out of memory"):
