@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
@@ -55,6 +56,7 @@ class Decoding:
         self.wanted = 0.0
         self._limit, self._spent, self._progress = limit, spent, progress
         self._bar: Progress | None = None
+        self._not_counted = 0.0
 
     def left(self) -> float:
         """Images that may be asked for yet."""
@@ -63,6 +65,23 @@ class Decoding:
         if seconds and self._limit.seconds < math.inf:
             by_time = (self._limit.seconds - self._spent.seconds) / seconds
         return max(0.0, min(self._limit.images - self._spent.images, by_time))
+
+    @property
+    def decoded(self) -> int:
+        """Images that were asked for, without those that were not to be counted."""
+        return round(self._spent.images - self._not_counted)
+
+    @property
+    def seconds(self) -> float | None:
+        """That they took; None below a second."""
+        return round(self._spent.seconds, 1) if self._spent.seconds >= 1 else None
+
+    @contextlib.contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """Images of what is done once for a decoder are no part of what a fit reports, but of its budget."""
+        before = self._spent.images
+        yield
+        self._not_counted += self._spent.images - before
 
     @property
     def may_check(self) -> bool:
@@ -77,8 +96,8 @@ class Decoding:
         metric = float(k) if k < FEW and pixels > LARGE_IMAGE else count * cost_of_slopes(probes)
         if rank <= dim:
             metric = min(4, k) * cost_of_directions(n) if rank < dim else 0.0
-        self.wanted = self._spent.images + metric + measured
-        total = min(self.wanted, self._spent.images + self.left())
+        self.wanted = self.decoded + metric + measured
+        total = min(self.wanted + self._not_counted, self._spent.images + self.left())
         if is_slow(self.decoder) and self._progress:
             words = cost_in_words(total, seconds_per_image(self.decoder))
             bar = self._bar = Progress(self._progress, f"decode, {words}", unit="image")

@@ -21,7 +21,7 @@ from torch import Tensor
 from latent_vizae.decoders.contract import decode_images, require_decoder
 from latent_vizae.decoders.load import as_source_options
 from latent_vizae.decoders.repeats import notice_noise
-from latent_vizae.decoders.spending import Budget, Spending, as_limit, spending
+from latent_vizae.decoders.spending import Budget, as_limit, spending
 from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_device, as_share, as_whole
 from latent_vizae.inputs.names import as_labels
@@ -182,7 +182,7 @@ def fit_codes(
         asked = Decoding(decoder, limit, spent, progress)
         try:
             return _fit(
-                codes, decoder, asked, spent, dim, labels, keep_neighbours, ignore, detail, seed, device, progress,
+                codes, decoder, asked, dim, labels, keep_neighbours, ignore, detail, seed, device, progress,
                 checkpoint, settings,
             )  # fmt: skip
         finally:
@@ -193,7 +193,6 @@ def _fit(
     codes: ArrayLike,
     given: Callable[[Tensor], Tensor] | None,
     asked: Decoding,
-    spent: Spending,
     dim: int,
     labels: ArrayLike | None,
     keep_neighbours: float,
@@ -234,7 +233,8 @@ def _fit(
     if decoder is not None:
         pixels = decode_images(decoder, reader[:1])[0].numel()
         if asked.may_check:
-            notice_noise(decoder, reader[: min(2, k)])
+            with asked.uncounted():
+                notice_noise(decoder, reader[: min(2, k)])
     source, options = _source_of(given)
 
     inside = subspace(reader, rest if ignore else surveyed, generator)
@@ -300,7 +300,7 @@ def _fit(
     measured: dict[str, Any] = {
         "steps": 0 if loop is None else loop.step, "seconds": time.perf_counter() - started,
         "interrupted": interrupted or cut_short, "surveyed": surveyed, "rest": rest, "ignored": ignore,
-        "wanted": asked.wanted, "spent": spent,
+        "asked": asked,
     }  # fmt: skip
     realism = None
     try:

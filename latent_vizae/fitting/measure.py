@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from latent_vizae.decoders.contract import decode_images
-from latent_vizae.decoders.spending import Spending
 from latent_vizae.inputs.sources import VALUES_PER_PART, CodeReader
 from latent_vizae.measures.metrics import image_error, rounding, unexplained
 from latent_vizae.model.report import FitReport
 from latent_vizae.model.vizae import VizAE
 
+from .budget import Decoding
 from .detail import Realism
 from .frame import Frame
 from .survey import Survey
@@ -80,8 +80,7 @@ def measure(
     surveyed: Survey,
     rest: Survey,
     ignored: bool,
-    wanted: float,
-    spent: Spending,
+    asked: Decoding,
 ) -> FitReport:
     """The report: errors on at most 2,000 of the codes trained on and held out, image errors on `originals` of each.
 
@@ -102,8 +101,7 @@ def measure(
         surveyed: of all codes.
         rest: of all but the outliers.
         ignored: whether ``reader`` lacks the outliers.
-        wanted: images that would be asked for without a budget.
-        spent: what was asked of the decoder.
+        asked: what was asked of the decoder.
     """
 
     def fvu_of(chosen: Tensor, mean: Tensor) -> float:
@@ -156,8 +154,8 @@ def measure(
         narrow_columns=rest.narrow,
         norm=rest.norm,
         norm_decoded=norm_decoded,
-        images_decoded=round(spent.images),
-        images_wanted=max(round(wanted), round(spent.images)),
-        decoding_seconds=round(spent.seconds, 1) if spent.seconds >= 1 else None,
+        images_decoded=asked.decoded,
+        images_wanted=max(round(asked.wanted), asked.decoded),
+        decoding_seconds=asked.seconds,
         **({} if realism is None else realism._asdict()),
     )

@@ -39,7 +39,8 @@ class FitReport:
             deviation of the widest one: they hardly count in v.
         norm: the norm that all codes have, within 0.1 %; None where they differ, as those of most generators.
         norm_decoded: mean norm of decoded codes, where all codes have one norm.
-        images_decoded: images that were asked of the decoder; a backward pass counts for two.
+        images_decoded: images that were asked of the decoder; a backward pass counts for two, and the four that look
+            once whether a decoder is deterministic do not count.
         images_wanted: about as many as a fit without a budget asks for.
         decoding_seconds: that the images took, where it was a second or more.
     """

@@ -37,7 +37,8 @@ def codes():
 def test_a_fit_asks_for_no_more_images_than_its_budget(codes, budget):
     f_d = Slow(0.0)
     v = fit(codes, decoder=f_d, seed=0, budget=budget, steps=20)
-    assert f_d.asked <= v.report.images_decoded <= budget
+    checks = 4 if budget >= 12 else 0
+    assert f_d.asked <= v.report.images_decoded + checks <= budget
     assert (f_d.asked == 0) == (budget == 0)
     assert v.report.guided_by == ("slopes" if budget >= 30 else "codes")
     assert (v.report.image_error_held_out is not None) == (budget >= 5)
