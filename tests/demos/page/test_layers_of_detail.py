@@ -15,8 +15,9 @@ import itertools
 
 from latent_vizae import LatentMap, VizAE, fit
 from latent_vizae.demos.page import jobs
-from latent_vizae.demos.page.fitted import FittedMap, quality
+from latent_vizae.demos.page.fitted import FittedMap, lasting_id, quality
 from latent_vizae.demos.page.maps import Maps
+from latent_vizae.demos.page.show import in_hand
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # of the clients' sockets
@@ -88,3 +89,10 @@ def test_the_scale_has_round_numbers_and_arrows_wait_for_directions(browser, add
             assert float(ticks[0]) < float(ticks[-1])
             boxes = [tick.bounding_box() for tick in page.locator(".lv-ticks span").all()]
             assert all(a["x"] + a["width"] <= b["x"] for a, b in itertools.pairwise(boxes))
+
+
+def test_a_map_that_the_server_brings_has_an_id_that_lasts(maps, f_d):
+    v = maps.start.latent_map.v  # with detail, whose buffers have no dimensions
+    assert lasting_id(v) == lasting_id(v)
+    assert lasting_id(v) != lasting_id(VizAE.from_pretrained(jobs.START))
+    assert in_hand(maps.start.latent_map).id == lasting_id(v)
