@@ -57,7 +57,7 @@ guide:
 
 # The notebooks, run from their first cell to the last, their outputs kept in them; minutes.
 notebooks:
-	python -m latent_vizae.demos.notebooks
+	python -m latent_vizae.demos.run_notebooks
 
 demo:
 	latent-vizae demo

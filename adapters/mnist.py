@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from latent_vizae.adapters.examples import chosen_rows
 from latent_vizae.adapters.zoo.base import in_the_order_of_pixels
 from latent_vizae.adapters.zoo.table1 import Table1Autoencoder
 from latent_vizae.inputs.checks import as_device, as_whole
@@ -93,16 +94,7 @@ class MnistDecoder(nn.Module):
             ValueError: no such digit, or a count above the number of codes.
         """
         codes, labels = self._bundle["codes"], self._bundle["labels"]
-        digit = None if label is None else as_whole(label, "label")
-        rows = torch.arange(len(codes)) if digit is None else (labels == digit).nonzero().squeeze(1)
-        if len(rows) == 0:
-            raise ValueError(f"MNIST has the digits 0 to 9, asked for label={label!r}.")
-        count = len(rows) if count is None else as_whole(count, "count", 1)
-        if count > len(rows):
-            raise ValueError(f"There are {len(rows)} codes with label={label!r}, asked for count={count}.")
-        if seed is not None:
-            rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(as_whole(seed, "seed")))]
-        rows = rows[:count]
+        rows = chosen_rows(labels, label, count, seed, "MNIST has the digits 0 to 9")
         return codes[rows].float().to(self._device), labels[rows].long().to(self._device)
 
     def images(self) -> tuple[Tensor, Tensor]:

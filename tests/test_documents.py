@@ -9,18 +9,13 @@ import pytest
 import typer.main
 
 from latent_vizae.cli.app import app
+from latent_vizae.demos import guide_pictures
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = ROOT / "demos" / "guide"
 PAGES = sorted(GUIDE.glob("*.md"))
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *PAGES]
 NEEDS = "<!-- needs: "
-
-
-def python_blocks(text: str) -> list[tuple[str, bool]]:
-    """Code of a page, and whether it needs something that is not here: a comment before the block says what."""
-    found = re.findall(r"^(<!-- needs: [^\n]+ -->\n)?```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    return [(code, bool(needs)) for needs, code in found]
 
 
 def prose_of(file: Path) -> str:
@@ -39,18 +34,25 @@ def test_the_citation_is_of_this_version():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_guides_code_runs(page, tmp_path, monkeypatch):
+    """And draws the pictures that the page shows, where all of it ran."""
     monkeypatch.chdir(tmp_path)
-    names = {"__name__": "guide"}  # a page is one story
-    for number, (code, needs) in enumerate(python_blocks(page.read_text(encoding="utf-8")), start=1):
-        compiled = compile(code, f"{page.name}, code block {number}", "exec")
-        if not needs:
-            exec(compiled, names)
+    for number, code in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)):
+        compile(code, f"{page.name}, code block {number + 1}", "exec")
+    if guide_pictures.run(page):
+        assert set(guide_pictures.shown(page)) <= {file.name for file in tmp_path.iterdir()}
+
+
+def test_every_picture_of_the_guide_is_of_a_page_and_light():
+    there = {file.name: file.stat().st_size for file in guide_pictures.PICTURES.iterdir()}
+    assert set(there) == {name for page in PAGES for name in guide_pictures.shown(page)}
+    assert max(there.values()) < 700_000
+    assert sum(there.values()) < 4_000_000
 
 
 def test_marks_of_what_is_not_run_stand_before_code():
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        assert text.count(NEEDS) == sum(needs for _, needs in python_blocks(text)), page.name
+        assert text.count(NEEDS) == len(re.findall(rf"^{NEEDS}[^\n]+ -->\n```python$", text, re.MULTILINE)), page.name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -21,8 +21,8 @@ LAYERS = {
     "adapters": 11,
     "demos/page": 12, "demos/zoo": 12, "demos/paper": 12,
     "demos/gallery": 13,
-    "demos/app": 14, "demos/guide_site": 14, "demos/lessons": 14,
-    "demos/train_mnist": 14, "demos/train_zoo": 14, "demos/__init__": 14,
+    "demos/app": 14, "demos/guide_pictures": 14, "demos/guide_site": 14, "demos/lessons": 14,
+    "demos/run_notebooks": 14, "demos/train_mnist": 14, "demos/train_zoo": 14, "demos/__init__": 14,
 }  # fmt: skip
 """A file imports from its own folder and from lower numbers."""
 UPWARDS = {

@@ -11,7 +11,12 @@ from latent_vizae.adapters.zoo.base import ARCHITECTURES, ZooGenerator, architec
 from latent_vizae.adapters.zoo.colour import ConvolutionalVAE
 from latent_vizae.adapters.zoo.gan import DCGAN, AdversarialGenerator, PlainGAN
 from latent_vizae.adapters.zoo.progressive import ProgressiveGAN
-from latent_vizae.adapters.zoo.regularised import DenoisingAutoencoder, SparseAutoencoder, VariationalAutoencoder
+from latent_vizae.adapters.zoo.regularised import (
+    DenoisingAutoencoder,
+    SparseAutoencoder,
+    Variational,
+    VariationalAutoencoder,
+)
 from latent_vizae.adapters.zoo.structured import ConvolutionalAutoencoder, RecurrentAutoencoder
 from latent_vizae.adapters.zoo.stylegan import StyleGAN
 from latent_vizae.adapters.zoo.table1 import Table1Autoencoder
@@ -32,6 +37,7 @@ __all__ = [
     "StackedAutoencoder",
     "StyleGAN",
     "Table1Autoencoder",
+    "Variational",
     "VariationalAutoencoder",
     "ZooGenerator",
     "architecture",

@@ -93,7 +93,7 @@ def add_endpoints(maps: Maps, decoders: Decoders, steering: Steering, queues: Qu
         """Fit a map of a decoder's example codes (or, where it has none, of samples of its prior).
 
         Args:
-            decoder: mnist, hub:user/name or diffusers:user/name.
+            decoder: mnist, emoji, hub:user/name or diffusers:user/name.
             labels: of the examples; none for all.
             count: number of codes, at most 20000.
             dim: dimensions of the map, 1 to 3.

@@ -81,7 +81,7 @@ def add_fit_tab(
         return value, fitted.id, report, "*Measured in a moment ...*", f"**{plain(fitted.title)}**: the map is above."
 
     with gr.Row():
-        known = [*decoders.local, "mnist"]
+        known = [*decoders.local, *BUNDLED]
         decoder = gr.Textbox(
             known[0], label="Decoder", info=f"{', '.join(known)}, diffusers:user/name or hub:user/name",
             elem_id="lv-decoder",

@@ -16,7 +16,7 @@ from latent_vizae.demos.page.queues import Queues
 from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE
 from latent_vizae.storage.hub import fetch_folder, is_repo_id, look_up, parse_reference
 
-__all__ = ["MOST_SIDE", "Decoders", "check_amount", "fetch_named"]
+__all__ = ["BUNDLED", "MOST_SIDE", "Decoders", "check_amount", "fetch_named"]
 
 MOST_VALUES = 2**26
 MOST_SIDE, MOST_FRAMES = 512, 16
@@ -25,6 +25,9 @@ MOST_BYTES = 2**31
 MOST_DECODERS, DECODERS_BYTES = 3, 2**32
 """Decoders that stay loaded though no map needs them."""
 SCHEMES = ("hub", "diffusers")
+
+BUNDLED = ("mnist", "emoji")
+"""Decoders that come with the package."""
 
 
 class Decoders:
@@ -65,7 +68,7 @@ class Decoders:
             return self._bundled[name]
         _check_sizes(options)
         public = {}
-        if name != "mnist":  # all visitors share it: not with our login
+        if name not in BUNDLED:  # all visitors share it: not with our login
             name, public = _pinned(name), {"token": False, "most_bytes": MOST_BYTES}
         key = f"{name} {sorted(options.items())}"
         with self._lock:
@@ -89,11 +92,11 @@ class Decoders:
 def _checked_name(name: Any) -> str:
     """A decoder's name that leads nowhere on this machine."""
     text = name.strip() if isinstance(name, str) else ""
-    if text == "mnist":
+    if text in BUNDLED:
         return text
     scheme, _, reference = text.partition(":")
     if scheme not in SCHEMES:
-        raise ValueError(f"A decoder is mnist, hub:user/name or diffusers:user/name, got {text[:80]!r}.")
+        raise ValueError(f"A decoder is mnist, emoji, hub:user/name or diffusers:user/name, got {text[:80]!r}.")
     parse_reference(reference)
     if Path(reference).exists():
         raise ValueError(f"Decoders come from the Hub here; {reference!r} is a folder of this machine.")

@@ -11,15 +11,13 @@ from typing import Any
 from PIL import Image
 
 from latent_vizae import Directions, LatentMap, VizAE, certify, encode_images, fit
-from latent_vizae.demos.page.fitted import FittedMap, lasting_id, quality
+from latent_vizae.demos.page.fitted import FittedMap, quality
 from latent_vizae.demos.page.gathering import Gathered
 from latent_vizae.demos.page.hub import Decoders, check_amount, fetch_named
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.pictures import as_digit, images_for_page
 
-__all__ = ["fit_map", "load_map", "mapped", "pack", "place_picture", "start_map", "trust", "trust_in_words"]
-
-START = Path(__file__).parent / "start"
+__all__ = ["fit_map", "load_map", "mapped", "pack", "place_picture", "trust", "trust_in_words"]
 
 
 def place_picture(maps: Maps, map_id: str, picture: Image.Image) -> dict[str, Any]:
@@ -66,13 +64,6 @@ def load_map(decoders: Decoders, name: Any, token: str | bool = False) -> Fitted
     return FittedMap(
         text, LatentMap(v, f_d), None, v.labels, quality(v) + " Its codes are as the map keeps them.", name=text
     )
-
-
-def start_map(f_d: Any) -> FittedMap:
-    """The map of the first page: 2,000 codes of all digits, fitted beforehand."""
-    codes, labels = f_d.examples(count=2000, seed=0)
-    v = VizAE.from_pretrained(START)
-    return FittedMap("2,000 handwritten digits", LatentMap(v, f_d), codes, labels, quality(v), lasting_id(v))
 
 
 def trust(fitted: FittedMap) -> dict[str, Any]:

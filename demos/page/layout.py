@@ -20,10 +20,11 @@ from latent_vizae import Directions, load_decoder
 from latent_vizae.demos.page.api import MENDABLE, add_endpoints, in_words, kindly
 from latent_vizae.demos.page.calls import map_calls
 from latent_vizae.demos.page.directions_tab import add_directions_tab
+from latent_vizae.demos.page.firsts import first_maps
 from latent_vizae.demos.page.fit_tab import add_fit_tab
 from latent_vizae.demos.page.fitted import FittedMap, plain
-from latent_vizae.demos.page.hub import Decoders
-from latent_vizae.demos.page.jobs import load_map, pack, place_picture, start_map, trust_in_words
+from latent_vizae.demos.page.hub import BUNDLED, Decoders
+from latent_vizae.demos.page.jobs import load_map, pack, place_picture, trust_in_words
 from latent_vizae.demos.page.live import live_route
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.pictures import open_picture
@@ -62,17 +63,19 @@ def scripts() -> str:
     return "\n".join([component(*SHARED), *own])
 
 
-def build(first: FittedMap | None = None, local: dict[str, Any] | None = None) -> gr.Blocks:
+def build(first: FittedMap | str = "digits", local: dict[str, Any] | None = None) -> gr.Blocks:
     """The page.
 
     Args:
-        first: the map that is there at once; by default that of the bundled digits.
+        first: the map that is there at once, or the name of one of `FIRSTS`; the others of these are one click away.
         local: decoders by name that the Fit tab offers besides; by default that of the first map, as "own".
     """
-    f_d = load_decoder("mnist")
-    if local is None and first is not None and first.latent_map.decoder is not f_d:
-        local = {"own": first.latent_map.decoder}
-    maps, decoders = Maps(start_map(f_d) if first is None else first), Decoders({"mnist": f_d}, local)
+    bundled = {name: load_decoder(name) for name in BUNDLED}
+    offered = first_maps(bundled) if isinstance(first, str) else {}
+    own = offered[first] if isinstance(first, str) else first
+    if local is None and not any(own.latent_map.decoder is f_d for f_d in bundled.values()):
+        local = {"own": own.latent_map.decoder}
+    maps, decoders = Maps(own, offered.values()), Decoders(bundled, local)
     steering, queues, workers = Steering(maps), Queues(), Workers(decoders)
     start = maps.start
 
@@ -120,6 +123,10 @@ def build(first: FittedMap | None = None, local: dict[str, Any] | None = None) -
         words = f"**{fitted.title}**\n\n{fitted.text}"
         return {"id": fitted.id, "pin": None}, fitted.id, words, "*Measured in a moment ...*"
 
+    def offer(fitted: FittedMap) -> tuple[Any, ...]:
+        words = f"**{plain(fitted.title)}**\n\n{fitted.latent_map.v.report}"
+        return {"id": fitted.id, "pin": None}, fitted.id, words, "*Measured in a moment ...*"
+
     def packed(fitted: FittedMap, selection: dict[str, Any], directions: Directions | None) -> list[str]:
         with tempfile.TemporaryDirectory() as folder:
             files = pack(fitted, selection, maps, Path(folder), directions)
@@ -157,6 +164,8 @@ def build(first: FittedMap | None = None, local: dict[str, Any] | None = None) -
             f"<h1>A map of a generator's latent space</h1><p>{WORDS}</p>",
             elem_classes="lv-head",
         )
+        with gr.Row(visible=bool(offered), elem_id="lv-firsts"):
+            buttons = {name: gr.Button(f.title, size="sm", elem_id=f"lv-first-{name}") for name, f in offered.items()}
         touched = map_element({"id": start.id, "pin": None}, map_calls(maps, steering, queues))
         map_id, selection = gr.State(start.id), gr.State({})
         measured_id, measured_words = gr.State(""), gr.State("")
@@ -169,6 +178,8 @@ def build(first: FittedMap | None = None, local: dict[str, Any] | None = None) -
                 measure = gr.Button("Measure", size="sm", elem_id="lv-measure")
                 shown = [touched, map_id, report, certificate]
                 touched.submit(open_, None, shown, show_progress="hidden", api_visibility="private")
+                for name, button in buttons.items():
+                    button.click(partial(offer, offered[name]), None, shown, api_visibility="private")
             with gr.Tab("Own picture"):
                 gr.Markdown(
                     "A picture is encoded and pinned on the map. Select its pin: moving over the map, it keeps what "

@@ -10,6 +10,7 @@ import base64
 import binascii
 import math
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,10 +56,11 @@ class Pin:
 
 
 class Maps:
-    """Maps and pins by id; the least recently used ones go first, one map stays."""
+    """Maps and pins by id; the least recently used ones go first, the maps that the page brings along stay."""
 
-    def __init__(self, start: FittedMap) -> None:
+    def __init__(self, start: FittedMap, others: Iterable[FittedMap] = ()) -> None:
         self.start = start
+        self._brought = {fitted.id: fitted for fitted in (start, *others)}
         self._maps: Kept[FittedMap] = Kept(MOST_MAPS, MAPS_BYTES, NO_MAP)
         self._pins: Kept[Pin] = Kept(MOST_PINS, PINS_BYTES, NO_PIN)
 
@@ -72,7 +74,8 @@ class Maps:
         Raises:
             GoneError: there is none.
         """
-        return self.start if map_id == self.start.id else self._maps.get(map_id)
+        brought = self._brought.get(map_id) if isinstance(map_id, str) else None
+        return self._maps.get(map_id) if brought is None else brought
 
     def pin(self, map_id: str, code: Tensor) -> Pin:
         """Pin a code (1, *latent_shape) on a map."""

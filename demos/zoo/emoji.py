@@ -34,7 +34,7 @@ class Emoji:
 
 
 def read_emoji(folder: Path, *, skin_tones: bool = False) -> Emoji:
-    """The 1,871 emoji, or the 1,503 variants of some of them by skin tone.
+    """The 1,854 emoji, or the 1,520 variants of some of them by skin tone.
 
     Raises:
         FileNotFoundError: the folder has no `FILE`.

@@ -35,6 +35,7 @@ RECIPES = {
     "sparse-l1": Recipe(zoo.SparseAutoencoder, Plan(12_000), {"penalty": "l1", "weight": 0.5}),
     "variational": Recipe(zoo.VariationalAutoencoder, Plan(12_000)),
     "beta": Recipe(zoo.VariationalAutoencoder, Plan(12_000), {"beta": 4.0}),
+    "convolutional-vae": Recipe(zoo.ConvolutionalVAE, Plan(2_600, batch_size=32, rate=1.5e-3)),
     "table1": Recipe(zoo.Table1Autoencoder, Plan(4_000, rate=2e-3)),
     "gan": Recipe(zoo.PlainGAN, Plan(20_000, **GAME)),
     "dcgan": Recipe(zoo.DCGAN, Plan(6_000, **PENALISED)),

@@ -35,7 +35,9 @@ from latent_vizae.demos.zoo.measures import (
     pca,
     precision_recall,
 )
-from latent_vizae.demos.zoo.shelf import PICTURES, SCORES, SHELF, TABLE, ZOO, page, sizes, take
+from latent_vizae.demos.zoo.shelf import BUNDLED, PICTURES, SCORES, SHELF, TABLE, ZOO, page, sizes, take
+from latent_vizae.measures.metrics import image_error
+from latent_vizae.measures.realism import sliced_wasserstein, spread, unlikeness
 from latent_vizae.storage.folder import MODEL_FILE, atomic_file
 
 LENET = SHARED.parent / "models" / "mnist-lenet" / "lenet.pth"
@@ -104,10 +106,43 @@ def reconstruction(generator: Autoencoder, data: str) -> dict[str, float]:
     return {"error": squares, "pca": lost} | likelihood
 
 
+def colour_scores(generator: Autoencoder, data: str) -> dict[str, float]:
+    """Errors of the images that were trained on and of those that were not, and how like real ones draws are."""
+    seen_images, others = (as_input(part, "cpu") for part in images_of(data))
+    length = generator.latent_shape[0]
+
+    def error(images: Tensor) -> float:
+        parts = [generator(generator.encode(part)) for part in images.split(200)]
+        return image_error(torch.cat(parts), images)
+
+    def through_pca(images: Tensor) -> float:
+        flat = images.flatten(1) - mean
+        return image_error((flat @ axes @ axes.T + mean).clamp(0, 1).reshape(images.shape), images)
+
+    flat = seen_images.flatten(1)
+    mean = flat.mean(0)
+    axes = torch.linalg.svd(flat - mean, full_matrices=False).Vh[:length].T
+    half = len(seen_images) // 2
+    order = some(seen_images, len(seen_images))
+    one, other = order[:half], order[half : 2 * half]
+    drawn = torch.cat([generator(part) for part in generator.sample(half, 0).split(200)])
+    return {
+        "error": error(seen_images),
+        "pca": through_pca(seen_images),
+        "error_variants": error(others),
+        "pca_variants": through_pca(others),
+        "patches": sliced_wasserstein(drawn, one) / sliced_wasserstein(other, one),
+        "unlikeness": unlikeness(drawn, other, one),
+        "spread": spread(drawn, one),
+    }
+
+
 @torch.no_grad()
 def scores_of(generator: ZooGenerator, data: str) -> dict[str, Any]:
     """All that the table says of a generator's quality."""
     scores: dict[str, Any] = sizes(generator)
+    if generator.image_shape[0] == 3:
+        return scores | colour_scores(generator, data)
     if isinstance(generator, Autoencoder):
         scores |= reconstruction(generator, data)
     if hasattr(generator, "sample") and data == "mnist":
@@ -118,12 +153,12 @@ def scores_of(generator: ZooGenerator, data: str) -> dict[str, Any]:
 
 def update(name: str, trained: Path | None, scores: dict[str, Any], say: Callable[[str], object]) -> None:
     """Score one generator and draw its sheet, if its weights are here; else leave what there is."""
-    if name == "bundled":
-        generator, data = load_decoder("mnist").autoencoder, "mnist"
+    data = ZOO[name].data if name in ZOO else "mnist"
+    if name in ZOO and trained is not None and (trained / name / "generator").is_dir():
+        scores[name] = take(name, trained / name)
+    if name in BUNDLED:
+        generator = load_decoder(BUNDLED[name]).autoencoder
     else:
-        data = ZOO[name].data
-        if trained is not None and (trained / name / "generator").is_dir():
-            scores[name] = take(name, trained / name)
         here = [SHELF / name] if (SHELF / name / MODEL_FILE).is_file() else []
         here += [trained / name / "generator"] if trained is not None else []
         if not here or not here[0].is_dir():
@@ -138,8 +173,9 @@ def update(name: str, trained: Path | None, scores: dict[str, Any], say: Callabl
     PICTURES.mkdir(parents=True, exist_ok=True)
     test = as_input(framed(some(images_of(data)[1], 500), generator.image_shape[-1]), "cpu")
     save_sheet(generator, test, PICTURES / f"{name}.png")
-    with Image.open(PICTURES / f"{name}.png") as sheet:
-        sheet.convert("L").save(PICTURES / f"{name}.png", optimize=True)  # grey: half the size
+    with Image.open(PICTURES / f"{name}.png") as sheet:  # grey, or a palette: half the size
+        kept = sheet.convert("L") if generator.image_shape[0] == 1 else sheet.convert("RGB").quantize(256)
+        kept.save(PICTURES / f"{name}.png", optimize=True)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -81,6 +81,9 @@ def demo(
             metavar="FILE", help="What else is known of the codes: .csv, .tsv or .parquet with a row a code, in order."
         ),
     ] = None,
+    first: Annotated[
+        str, typer.Option(metavar="NAME", help="Open on emoji or on digits; the other one is a click away.")
+    ] = "emoji",
     port: Annotated[Optional[int], typer.Option(help="By default the first free one from 7860 on.")] = None,  # noqa: UP045
     share: Annotated[bool, typer.Option("--share", help="A public address for 72 hours, through Gradio.")] = False,
     mcp: Annotated[bool, typer.Option("--mcp", help="Offer the endpoints to agents (needs the extra `mcp`).")] = False,
@@ -106,7 +109,9 @@ def demo(
         as_columns(columns, len(load_map(map_, decoder).v.points))
     elif decoder is not None:
         load_decoder(decoder)
-    given = (("--map", map_), ("--decoder", decoder), ("--columns", columns), ("--port", port))
+    if first not in ("emoji", "digits"):
+        raise ValueError(f"--first is emoji or digits, got {first!r}.")
+    given = (("--first", first), ("--map", map_), ("--decoder", decoder), ("--columns", columns), ("--port", port))
     options = [word for name, value in given if value is not None for word in (name, str(value))]
     options += [flag for flag, wanted in (("--share", share), ("--mcp", mcp)) if wanted]
     # A process of its own: the number of threads is read before torch is imported.

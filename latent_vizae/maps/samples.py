@@ -224,7 +224,9 @@ class Samples:
 
     def _first(self, count: int) -> Samples:
         """The first samples, of a sheet with rows whole ones."""
-        if self.rows is None or self.rows == 1 or count >= len(self):
+        if count >= len(self):
+            return self
+        if self.rows is None or self.rows == 1:
             return self[:count]
         columns = math.ceil(len(self) / self.rows)
         rows = max(1, count // columns)

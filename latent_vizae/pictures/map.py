@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ __all__ = ["layer_picture", "map_picture", "mosaic"]
 
 
 MOST_POINTS, MOST_LABELS = 6000, len(PALETTE)
+
+LEGEND_SIZE, LEGEND_ROW, MOST_LETTERS = 10, 0.21, 40
+"""Of names in a legend: points, inches from line to line, and letters, after which a name is cut."""
 
 UNIT = "rms image change per map unit"
 
@@ -102,7 +106,10 @@ def map_picture(
         if thumbnails:
             mosaic(cells[1], latent_map, (1, columns))
     elif dim == 2:
-        figure, cells = new_figure(6 * panels, 6.3, 1, panels, title)
+        in_a_row = _legend_columns(legend, 5.4) == len(legend)
+        across = len(legend) if in_a_row else _legend_columns(legend, 6 * panels - 0.6)
+        more = 0.0 if in_a_row else LEGEND_ROW * math.ceil(len(legend) / across)
+        figure, cells = new_figure(6 * panels, 6.3 + more, 1, panels, title)
         _scatter(cells[0], points, colours)
         caption(cells[0], f"{counted} as points")
         if thumbnails:
@@ -110,16 +117,18 @@ def map_picture(
             caption(cells[1], "the images that the points decode to")
         if corners is not None:
             _outline(cells, corners)
-        _legend(cells[0], legend)
+        _legend(cells[0] if in_a_row else figure, legend, across)
     else:
-        figure, cells = new_figure(12, 0.45 + 3.95 * panels, panels, 3, title)
+        columns_of_names = _legend_columns(legend, 11.4)
+        more = LEGEND_ROW * (math.ceil(len(legend) / columns_of_names) - 1) if legend else 0.0
+        figure, cells = new_figure(12, 0.45 + 3.95 * panels + more, panels, 3, title)
         for cell, (across, up) in zip(cells, ((0, 1), (0, 2), (1, 2)), strict=False):
             _scatter(cell, points[:, [across, up]], colours)
             caption(cell, f"{counted}, coordinates {across + 1} and {up + 1}")
         for cell, height in zip(cells[3:], (-2 / 3, 0.0, 2 / 3), strict=False):
             mosaic(cell, latent_map, (max(2, rows // 2), max(2, columns // 2)), height)
             caption(cell, f"images at coordinate 3 = {height:.2g}")
-        _legend(figure, legend)
+        _legend(figure, legend, columns_of_names)
     return save_figure(figure, target)
 
 
@@ -229,7 +238,23 @@ def _rug(cell: Any, points: Tensor, colours: np.ndarray, names: dict[str, str]) 
     cell.spines[:].set_visible(False)
 
 
-def _legend(place: Any, names: dict[str, str]) -> None:
+def _legend_columns(names: dict[str, str], inches: float) -> int:
+    """How many columns of a legend fit side by side, at least one: each is as wide as the longest name."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=LEGEND_SIZE)
+    widths = [text_to_path.get_text_width_height_descent(_short(name), font, False)[0] for name in names.values()]
+    return max(1, min(10, len(names), int(inches * 72 / (max(widths, default=0.0) + 2.6 * LEGEND_SIZE))))
+
+
+def _short(name: str) -> str:
+    """A name on one line that leaves room for others."""
+    line = " ".join(name.split())
+    return line if len(line) <= MOST_LETTERS else line[: MOST_LETTERS - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _legend(place: Any, names: dict[str, str], columns: int) -> None:
     """Dots and labels, under a panel or at the bottom of a figure."""
     from matplotlib.lines import Line2D
 
@@ -240,11 +265,11 @@ def _legend(place: Any, names: dict[str, str]) -> None:
     inside: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.045)}
     where = inside if hasattr(place, "spines") else {"loc": "outside lower center"}
     drawn = place.legend(
-        dots, [" "] * len(dots), ncols=min(10, len(names)), frameon=False, fontsize=10, labelcolor=INK,
+        dots, [" "] * len(dots), ncols=columns, frameon=False, fontsize=LEGEND_SIZE, labelcolor=INK,
         handletextpad=0.0, columnspacing=1.0, borderaxespad=0.2, **where,
     )  # fmt: skip
     for text, name in zip(drawn.get_texts(), names.values(), strict=True):
-        text.set(text=name, parse_math=False)  # a name is no formula
+        text.set(text=_short(name), parse_math=False)  # a name is no formula
 
 
 def _outline(cells: list[Any], corners: Region) -> None:

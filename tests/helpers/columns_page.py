@@ -8,7 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from latent_vizae import load_decoder
-from latent_vizae.demos.page import jobs, layout
+from latent_vizae.demos.page import firsts, layout
 from latent_vizae.demos.page.show import in_hand
 
 EVIL = "<script>window.bad = 1</script><img src=x onerror='window.bad = 1'>"
@@ -17,7 +17,7 @@ KINDS = ["shoe", "sandal", EVIL, "bag"]
 
 def map_with_columns():
     """The first map: columns of words (one of them code), of numbers with gaps, and of names."""
-    start = jobs.start_map(load_decoder("mnist"))
+    start = firsts.digits_map(load_decoder("mnist"))
     number = np.arange(len(start.codes))
     columns = {
         "kind": [KINDS[i % 4] for i in number],

@@ -39,12 +39,12 @@ class Address(str):
 
 @contextmanager
 def serving(*command: str, cwd=None, environment: Mapping[str, str] | None = None, port: int = 0) -> Iterator[Address]:
-    """Run ``latent-vizae demo`` (or another command, to which the port is added); its address."""
+    """Run ``latent-vizae demo`` on the digits (or another command, to which the port is added); its address."""
     with socket.socket() as free:
         free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # where a page has just ended
         free.bind(("127.0.0.1", port))
         port = free.getsockname()[1]
-    command = command or (sys.executable, "-m", "latent_vizae.cli", "demo")
+    command = command or (sys.executable, "-m", "latent_vizae.cli", "demo", "--first", "digits")
     offline = {"HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
     with tempfile.TemporaryDirectory() as folder:
         address = Address(f"http://127.0.0.1:{port}/")

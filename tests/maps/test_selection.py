@@ -116,6 +116,7 @@ def picture(bundle, kind):
 def test_a_notebook_shows_a_sheet_of_a_region_and_an_animation_of_a_path(m):
     sheet, path = m.grid(shape=(5, 5))._repr_mimebundle_(), m.path((-1, 0), (1, 0), frames=8)._repr_mimebundle_()
     assert picture(sheet, "image/png").size == (146, 146)
+    assert picture(m.grid(shape=(2, 6))._repr_mimebundle_(), "image/png").size == (175, 59)  # rows stay rows
     assert "image/gif" not in sheet
     assert picture(path, "image/gif").n_frames == 8
     assert path["text/html"].startswith('<img alt="Samples(8 samples: ')

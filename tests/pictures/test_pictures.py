@@ -148,3 +148,29 @@ assert before == settings()
 def test_no_global_setting_of_matplotlib_is_touched(tmp_path):
     run = subprocess.run([sys.executable, "-c", DRAW], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+@pytest.mark.parametrize("name", ["{}", "Animals & Nature of the continent {}", "{} with a very long name " * 9])
+def test_names_of_labels_take_no_room_from_the_map(maps, dim, name, tmp_path, monkeypatch):
+    """Panels stay as large as without names, and no name is drawn over the edge of the picture."""
+    seen = []
+    monkeypatch.setattr("latent_vizae.pictures.map.save_figure", lambda figure, path: seen.append(figure) or path)
+    for labels in (torch.zeros(30, dtype=torch.int64), torch.arange(30) % 12):
+        map_picture(
+            maps[dim],
+            tmp_path / "m.png",
+            grid_shape=(2, 2),
+            labels=labels,
+            names=[name.replace("{}", str(k)) for k in range(12)],
+        )
+    named = seen[1]
+    for figure in seen:
+        figure.draw_without_rendering()
+    heights = [figure.axes[0].get_window_extent().height for figure in seen]
+    assert heights[1] > 0.93 * heights[0]
+    (legend,) = [place.get_legend() for place in named.axes if place.get_legend()] or named.legends
+    box, page = legend.get_window_extent(), named.bbox
+    assert box.x0 >= page.x0
+    assert box.x1 <= page.x1
+    assert box.y0 >= page.y0

@@ -7,8 +7,8 @@ from serving import CHROMIUM, READY, at, drag, fit_on_page, hover, pixels, reado
 pytest.importorskip("gradio")
 pytest.importorskip("playwright")
 
+from latent_vizae.demos.page.firsts import digits_map
 from latent_vizae.demos.page.fitted import lasting_id
-from latent_vizae.demos.page.jobs import start_map
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
@@ -87,7 +87,7 @@ def test_a_path_and_the_place_looked_at_are_kept_and_pins_of_a_path_keep_their_p
     "at=&view=1,2,1e9&path=0,0&detail=7,1&draws=1,2&pin=4", "%", "at=%ff&&&=&pins=;;",
 ])  # fmt: skip
 def test_an_address_that_makes_no_sense_shows_the_map_all_the_same(browser, address, f_d, words):
-    name = lasting_id(start_map(f_d).latent_map.v)
+    name = lasting_id(digits_map(f_d).latent_map.v)
     with visiting(browser, f"{address}#map={name}&{words}") as page:
         page.locator(".lv-title", has_text="2,000 handwritten digits").wait_for()
         hover(page, 0.4, 0.5)

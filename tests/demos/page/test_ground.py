@@ -14,7 +14,7 @@ pytest.importorskip("gradio")
 pytest.importorskip("playwright")
 
 from latent_vizae import LatentMap, fit
-from latent_vizae.demos.page import jobs
+from latent_vizae.demos.page import firsts
 from latent_vizae.demos.page.first_look import start_of
 from latent_vizae.demos.page.fitted import FittedMap
 from latent_vizae.demos.page.ground import Ground
@@ -29,7 +29,7 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chro
 
 @pytest.fixture(scope="module")
 def maps(f_d):
-    return Maps(jobs.start_map(f_d))
+    return Maps(firsts.digits_map(f_d))
 
 
 def pictures_of(reply):

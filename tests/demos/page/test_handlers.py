@@ -17,7 +17,7 @@ from PIL import ExifTags, Image
 from safetensors.torch import load_file
 
 from latent_vizae import VizAE
-from latent_vizae.demos.page import hub, jobs
+from latent_vizae.demos.page import firsts, hub, jobs
 from latent_vizae.demos.page.fitted import FittedMap
 from latent_vizae.demos.page.gathering import Gathered, gather_codes
 from latent_vizae.demos.page.maps import MOST_MAPS, MOST_PINS, Maps
@@ -26,7 +26,7 @@ from latent_vizae.demos.page.pictures import as_digit, open_picture
 
 @pytest.fixture(scope="module")
 def maps(f_d):
-    return Maps(jobs.start_map(f_d))
+    return Maps(firsts.digits_map(f_d))
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_maps_of_other_dimensions_have_regions_too(maps, f_d, dim):
 
 def test_a_slow_decoders_layers_are_coarser(f_d, monkeypatch):
     monkeypatch.setattr("latent_vizae.demos.page.layers.LAYER_SECONDS", 0)  # nothing is fast enough for that
-    slow = Maps(jobs.start_map(f_d))
+    slow = Maps(firsts.digits_map(f_d))
     assert slow.layer(slow.start.id, "stretch")["side"] == 4
     assert len(base64.b64decode(slow.layer(slow.start.id, "error")["values"])) == 48 * 48
 
@@ -146,7 +146,7 @@ def test_a_drawing_is_pinned_and_keeps_its_own_details(maps, start, f_d):
         (lambda m, i: m.grid(i, {"box": [[0, 0], [1, 1]]}, "2", 2), "whole number"),
         (lambda m, i: m.path(i, [[0, 0]]), "Between 2 and 32"),
         (lambda m, i: m.path(i, [[0, 0], [1, 1]], 10**6), "between 2 and 64"),
-        (lambda m, i: m.layer(i, "__class__"), "The layers are"),
+        (lambda m, i: m.layer(i, "__class__"), "The layers of this map are"),
         (lambda m, i: m.thumbs(i, [2000]), "between 0 and 1999"),
         (lambda m, i: m.thumbs(i, "all"), "codes are asked for"),
         (lambda m, i: m.drawing(i, {"pixels": "%%%"}), "28 x 28 grey pixels"),

@@ -135,7 +135,7 @@ def test_an_upload_is_a_picture_to_place(address):
     ],
 )  # fmt: skip
 def test_files_outside_of_what_was_made_are_not_served(address, route, path):
-    from latent_vizae.demos.page.jobs import START
+    from latent_vizae.demos.page.firsts import DIGITS as START
 
     status, told = post(address, route + path.replace("OURS", str(START / "config.json")))
     assert status in (400, 403, 404, 405, 422) or told[:200].lower().lstrip().startswith("<!doctype html")  # the page

@@ -9,7 +9,7 @@ from PIL import Image
 from serving import CHROMIUM, READY, hover, pixels, serving, visiting
 
 from latent_vizae import VizAE, discover_directions
-from latent_vizae.demos.page.jobs import START
+from latent_vizae.demos.page.firsts import DIGITS as START
 
 pytest.importorskip("gradio")
 pytest.importorskip("playwright")

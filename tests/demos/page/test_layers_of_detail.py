@@ -14,7 +14,7 @@ pytest.importorskip("playwright")
 import itertools
 
 from latent_vizae import LatentMap, VizAE, fit
-from latent_vizae.demos.page import jobs
+from latent_vizae.demos.page import firsts
 from latent_vizae.demos.page.fitted import FittedMap, lasting_id, quality
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.show import in_hand
@@ -57,14 +57,14 @@ def test_the_layer_of_what_a_place_explains_is_near_that_of_the_codes_there(maps
 
 def test_layers_of_detail_are_offered_where_a_map_has_it(maps, f_d):
     assert {"typical", "explained"} <= set(maps.describe(maps.start.id)["layers"])
-    first = Maps(jobs.start_map(f_d))
+    first = Maps(firsts.digits_map(f_d))
     assert set(first.describe(first.start.id)["layers"]) == {"support", "stretch", "error"}
     with pytest.raises(ValueError, match="layers are support, stretch, error on this map"):
         first.layer(first.start.id, "typical")
 
 
 def test_the_quality_of_a_map_is_said_in_percent(f_d):
-    v = VizAE.from_pretrained(jobs.START)
+    v = VizAE.from_pretrained(firsts.DIGITS)
     known = [100 * (1 - fvu) for fvu in (v.report.fvu, v.report.fvu_held_out, v.report.fvu_pca)]
     said = [int(figure) for figure in re.findall(r"(\d+) %", quality(v))]
     assert said == [round(percent) for percent in known]
@@ -94,5 +94,5 @@ def test_the_scale_has_round_numbers_and_arrows_wait_for_directions(browser, add
 def test_a_map_that_the_server_brings_has_an_id_that_lasts(maps, f_d):
     v = maps.start.latent_map.v  # with detail, whose buffers have no dimensions
     assert lasting_id(v) == lasting_id(v)
-    assert lasting_id(v) != lasting_id(VizAE.from_pretrained(jobs.START))
+    assert lasting_id(v) != lasting_id(VizAE.from_pretrained(firsts.DIGITS))
     assert in_hand(maps.start.latent_map).id == lasting_id(v)

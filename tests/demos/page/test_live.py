@@ -11,7 +11,7 @@ from serving import CHROMIUM, READY, STATS, at, decodes, host_page, hover, pixel
 pytest.importorskip("gradio")
 pytest.importorskip("playwright")
 
-from latent_vizae.demos.page import jobs
+from latent_vizae.demos.page import firsts
 from latent_vizae.demos.page.live import ADDRESS, MOST_CHARACTERS, live_route
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.pictures import encoded_images
@@ -30,7 +30,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def maps(f_d):
-    return Maps(jobs.start_map(f_d))
+    return Maps(firsts.digits_map(f_d))
 
 
 def client_of(maps, **options):

@@ -14,7 +14,7 @@ pytest.importorskip("gradio")
 
 from latent_vizae import LatentMap, fit
 from latent_vizae.decoders.repeats import Repeats, notice_noise
-from latent_vizae.demos.page import hub, jobs
+from latent_vizae.demos.page import firsts, hub
 from latent_vizae.demos.page.calls import map_calls
 from latent_vizae.demos.page.fitted import FittedMap
 from latent_vizae.demos.page.kept import Kept, memory_of
@@ -28,7 +28,7 @@ from latent_vizae.demos.page.supports import measure_cycles, support_of
 
 @pytest.fixture
 def maps(f_d):
-    return Maps(jobs.start_map(f_d))
+    return Maps(firsts.digits_map(f_d))
 
 
 class Stuck:

@@ -29,7 +29,7 @@ async def tools_and_answers(address):
 
 
 def test_agents_find_the_endpoints_and_call_them():
-    with serving(sys.executable, "-m", "latent_vizae.demos.app", "--mcp") as address:
+    with serving(sys.executable, "-m", "latent_vizae.demos.app", "--mcp", "--first", "digits") as address:
         tools, told, refused = asyncio.run(tools_and_answers(address))
     names = {tool.name: tool for tool in tools}
     offered = {"fit", "render", "grid", "path", "place", "certify", "directions", "traverse"}

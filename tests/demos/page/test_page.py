@@ -283,7 +283,7 @@ def test_the_endpoints_answer_as_they_say(client, f_d, tmp_path):
         ("/grid", {"rows": 10**9}, "between 1 and 20"),
         ("/path", {"corners": [[0, 0], [1, 1]], "frames": 10**9}, "between 2 and 64"),
         ("/fit", {"count": 10**9}, "Between 1 and"),
-        ("/fit", {"decoder": "module:os"}, "A decoder is mnist"),
+        ("/fit", {"decoder": "module:os"}, "A decoder is mnist, emoji"),
         ("/fit", {"decoder": "diffusers:../../etc"}, "A Hub reference is"),
         ("/fit", {"dim": 7}, "dim is 1, 2 or 3"),
     ],
@@ -309,7 +309,7 @@ def test_the_space_folder_alone_starts(tmp_path, browser):
 
 
 def test_a_map_of_the_page_is_a_map(f_d):
-    from latent_vizae.demos.page.jobs import START
+    from latent_vizae.demos.page.firsts import DIGITS as START
 
     assert VizAE.from_pretrained(START).source == "mnist"
     assert json.loads((START / "config.json").read_text())["count"] == 2000

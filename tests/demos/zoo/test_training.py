@@ -56,7 +56,8 @@ def test_every_recipe_makes_steps_that_change_all_weights(name):
     recipe = RECIPES[name]
     model = build(recipe.architecture, recipe.config, 0, "cpu")
     training = training_of(model, replace(recipe.plan, batch_size=4), 0)
-    images = as_input(framed(blobs(4), model.image_shape[-1]), "cpu")
+    grey = framed(blobs(4), model.image_shape[-1])
+    images = as_input(grey.expand(-1, model.image_shape[0], -1, -1), "cpu")
     before = {key: value.clone() for key, value in model.state_dict().items()}
     last = recipe.plan.steps - 2  # grown up, nothing pretrained any more
     for number in (last, last + 1):  # noise enters a StyleGAN with the second
