@@ -9,7 +9,7 @@ import gradio as gr
 from latent_vizae.demos.page.api import MENDABLE, in_words
 from latent_vizae.demos.page.fitted import plain
 from latent_vizae.demos.page.gathering import MOST_CODES
-from latent_vizae.demos.page.hub import MOST_SIDE, Decoders
+from latent_vizae.demos.page.hub import BUNDLED, MOST_SIDE, Decoders
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.queues import Queues
 from latent_vizae.demos.page.saved import open_saved

@@ -146,7 +146,7 @@ def test_a_drawing_is_pinned_and_keeps_its_own_details(maps, start, f_d):
         (lambda m, i: m.grid(i, {"box": [[0, 0], [1, 1]]}, "2", 2), "whole number"),
         (lambda m, i: m.path(i, [[0, 0]]), "Between 2 and 32"),
         (lambda m, i: m.path(i, [[0, 0], [1, 1]], 10**6), "between 2 and 64"),
-        (lambda m, i: m.layer(i, "__class__"), "The layers of this map are"),
+        (lambda m, i: m.layer(i, "__class__"), "The layers are"),
         (lambda m, i: m.thumbs(i, [2000]), "between 0 and 1999"),
         (lambda m, i: m.thumbs(i, "all"), "codes are asked for"),
         (lambda m, i: m.drawing(i, {"pixels": "%%%"}), "28 x 28 grey pixels"),
