@@ -47,13 +47,15 @@ class Decoding:
     Attributes:
         decoder: None where the budget is nothing, too.
         wanted: images that a fit without a budget asks for, about.
+        cut: whether the budget kept something from being asked for.
     """
 
     def __init__(
         self, decoder: Callable[[Tensor], Tensor] | None, limit: Limit, spent: Spending, progress: Reporting
     ) -> None:
         self.decoder = decoder if limit.images_at(None) > 0 and limit.seconds > 0 else None
-        self.wanted = 0.0
+        self.wanted, self._metric = 0.0, 0.0
+        self.cut = False
         self._limit, self._spent, self._progress = limit, spent, progress
         self._bar: Progress | None = None
         self._not_counted = 0.0
@@ -96,7 +98,7 @@ class Decoding:
         metric = float(k) if k < FEW and pixels > LARGE_IMAGE else count * cost_of_slopes(probes)
         if rank <= dim:
             metric = min(4, k) * cost_of_directions(n) if rank < dim else 0.0
-        self.wanted = self.decoded + metric + measured
+        self.wanted, self._metric = self.decoded + metric + measured, metric
         total = min(self.wanted + self._not_counted, self._spent.images + self.left())
         if is_slow(self.decoder) and self._progress:
             words = cost_in_words(total, seconds_per_image(self.decoder))
@@ -106,7 +108,9 @@ class Decoding:
     def for_metric(self, measured: int) -> float:
         """Images for the metric: all that are left, less what the report asks for, and two thirds at least."""
         left = self.left()
-        return max(left - measured, FOR_THE_METRIC * left, min(left, METRIC_AT_LEAST))
+        allowed = max(left - measured, FOR_THE_METRIC * left, min(left, METRIC_AT_LEAST))
+        self.cut |= allowed < self._metric
+        return allowed
 
     def to_measure(self, wanted: int, sizes: tuple[int, int], detail: bool) -> tuple[int, bool]:
         """Codes of each set of such sizes whose images are made, and whether images of places are made for detail."""
@@ -117,7 +121,9 @@ class Decoding:
             fewest = min(wanted, FEWEST_ERRORS) if with_detail else 1
             for count in range(wanted, fewest - 1, -1):
                 if cost_of_measuring(count, sizes, with_detail) <= left:
+                    self.cut |= count < min(wanted, max(sizes)) or with_detail != detail
                     return count, with_detail
+        self.cut = True
         return 0, False
 
     def close(self) -> None:

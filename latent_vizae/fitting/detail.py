@@ -75,6 +75,7 @@ def set_detail(
     images: Tensor | None,
     decoder: Callable[[Tensor], Tensor] | None,
     amount: float | None,
+    at: Tensor | None = None,
 ) -> Realism:
     """Give v its field, and set how much of it is added: ``amount``, or, for None, 0 or 1 by what is measured.
 
@@ -88,6 +89,8 @@ def set_detail(
         images: (l, C, H, W) of such codes, l at least 4; None without a decoder.
         decoder: f_d, or None; then nothing says what codes are for, and the amount is 0 where none is asked for.
         amount: from 0 to 1, or None.
+        at: (P, d) places of the last of the codes that have images, where images are so large that those of further
+            places are not made; by default places all over the map.
     """
     places = supported_places(v)
     v.field = lacking(v, frame, k, places, x_held)
@@ -98,8 +101,12 @@ def set_detail(
         if decoder is None or images is None:
             found += [None, None]
             continue
-        made = decode_images(decoder, decoded[: images_of_places(len(images))])
-        found += [unlikeness(made, images[::2], images[1::2]), spread(made, images)]
+        if at is None:
+            made, draws, known = decoded[: images_of_places(len(images))], images[::2], images[1::2]
+        else:
+            made, draws, known = v.decode(at, detail=detail), images[-len(at) :], images[: -len(at)]
+        made = decode_images(decoder, made)
+        found += [unlikeness(made, draws, known), spread(made, images)]
     realism = Realism(*found)  # type: ignore[arg-type]
     if amount is None:
         margin = MARGIN / len(x) ** 0.5 if normality(x) > NORMAL else MARGIN_OF_DATA

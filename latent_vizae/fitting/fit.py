@@ -35,7 +35,7 @@ from .affine import set_identity, set_plane, to_principal_axes
 from .budget import Decoding, cost_of_measuring
 from .detail import set_detail
 from .few import FEW, place_few, solve_few
-from .frame import LARGE_IMAGE, Frame, code_frame
+from .frame import LARGE_IMAGE, VERY_LARGE_IMAGE, Frame, code_frame
 from .many import begin, returned, train
 from .measure import FEWEST_IMAGES, images_wanted, measure, originals
 from .one_code import completed_frame
@@ -305,13 +305,17 @@ def _fit(
     realism = None
     try:
         count, with_images = asked.to_measure(wanted, (len(trained), len(held_out)), has_residuals)
-        shown = originals(reader, trained, decoder, count, frame), originals(reader, held_out, decoder, count, frame)
+        large, first = pixels > VERY_LARGE_IMAGE, trained
+        if large and frame.sampled is not None and len(known := trained[torch.isin(trained, frame.sampled)]) >= 4:
+            first = known  # their images are there
+        shown = originals(reader, first, decoder, count, frame), originals(reader, held_out, decoder, count, frame)
         if has_residuals:
             some, images = trained[:SHOWN], [one.images for one in shown if one is not None]
             codes_of = reader.take(some).unflatten(1, latent_shape)
             realism = set_detail(
                 v, frame, k, _framed(v, reader, some), _framed(v, reader, held_out), codes_of,
                 torch.cat(images) if images and with_images else None, decoder, detail,
+                v.encode(shown[1].codes) if large and shown[0] and shown[1] else None,
             )  # fmt: skip
         measured["seconds"] = time.perf_counter() - started
         v.report = measure(v, reader, trained, held_out, decoder, shown, frame, realism, **measured)

@@ -13,11 +13,13 @@ import time
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from latent_vizae.decoders.contract import call_decoder, decode_images, decoder_threads, within_a_second
+from latent_vizae.decoders.contract import call_decoder, decode_images, decoder_threads, is_slow, within_a_second
+from latent_vizae.decoders.kept import kept_of
 from latent_vizae.decoders.spending import BACKWARD, note_work
 from latent_vizae.inputs.sources import CodeReader
 from latent_vizae.measures.geometry import metric_samples
@@ -33,6 +35,10 @@ __all__ = ["Frame", "code_frame", "cost_of_slopes", "slopes_wanted"]
 LARGE_IMAGE = 2**12
 """With images of more numbers the frame of few codes is made without Jacobian products."""
 
+VERY_LARGE_IMAGE = 2**15
+"""With images of more numbers (104 pixels in colour) slopes are taken at fewer codes, three each, and images that were
+made for them are measured."""
+
 LEAST, CLOSE = 1e-6, 1e-3
 """What directions count at least in which images do not change, where the mean is 1. The extent of few codes along a
 direction, as a share of their greatest, below which their images do not tell what it changes."""
@@ -44,6 +50,13 @@ GROWTH, MOST_SHARE = 1.75, 0.5
 """How many times the directions that count for images alone may count in the frame; the most that codes say in it."""
 
 
+class Slopes(NamedTuple):
+    """Samples (N, n) of the pull-back metric, and the numbers of the codes that they were taken at."""
+
+    samples: Tensor
+    rows: Tensor
+
+
 @dataclass
 class Frame:
     """Coordinates of the codes in which distances mean image change, and what is known of the codes there.
@@ -53,6 +66,7 @@ class Frame:
         variances: (rank,) of the codes in the basis, the largest first.
         lost_variance: share of the codes' variance outside of the basis.
         images: of all codes, in their order, where the frame was made from them.
+        sampled: numbers of the codes whose slopes it was made from; none where it was made otherwise.
         guided_by: what the frame was made from: "codes", "images" or "slopes" (`FitReport`).
     """
 
@@ -60,6 +74,7 @@ class Frame:
     variances: Tensor
     lost_variance: float
     images: Tensor | None = None
+    sampled: Tensor | None = None
     guided_by: str = "codes"
 
     @property
@@ -86,7 +101,7 @@ def sampled_gradients(
     rank: int,
     generator: torch.Generator,
     most: float = math.inf,
-) -> Tensor | None:
+) -> Slopes | None:
     """Samples g (N, n) with E[g g^T] = the average pull-back metric at the codes; None, and a warning, without slopes.
 
     Slopes that are infinite or NaN, as of a square root at 0, are left out. N follows the rank of the metric, and is
@@ -95,20 +110,19 @@ def sampled_gradients(
     """
     count, probes = slopes_wanted(len(codes), pixels, rank)
     size = max(1, min(64, 2**15 // pixels))  # on every device, so that the same is drawn; few stay in caches
-    if count == len(codes):
-        rows = codes[:].flatten(1)
-    else:
-        rows = codes.take(torch.randint(len(codes), (count,), generator=generator))
+    numbers = torch.arange(count) if count == len(codes) else torch.randint(len(codes), (count,), generator=generator)
     if count * cost_of_slopes(probes) > most:
         probes = min(probes, 2)
         count = min(count, int(most // cost_of_slopes(probes)))
-        if count < min(FEWEST_SAMPLED, len(rows)):
+        if count < min(FEWEST_SAMPLED, len(numbers)):
             return None
-        rows = rows[:: len(rows) // count][:count]
+        numbers = numbers[:: len(numbers) // count][:count]
+    rows = codes[:].flatten(1) if len(numbers) == len(codes) else codes.take(numbers)
 
     try:
         with decoder_threads(pixels):
-            return _finite_slopes(decoder, rows.split(size), codes.latent_shape, probes, generator)
+            found = _finite_slopes(decoder, rows.split(size), codes.latent_shape, probes, generator)
+            return Slopes(found, numbers)
     except _NoSlopesError as error:
         if getattr(decoder, "differentiable", True):
             warnings.warn(
@@ -123,7 +137,7 @@ def sampled_gradients(
 def slopes_wanted(count: int, pixels: int, rank: int) -> tuple[int, int]:
     """Of so many codes: how many have their slopes sampled, all or some of them, and how often each."""
     wanted = min(16 * rank, max(24, min(1024, 2**20 // pixels)))
-    probes = max(2, round(wanted / count))
+    probes = max(3 if pixels > VERY_LARGE_IMAGE else 2, round(wanted / count))
     return (count if 2 * count <= wanted else -(-wanted // probes)), probes
 
 
@@ -144,9 +158,13 @@ def _finite_slopes(
     generator: torch.Generator,
 ) -> Tensor:
     """`metric_samples` of batches (B, n) of codes, those without NaN and infinity; raises `_NoSlopesError`."""
+    kept = kept_of(decoder) if is_slow(decoder) else None
 
     def images_of(batch: Tensor) -> Tensor:
-        return call_decoder(decoder, batch.unflatten(1, latent_shape))
+        images = call_decoder(decoder, batch.unflatten(1, latent_shape))
+        if kept is not None:
+            kept.keep(batch.unflatten(1, latent_shape), images.detach().clamp(0, 1))
+        return images
 
     found = []
     for batch in batches:
@@ -194,7 +212,7 @@ def code_frame(
     mean, basis, variances, lost = inside.mean, inside.basis, inside.variances, inside.lost
     rank = basis.shape[1]
     root = torch.eye(rank, dtype=torch.float64, device=mean.device)
-    metric, images, guided_by = None, None, "codes"
+    metric, images, sampled, guided_by = None, None, None, "codes"
     if decoder is not None and settings.metric:
         if len(rows) < FEW and pixels > LARGE_IMAGE and len(rows) > most:
             pass
@@ -202,9 +220,9 @@ def code_frame(
             images = decode_images(decoder, rows[:])
             metric, guided_by = _secant_metric(rows[:].flatten(1) - mean.float(), basis, images), "images"
         else:
-            gradients = sampled_gradients(decoder, rows, pixels, rank, generator, most)
-            if gradients is not None:
-                slopes = gradients.double() @ basis.double()
+            found = sampled_gradients(decoder, rows, pixels, rank, generator, most)
+            if found is not None:
+                slopes, sampled = found.samples.double() @ basis.double(), found.rows
                 metric, guided_by = slopes.T @ slopes / len(slopes), "slopes"
     average = 0.0 if metric is None else metric.diagonal().mean().item()
     if average == 0:
@@ -219,7 +237,7 @@ def code_frame(
     coordinates = Coordinates(
         *(part.float().contiguous() for part in (mean, basis, root * scale, torch.linalg.inv(root) / scale))
     )
-    return Frame(coordinates, variances, lost, images, guided_by)
+    return Frame(coordinates, variances, lost, images, sampled, guided_by)
 
 
 def _secant_metric(centred: Tensor, basis: Tensor, images: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from latent_vizae.model.vizae import VizAE
 
 from .budget import Decoding
 from .detail import Realism
-from .frame import Frame
+from .frame import VERY_LARGE_IMAGE, Frame
 from .survey import Survey
 
 __all__ = ["Originals", "images_wanted", "measure", "originals"]
@@ -42,6 +42,8 @@ class Originals(NamedTuple):
 
 def images_wanted(pixels: int) -> int:
     """Codes of a set whose images are measured: at most 100, fewer where they have over 5,000 numbers, at least 8."""
+    if pixels > VERY_LARGE_IMAGE:
+        return FEWEST_IMAGES
     return max(FEWEST_IMAGES, min(MOST_IMAGES, IMAGE_VALUES // pixels))
 
 
@@ -155,7 +157,7 @@ def measure(
         norm=rest.norm,
         norm_decoded=norm_decoded,
         images_decoded=asked.decoded,
-        images_wanted=max(round(asked.wanted), asked.decoded),
+        images_wanted=max(round(asked.wanted), asked.decoded) if asked.cut else asked.decoded,
         decoding_seconds=asked.seconds,
         **({} if realism is None else realism._asdict()),
     )

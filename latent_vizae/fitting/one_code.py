@@ -33,23 +33,23 @@ def completed_frame(
     decoder: Callable[[Tensor], Tensor] | None,
     pixels: int,
     generator: torch.Generator,
-    most: float = math.inf,
+    allowed: float = math.inf,
 ) -> Frame:
     """The frame of codes that vary in at most ``dim`` directions, completed to exactly ``dim``.
 
     The missing directions are those in which the decoder changes the images of these codes most: the leading
     eigenvectors of the pull-back metric, without what the codes span. Each reaches so far that at the edge of the
     map the image has changed by 0.005 (mean square over pixels). Without a decoder, or where it may not be asked for
-    enough images (``most``), they are random and reach as far as the codes lie apart (or half the norm of the only
+    enough images (``allowed``), they are random and reach as far as the codes lie apart (or half the norm of the only
     code, or 1 for a code of 0).
     """
-    if cost_of_directions(rows.n) > most:
+    if cost_of_directions(rows.n) > allowed:
         decoder = None
     mean, basis, rank = inside.mean, inside.basis.double(), inside.basis.shape[1]
     reaches = [((part.double() - mean) @ basis).abs().amax(0) for part in rows.parts()]
     spread = torch.stack(reaches).amax(0)
     typical = spread.max() if rank else (mean.norm() / 2 if mean.norm() > 0 else torch.ones_like(mean[0]))
-    more, guided_by = _leading_directions(rows, basis, dim - rank, decoder, pixels, typical.item(), generator, most)
+    more, guided_by = _leading_directions(rows, basis, dim - rank, decoder, pixels, typical.item(), generator, allowed)
     reach = [_reach(decoder, mean, direction, typical, rows.latent_shape) for direction in more.T]
     half = torch.cat([spread, *(r.reshape(1) for r in reach)]) * (1 + 1e-6)
     parts = (mean, torch.cat([basis, more], 1), torch.diag(1 / half), torch.diag(half))
@@ -70,7 +70,7 @@ def _leading_directions(
     pixels: int,
     typical: float,
     generator: torch.Generator,
-    most: float,
+    allowed: float,
 ) -> tuple[Tensor, str]:
     """Orthonormal directions (n, count), orthogonal to the basis, in which the images of the codes change most.
 
@@ -88,11 +88,11 @@ def _leading_directions(
         candidates = torch.eye(n, dtype=torch.float64, device=basis.device)
     else:
         most = MAX_DIRECTIONS
-        found = None if decoder is None else sampled_gradients(decoder, rows, pixels, count, generator)
-        if found is None:
+        slopes = None if decoder is None else sampled_gradients(decoder, rows, pixels, count, generator)
+        if slopes is None:
             found = torch.randn(most, n, generator=generator).to(basis)
         else:
-            found, most, guided_by = found.to(basis), min(most, max(8, 2**17 // pixels)), "slopes"
+            found, most, guided_by = slopes.samples.to(basis), min(most, max(8, 2**17 // pixels)), "slopes"
             _, values, axes = torch.linalg.svd(found - (found @ basis) @ basis.T, full_matrices=False)
             if pixels > LARGE_IMAGE and values[count - 1] > 1e-6 * found.norm():
                 leading: Tensor = axes[:count].T
@@ -105,7 +105,7 @@ def _leading_directions(
         first: Tensor = kept[:, :count]
         return first, "codes"
     metric = torch.zeros(kept.shape[1], kept.shape[1], dtype=torch.float64, device=basis.device)
-    few = max(1, min(4, len(rows), int(most // cost_of_directions(n)) if most < math.inf else 4))
+    few = int(max(1, min(4, len(rows), allowed / cost_of_directions(n))))
     for code in rows[:few].flatten(1):
 
         def images_of(moves: Tensor, code: Tensor = code) -> Tensor:

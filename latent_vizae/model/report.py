@@ -114,7 +114,7 @@ class FitReport:
                 "does: they hardly count in v and in its FVU. Columns of different units are to be standardised first "
                 "(scikit-learn's StandardScaler)."
             )
-        if self.images_wanted and self.images_decoded is not None and self.images_decoded < 0.9 * self.images_wanted:
+        if self.images_wanted and self.images_decoded is not None and self.images_decoded < self.images_wanted:
             seconds = (self.decoding_seconds or 0.0) * self.images_wanted / max(1, self.images_decoded)
             left_out = [
                 *(["the metric of image changes"] if self.guided_by == "codes" else []),
