@@ -128,6 +128,22 @@ def test_times_are_read_and_said():
     assert cost_in_words(100, 100.0) == "about 100 images, 3 h"
 
 
+def test_large_images_of_a_slow_decoder_are_asked_for_half_as_often(codes):
+    """1,000 codes and images of 128 pixels in colour: 89 images before, where none were kept."""
+    asked = []
+
+    def f_d(z):
+        asked.append(len(z))
+        time.sleep(0.06 * len(z))
+        return (z[:, :3] + z[:, 3:6]).sigmoid()[:, :, None, None] * torch.ones(128, 128)
+
+    more = torch.randn(1000, 12, generator=torch.Generator().manual_seed(2))
+    v = fit(more, decoder=f_d, seed=0, steps=20, budget=None)
+    assert sum(asked) <= 48
+    assert v.report.guided_by == "slopes"
+    assert None not in (v.report.image_error, v.report.image_error_held_out, v.report.detail_spread)
+
+
 # Images that were decoded once.
 
 
