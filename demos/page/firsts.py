@@ -12,6 +12,7 @@ from typing import Any
 
 from latent_vizae import LatentMap, VizAE, fit, load_decoder
 from latent_vizae.demos.page.fitted import FittedMap, lasting_id, quality
+from latent_vizae.inputs.columns import as_columns
 
 __all__ = ["DIGITS", "EMOJI", "FIRSTS", "digits_map", "emoji_map", "first_maps"]
 
@@ -36,8 +37,10 @@ def emoji_map(f_d: Any) -> FittedMap:
     """The codes of all emoji, by group."""
     codes, labels = examples("emoji", f_d)
     v = VizAE.from_pretrained(EMOJI)
-    title = f"{len(codes):,} emoji"
-    return FittedMap(title, LatentMap(v, f_d), codes, labels, quality(v), lasting_id(v), names=f_d.label_names)
+    return FittedMap(
+        f"{len(codes):,} emoji", LatentMap(v, f_d), codes, labels, quality(v), lasting_id(v), names=f_d.label_names,
+        columns=as_columns({"name": f_d.names}, len(codes)),
+    )  # fmt: skip
 
 
 def first_maps(decoders: Mapping[str, Any]) -> dict[str, FittedMap]:

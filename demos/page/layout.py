@@ -165,7 +165,10 @@ def build(first: FittedMap | str = "digits", local: dict[str, Any] | None = None
             elem_classes="lv-head",
         )
         with gr.Row(visible=bool(offered), elem_id="lv-firsts"):
-            buttons = {name: gr.Button(f.title, size="sm", elem_id=f"lv-first-{name}") for name, f in offered.items()}
+            buttons = {
+                name: gr.Button(fitted.title, size="sm", scale=0, min_width=170, elem_id=f"lv-first-{name}")
+                for name, fitted in offered.items()
+            }
         touched = map_element({"id": start.id, "pin": None}, map_calls(maps, steering, queues))
         map_id, selection = gr.State(start.id), gr.State({})
         measured_id, measured_words = gr.State(""), gr.State("")

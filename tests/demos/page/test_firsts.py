@@ -30,6 +30,7 @@ def test_each_first_map_has_its_codes_at_its_points(offered):
 
 def test_the_groups_of_emoji_have_their_names(offered):
     assert offered["emoji"].names[3] == "Food & Drink"
+    assert [column.name for column in offered["emoji"].columns] == ["name"]
     assert offered["emoji"].title == f"{len(offered['emoji'].codes):,} emoji"
 
 
