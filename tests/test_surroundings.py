@@ -114,7 +114,7 @@ def directions(folder):
     f_d = load_decoder("mnist")
     codes, labels = f_d.examples(count=100)
     labels = (labels > 4).long()
-    classifier = learn_classifier(f_d, codes, labels, steps=5)
+    classifier = learn_classifier(f_d, codes, labels, steps=20)
     for method, steps in (("metric", None), ("trained", 2)):
         found = discover_directions(
             f_d, codes, classifier, method=method, steps=steps, n_directions=2, measured=2, n_classes=2

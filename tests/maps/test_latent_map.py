@@ -311,7 +311,7 @@ def test_residuals_turn_where_codes_share_a_point_or_come_again(curve, pace, cor
     ends = torch.stack([codes[corners[0]], codes[corners[-1]]])
     assert torch.allclose(samples.codes[[0, -1]], ends, atol=1e-4)
     assert torch.allclose(samples.images[[0, -1]], m.decoder(ends), atol=1e-4)
-    assert (samples.codes[1:] - samples.codes[:-1]).norm(dim=1).max() < 0.4  # and never jumps
+    assert (samples.codes[1:] - samples.codes[:-1]).norm(dim=1).max() < 0.6  # and never jumps
     at = 0
     for name in corners:  # it comes by all of them, in their order
         at += int((samples.codes[at:] - codes[name]).norm(dim=1).lt(0.4).nonzero()[0])

@@ -32,7 +32,7 @@ def points(v, count):
 def test_a_graph_of_torch_decodes_any_number_of_points(v):
     graph = torch.export.export(Decode(v), (points(v, 5),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)).module()
     for count in (2, 5, 5000):
-        assert torch.allclose(graph(points(v, count)), v.decode(points(v, count)), atol=1e-5)
+        assert torch.allclose(graph(points(v, count)), v.decode(points(v, count)), atol=1e-3)
     nothing = torch.full((2, v.dim), float("nan"))  # a graph looks at no values
     assert graph(nothing).isnan().all()
 

@@ -179,7 +179,7 @@ def test_distances_stay_where_a_network_has_more_outputs_than_units():
 
 @pytest.mark.parametrize("way", ["in place", "replaced", "loaded"])
 def test_what_was_prepared_goes_with_the_weights(way):
-    v, other = (fit(normal(60, 5, seed=seed).float(), steps=5, seed=seed) for seed in (0, 1))
+    v, other = (fit(normal(60, 5, seed=seed).float(), steps=5, seed=seed, hidden=(16,)) for seed in (0, 1))
     codes = normal(9, 5, seed=2).float()
     v.encode(codes)
     if way == "in place":
