@@ -124,7 +124,7 @@ def test_what_the_code_reads_is_in_the_wheel_too(packaging):
         if name in ("latent_vizae.demos", "latent_vizae.demos.zoo"):
             continue  # documents, and generators too large for a wheel
         inside = {other for other in folders.values() if folder in other.parents}
-        files = {file for file in folder.rglob("*.*") if file.is_file() and inside.isdisjoint(file.parents)}
+        files = {file for file in folder.rglob("*") if file.is_file() and inside.isdisjoint(file.parents)}
         read = {file for file in files if file.suffix not in (".py", ".pyc")}
         assert read == {file for pattern in data.get(name, []) for file in folder.glob(pattern)}, name
 

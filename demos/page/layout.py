@@ -23,6 +23,7 @@ from latent_vizae.demos.page.directions_tab import add_directions_tab
 from latent_vizae.demos.page.firsts import first_maps
 from latent_vizae.demos.page.fit_tab import add_fit_tab
 from latent_vizae.demos.page.fitted import FittedMap, plain
+from latent_vizae.demos.page.guide import guide_routes
 from latent_vizae.demos.page.hub import BUNDLED, Decoders
 from latent_vizae.demos.page.jobs import load_map, pack, place_picture, trust_in_words
 from latent_vizae.demos.page.live import live_route
@@ -161,7 +162,8 @@ def build(first: FittedMap | str = "digits", local: dict[str, Any] | None = None
 
     with frame(TITLE) as demo:
         gr.HTML(
-            f"<h1>A map of a generator's latent space</h1><p>{WORDS}</p>",
+            f"<h1>A map of a generator's latent space</h1><p>{WORDS} "
+            "<a href='latent-map/guide/README.md' target='_blank'>Guide</a></p>",
             elem_classes="lv-head",
         )
         with gr.Row(visible=bool(offered), elem_id="lv-firsts"):
@@ -236,7 +238,7 @@ def build(first: FittedMap | str = "digits", local: dict[str, Any] | None = None
         add_endpoints(maps, decoders, steering, queues, workers)
     demo.queue(max_size=MOST_EVENTS, default_concurrency_limit=None)
     demo.workers = workers
-    demo.routes = [live_route(steering, queues), picture_route(start, queues)]
+    demo.routes = [live_route(steering, queues), picture_route(start, queues), *guide_routes()]
     demo.preview = Middleware(LinkPreview, title=TITLE, text=f"{WORDS} {start.title}. {start.text}")
     return demo
 

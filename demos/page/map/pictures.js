@@ -19,7 +19,7 @@ async function tiles(images) {
   return Array.from({ length: count }, (_, i) => rawTile(data, i * size, width, height, channels));
 }
 
-const isSmall = (tile) => Math.max(tile.width, tile.height) < 96;
+const isSmall = (tile) => Math.max(tile.width, tile.height) < 48; // their pixels are to be seen
 
 function paintTile(canvas, tile) {
   if (canvas.width !== tile.width || canvas.height !== tile.height) { canvas.width = tile.width; canvas.height = tile.height; }
