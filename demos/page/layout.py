@@ -99,11 +99,11 @@ def build(first: FittedMap | str = "digits", local: dict[str, Any] | None = None
         return {"id": map_id, "pin": pin}
 
     async def open_(event: gr.EventData, login: gr.OAuthToken | None) -> tuple[Any, ...]:
-        """The map that an address names: kept here, of the Hub, or for None the first one."""
+        """The map that an address names: kept here, or of the Hub."""
         asked = selected(event)
         name, serial = asked.get("map"), asked.get("serial")
         try:
-            fitted = start if name is None else await found(name, login)
+            fitted = await found(name, login)
         except MENDABLE as error:
             return {"id": None, "gone": html.unescape(in_words(error)), "serial": serial}, *[gr.skip()] * 3
         words = f"**{plain(fitted.title)}**\n\n{fitted.latent_map.v.report}"

@@ -55,6 +55,11 @@ function writeNow() { // another map is another step for the back button
 
 const writeAddress = later(400, writeNow);
 
+function placeOf(parts) { // that was looked at
+  const at = parts?.at && numbers(parts.at);
+  return at && fits([at]) ? at : null;
+}
+
 async function restoreAddress(parts) { // what does not fit this map is left out
   restoring = true;
   try {
@@ -74,8 +79,8 @@ async function restoreAddress(parts) { // what does not fit this map is left out
     if (draws && draws.length === dim() + 1 && fits([draws.slice(0, -1)]) && S.map.detail !== null) await moreLike(draws.slice(0, -1), draws.at(-1));
     else if (path && path.length > 1 && fits(path)) await setPath(path);
     else if (region && region.length > 1 && fits(region)) { q(".lv-cells").value = Number(parts.grid) || 10; q(".lv-cells").value = cells(); setRegion(region); }
-    const at = parts.at && numbers(parts.at);
-    if (at && fits([at]) && !S.film) look(at);
+    const at = placeOf(parts);
+    if (at && !S.film) look(at);
   } finally { restoring = false; }
 }
 
@@ -113,14 +118,19 @@ function openAddress() {
   return true;
 }
 
-function openMap(name, parts = null) { // by its id here or its name on the Hub; null for the first one
+function openMap(name, parts) { // by its id here or its name on the Hub
   S.asked = parts;
   S.turn++; reset(); redraw(true); setState("loading"); text(".lv-text", "Opening the map…");
   trigger("submit", { map: name, serial: ++S.serial });
 }
 
 function tryAgain() {
-  if (S.value?.gone) openAddress(); else if (S.lost) openMap(S.lost, readAddress()); else load(S.value);
+  if (S.value?.gone) openAddress(); else if (S.lost) location.reload(); else load(S.value);
+}
+
+function firstMap() { // by a new page: after a restart of the server this one may have lost its connection
+  history.pushState(null, "", location.pathname + location.search);
+  location.reload();
 }
 
 // The map that is shown went with the server: it was started again, or has made room for others.

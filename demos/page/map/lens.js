@@ -13,6 +13,12 @@ function placeLens([x, y]) {
 
 const hideLens = () => show(".lv-lens", false);
 
-function revealResult() { // that a finger asked for
+function revealResult() { // that a finger asked for; once more when what lies above it has come
+  reveal(); revealSoon();
+}
+
+const revealSoon = later(700, reveal);
+
+function reveal() {
   if (S.touch) q(".lv-result").scrollIntoView({ block: "nearest", behavior: calm.matches ? "auto" : "smooth" });
 }

@@ -33,10 +33,10 @@ async function load(value, parts = null) { // `parts` of an address are shown of
   setTints(map);
   Object.assign(S, { detail: map.detail ?? 0, variant: 0, drawn: null });
   setState("ready"); mount();
-  look(firstLook());
-  setLayer(value.layer || firstLayer()); refreshThumbs(); refreshLine();
   if (S.asked?.map === map.address) parts = S.asked;
   S.asked = null;
+  look(placeOf(parts) ?? firstLook());
+  setLayer(value.layer || firstLayer()); refreshThumbs(); refreshLine();
   if (parts) await restoreAddress(parts);
   writeNow();
   S.past = []; record();

@@ -54,7 +54,7 @@ function addCorner(point) {
 
 // ---------------------------------------------------------------- clicks and fields
 const CLICKS = {
-  ".lv-full": toggleFull, ".lv-copy-picture": copyPicture, ".lv-tour-start": () => tour(0), ".lv-tour-skip": () => tour(-1), ".lv-tour-back": () => tour(step - 1), ".lv-tour-next": () => tour(step + 1), ".lv-tool": (b) => setTool(b.dataset.tool), ".lv-fit": fit, ".lv-finish": finish, ".lv-clear": clearAll, ".lv-retry": tryAgain, ".lv-first": () => openMap(null),
+  ".lv-full": toggleFull, ".lv-copy-picture": copyPicture, ".lv-tour-start": () => tour(0), ".lv-tour-skip": () => tour(-1), ".lv-tour-back": () => tour(step - 1), ".lv-tour-next": () => tour(step + 1), ".lv-tool": (b) => setTool(b.dataset.tool), ".lv-fit": fit, ".lv-finish": finish, ".lv-clear": clearAll, ".lv-retry": tryAgain, ".lv-first": firstMap,
   ".lv-zoom-in": () => zoomAt(box.w / 2, box.h / 2, 1.5), ".lv-zoom-out": () => zoomAt(box.w / 2, box.h / 2, 1 / 1.5),
   ".lv-unhide": unhide, ".lv-legend button": toggleLabel, ".lv-near-go": goToCode, ".lv-undo": undo, ".lv-redo": redo,
   ".lv-copy-numbers": copyNumbers, ".lv-save-numbers": () => download([chosenNumbers()], "application/json", "codes.json"), ".lv-save-codes": saveCodes, ".lv-zoom-picked": zoomToPicked, ".lv-unpick": closePicked, ".lv-group": searchFor, ".lv-pin-here": pinHere, ".lv-unpin": removePins, ".lv-more": () => S.mark && moreLike(S.pins.find((pin) => pin.key === S.chosen)?.point ?? S.mark),

@@ -72,6 +72,7 @@ def test_a_path_and_the_place_looked_at_are_kept_and_pins_of_a_path_keep_their_p
         where = readout(page)
         link = written(page, "at=")
         with visiting(browser, link) as friend:
+            friend.wait_for_function("document.querySelector('[data-state=ready]').dataset.at", timeout=20_000)
             assert readout(friend) == where
         page.locator(".lv-tool-path").click()
         drag(page, (0.2, 0.6), (0.7, 0.6))
@@ -140,5 +141,5 @@ def test_after_a_restart_the_page_says_what_happened_and_goes_on(browser):
             page.goto("about:blank")
             page.goto(lasting)  # the first map is the same
             page.wait_for_selector(READY)
-            page.wait_for_timeout(1500)
+            page.wait_for_function("document.querySelector('[data-state=ready]').dataset.at", timeout=20_000)
             assert at(page) == pytest.approx(where, abs=1e-3)

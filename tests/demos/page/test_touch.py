@@ -90,7 +90,7 @@ def test_results_come_into_view(touched, tool, result):
     finger.slide((0.4, 0.4), (0.7, 0.6))
     finger.lift()
     touched.locator(result).wait_for()
-    touched.wait_for_timeout(1200)
+    touched.wait_for_timeout(2000)
     assert in_view(touched, result)
 
 
