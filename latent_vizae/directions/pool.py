@@ -16,9 +16,11 @@ from latent_vizae.decoders.contract import (
     decode_images,
     decoder_dtype_and_device,
     differentiable_images,
+    is_slow,
     require_decoder,
 )
 from latent_vizae.decoders.repeats import notice_noise
+from latent_vizae.decoders.spending import cost_in_words, seconds_per_image
 from latent_vizae.inputs.sources import as_codes
 from latent_vizae.inputs.surroundings import callers_surroundings
 from latent_vizae.training.progress import Progress
@@ -130,7 +132,8 @@ def gather(
         first = decode_images(decoder, some[:1])
         notice_noise(decoder, some[:2])
         ids, small, done = [], [], 0
-        shown = Progress(progress, "images")
+        cost = f", {cost_in_words(len(some), seconds_per_image(decoder))}" if is_slow(decoder) else ""
+        shown = Progress(progress, f"images{cost}")
         for part in some.split(max(1, min(CODES_PER_BATCH, VALUES_PER_BATCH // first.numel()))):
             images = decode_images(decoder, part)
             small.append(shrunk(images, PREDICTOR_SIDE))
