@@ -9,6 +9,7 @@ style:
 check:
 	ruff check .
 	ruff format --check .
+	python tests/lint_js.py
 	rm -rf build/check
 	python -m build --no-isolation --outdir build/check . > /dev/null
 	python -m zipfile -e build/check/*.whl build/check/site

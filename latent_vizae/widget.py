@@ -16,7 +16,7 @@ from latent_vizae.inputs.arrays import ArrayLike, as_points
 from latent_vizae.inputs.names import Names
 from latent_vizae.maps.latent_map import LatentMap
 from latent_vizae.maps.samples import to_uint8
-from latent_vizae.sharing.static_file import COMPONENT, MAP, component, described, tiles_of
+from latent_vizae.sharing.static_file import COMPONENT, component, described, tiles_of
 
 try:
     import anywidget
@@ -73,7 +73,7 @@ class MapWidget(anywidget.AnyWidget):
         torch.Size([2, 2])
     """
 
-    _esm = component("tiles", *MAP, "widget")
+    _esm = component("widget")
     _css = (COMPONENT / "map.css").read_text(encoding="utf-8")
     _given = traitlets.Dict().tag(sync=True)
     _indices = traitlets.List(traitlets.Int()).tag(sync=True)

@@ -45,7 +45,7 @@ SCRIPTS = (
     "copying", "tour", "tools", "lens", "pointer", "keyboard", "screen", "linked", "start",
 )  # fmt: skip
 """The map's own JavaScript: one function body, in this order."""
-SHARED = ("ground",)
+SHARED = "ground"
 TITLE = "latent_vizae: a map one can touch"
 WORDS = (
     "Every place of the map is an image. Move over it; drag a region to see samples of it; click a path to see one "
@@ -61,7 +61,7 @@ MOST_EVENTS = 256
 def scripts() -> str:
     """All JavaScript of the map, with what it shares with the map in one file."""
     own = [(HERE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
-    return "\n".join([component(*SHARED), *own])
+    return "\n".join([component(SHARED), *own])
 
 
 def build(first: FittedMap | str = "digits", local: dict[str, Any] | None = None) -> gr.Blocks:

@@ -27,13 +27,12 @@ from .traced import trace
 if TYPE_CHECKING:
     from latent_vizae.maps.latent_map import LatentMap
 
-__all__ = ["COMPONENT", "FRAME_SIZE", "FRAME_TILES", "MAP", "component", "described", "static_page", "tiles_of"]
+__all__ = ["COMPONENT", "FRAME_SIZE", "FRAME_TILES", "component", "described", "static_page", "tiles_of"]
 
 
 COMPONENT = Path(__file__).parent / "component"
 
-MAP = ("template", "areas", "ground", "drawing", "input", "map")
-"""Modules of the map, each after those that it imports."""
+IMPORT = re.compile(r'^import .* from "\./(\w+)\.js";$\n', re.MULTILINE)
 
 FRAME_TILES, FRAME_SIZE = {1: 128, 2: 32, 3: 10}, 32
 """Of a map in a notebook, whose file keeps them: about 0.2 MB on the bundled map, in 2 s."""
@@ -50,14 +49,23 @@ LAYERS = {
 
 
 @cache
-def component(*files: str) -> str:
-    """ES modules of the map joined into one: a file exports to those after it.
+def component(name: str) -> str:
+    """A module of the map and all that it imports, joined into one: each after those that it imports.
 
     Args:
-        files: names, without their ending, in the order in which they build on one another.
+        name: of the module, without its ending.
     """
-    text = "\n".join((COMPONENT / f"{name}.js").read_text(encoding="utf-8") for name in files)
-    return re.sub(r"^import .*$\n|^export (?=const|function|async)", "", text, flags=re.MULTILINE)
+    joined: dict[str, str] = {}
+
+    def add(module: str) -> None:
+        text = (COMPONENT / f"{module}.js").read_text(encoding="utf-8")
+        for source in IMPORT.findall(text):
+            if source not in joined:
+                add(source)
+        joined[module] = re.sub(r"^export (?=const|function|async)", "", IMPORT.sub("", text), flags=re.MULTILINE)
+
+    add(name)
+    return "\n".join(joined.values())
 
 
 def static_page(
@@ -87,11 +95,11 @@ def static_page(
     described_map["note"] = f"{note} {described_map['note']}".strip()
     data: dict[str, Any] = {"map": described_map, "transport": _transport(m, sheet)}
     if traced is None:
-        scripts, inside, allowed = [component("tiles", *MAP, "start", "start_tiles")], "", ""
+        scripts, inside, allowed = [component("start_tiles")], "", ""
     else:
         data["image"] = {"channels": traced.channels, "height": traced.height, "width": traced.width}
         data["tiles_note"] = _note(m, sheet)
-        scripts = [runtime_script(), component("tiles", "onnx", *MAP, "start", "start_onnx")]
+        scripts = [runtime_script(), component("start_onnx")]
         inside, allowed = traced_elements(traced), " 'wasm-unsafe-eval'"
     digests = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
     heading = html.escape(described_map["title"])

@@ -311,3 +311,18 @@ def test_of_a_million_codes_the_file_says_what_it_holds(tmp_path, linear):
     text = m.save(tmp_path / "map.html", tiles=4, progress=False).read_text()
     assert "200,000 of 300,000 codes are in this file, drawn evenly." in text
     assert len(text) < 3_500_000
+
+
+@needs_a_browser
+def test_keys_zoom_and_show_all(files, browser):
+    with opened(browser, files[2]) as page:
+        canvas = page.locator("canvas.canvas")
+        canvas.focus()
+        seen = [canvas.screenshot()]
+        for key in ("+", "-", "+", "0"):
+            page.keyboard.press(key)
+            page.wait_for_timeout(300)
+            seen.append(canvas.screenshot())
+        assert seen[1] != seen[0]
+        assert seen[3] != seen[4]
+        assert seen[4] == seen[0]

@@ -67,8 +67,8 @@ export function listen(canvas, state, map) {
       p[axis] = clamp(p[axis] + by);
       if (state.tool === "move") map.pan(axis === 0 ? 10 * by : 0, axis === 1 ? 10 * by : 0);
       else { map.look(p); if (state.start) { state.draft = state.tool === "region" ? outline([state.start, p]) : [state.start, p]; map.redraw(false); } }
-    } else if (key === "+" || key === "=") map.zoomAt(...at.to(state.point), 1.4);
-    else if (key === "-") map.zoomAt(...at.to(state.point), 1 / 1.4);
+    } else if (key === "+" || key === "=") map.zoomAt(...map.at().to(state.point), 1.4);
+    else if (key === "-") map.zoomAt(...map.at().to(state.point), 1 / 1.4);
     else if (key === "0") map.fitAll();
     else if (key === "Escape") map.clear();
     else if (key === "Enter" && (state.tool === "region" || state.tool === "path")) {

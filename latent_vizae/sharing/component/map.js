@@ -24,7 +24,8 @@ export function mountMap(host, map, transport) {
   host.classList.add("lv-host"); element.className = "lv"; element.innerHTML = TEMPLATE; element.dataset.dim = dim;
   const send = (name, detail) => element.dispatchEvent(new CustomEvent(name, { detail }));
   const canvas = q("canvas"), box = { w: 1, h: 1 }, calm = matchMedia("(prefers-reduced-motion: reduce)");
-  let theme = {}, at = null, wanted = null, busy = false, base = document.createElement("canvas"), stale = true, queued = false, timer = 0;
+  const base = document.createElement("canvas");
+  let theme = {}, at = null, wanted = null, busy = false, stale = true, queued = false, timer = 0;
 
   // ---------------------------------------------------------------- what is shown
   const text = (name, words) => { q(name).textContent = words; };

@@ -1,3 +1,10 @@
+// The page of one file with the generator in it.
+
+import { tileTransport } from "./tiles.js";
+import { withDecoder } from "./onnx.js";
+import { mountMap } from "./map.js";
+import { given, host, map } from "./start.js";
+
 tileTransport(given.transport).then(async (tiles) => {
   const transport = withDecoder(tiles, given.image), view = mountMap(host, map, transport);
   const note = host.querySelector(".note"), exact = note.textContent;

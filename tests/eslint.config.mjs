@@ -1,0 +1,10 @@
+// Rules for the JavaScript of the map; `python tests/lint_js.py` copies this file to where ESLint is.
+import js from "@eslint/js";
+import globals from "globals";
+
+const rules = { ...js.configs.recommended.rules, eqeqeq: "error", "no-var": "error", "prefer-const": "error", "no-shadow-restricted-names": "error" };
+
+export default [
+  { files: ["component/*.js"], languageOptions: { ecmaVersion: 2023, sourceType: "module", globals: globals.browser }, rules },
+  { files: ["page/*.js"], languageOptions: { ecmaVersion: 2023, sourceType: "module", globals: globals.browser }, rules },
+];
