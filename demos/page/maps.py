@@ -129,7 +129,10 @@ class Maps:
         fitted = self.get(map_id)
         v = fitted.latent_map.v
         rows = shown_rows(len(v.points))
-        labels = None if fitted.labels is None else fitted.labels[rows].tolist()
+        kinds = ranks = None
+        if fitted.labels is not None:
+            kinds, ranks = fitted.labels[rows].cpu().unique(return_inverse=True)
+            kinds = kinds.tolist()
         image, names = image_shape_of(fitted), v.label_names if fitted.names is None else fitted.names
         return {
             "id": fitted.id,
@@ -142,8 +145,9 @@ class Maps:
             "own_codes": fitted.codes is not None,
             "columns": column_list(fitted),
             "points": as_base64(v.points[rows].float().cpu().numpy().astype("<f4")),
-            "labels": labels,
-            "names": {str(label): names.get(label, str(label)) for label in sorted(set(labels or []))},
+            "kinds": kinds,  # of labels; a list of a million numbers would take Gradio ten seconds
+            "labels": None if ranks is None else as_base64(ranks.numpy().astype("<u4")),
+            "names": {str(label): names.get(label, str(label)) for label in kinds or []},
             "start": start_of(fitted),
             "image": dict(zip(("channels", "height", "width"), image, strict=True)),
             "detail": v.detail if v.field is not None else None,

@@ -8,14 +8,15 @@ const SHADES = 64, MOST_IN_LEGEND = 40, MISSING = "no label";
 function setTints(map) { // of a new map; its labels come with it, columns when they are asked for
   S.tints = new Map(); S.rows = map.rows ? new Uint32Array(bytes(map.rows).buffer) : null; S.hidden = new Set();
   if (map.labels) {
-    const kinds = [...new Set(map.labels)].sort((a, b) => a - b), rank = new Map(kinds.map((kind, i) => [kind, i]));
-    S.tints.set("labels", { key: "labels", name: "label", ranks: Uint16Array.from(map.labels, (l) => rank.get(l)), names: kinds.map(nameOf), keys: kinds.map(String) });
+    const { kinds } = map;
+    S.tints.set("labels", { key: "labels", name: "label", ranks: new Uint32Array(bytes(map.labels).buffer), names: kinds.map(nameOf), keys: kinds.map(String) });
   }
   S.tint = firstTint();
 }
 
 const firstTint = () => S.tints.get("labels") ?? null;
 
+const labelOf = (i) => { const labels = S.tints.get("labels"); return labels ? labels.names[labels.ranks[i]] : null; };
 const rowOf = (i) => (S.rows ? S.rows[i] : i); // the number of a code among those that were fitted
 const isHidden = (i) => S.hidden.size > 0 && Boolean(S.tint?.ranks) && S.hidden.has(S.tint.ranks[i]);
 const isFaded = (i) => Boolean(S.picked) && !S.picked.mask[i];

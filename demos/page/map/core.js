@@ -6,7 +6,7 @@
 
 const EMPTY_VIEW = { cx: 0, cy: 0, zoom: 1, yaw: -0.6, pitch: 0.45 };
 const S = {
-  turn: 0, value: null, asked: null, lost: null, map: null, points: null, count: 0, rows: null, labels: null, hidden: new Set(),
+  turn: 0, value: null, asked: null, lost: null, map: null, points: null, count: 0, rows: null, hidden: new Set(),
   view: { ...EMPTY_VIEW }, plane: { axis: 2, depth: 0 }, tool: "look",
   cursor: null, mark: null, // where the keyboard stands; the position last painted
   wanted: null, seen: [], coarse: false, // the position asked for; pictures so far, with their places; whether one of them stands in

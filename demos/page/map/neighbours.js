@@ -23,7 +23,7 @@ const nearest = (point) => nearestFew(point, 1)[0]?.[0] ?? -1;
 function nearestWords(point) {
   const i = nearest(point);
   if (i < 0) return S.count ? "every code is hidden" : "";
-  return "nearest code: " + (S.labels ? nameOf(S.labels[i]) : "no. " + rowOf(i)) + (S.tint && S.tint.key !== "labels" && wordOf(i) !== null ? ", " + S.tint.name + " " + wordOf(i) : "");
+  return "nearest code: " + (labelOf(i) ?? "no. " + rowOf(i)) + (S.tint && S.tint.key !== "labels" && wordOf(i) !== null ? ", " + S.tint.name + " " + wordOf(i) : "");
 }
 
 const showNeighbours = later(120, latestWins(async () => {
@@ -42,7 +42,7 @@ const showNeighbours = later(120, latestWins(async () => {
     list.append(button);
   }
   found.forEach(([i, far], k) => {
-    const button = list.children[k], named = S.labels ? ", " + nameOf(S.labels[i]) : "";
+    const button = list.children[k], named = labelOf(i) === null ? "" : ", " + labelOf(i);
     button.dataset.code = i;
     button.title = "Code no. " + rowOf(i) + named + ", " + Math.sqrt(far).toFixed(2) + " from here";
     button.setAttribute("aria-label", button.title);

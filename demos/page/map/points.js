@@ -40,8 +40,8 @@ function dot(fill, radius) { // a round point drawn once and stamped
 }
 
 function drawPoints(ctx, project) {
+  if (S.count > MANY && drawMany(ctx, project) > MANY) return;
   const found = gather(project, 4);
-  if (found > MANY) return drawMany(ctx, found);
   const crowd = Math.sqrt(S.count > MANY ? found : S.count) / (S.count > MANY ? 1 : S.view.zoom), radius = clamp(box.w / (crowd * (grounded() ? 7 : 5.5)), 1.1, 5.5), ratio = window.devicePixelRatio || 1;
   const stamps = new Map(), later = [];
   const stamp = (i, x, y, z) => {
@@ -58,26 +58,43 @@ function drawPoints(ctx, project) {
 }
 
 const many = document.createElement("canvas");
+let inks = { key: "", of: new Uint32Array(0) }; // the colour of each code as a pixel, 0 where it is hidden
 
-function drawMany(ctx, found) {
-  const ratio = window.devicePixelRatio || 1, w = many.width = base.width, h = many.height = base.height;
-  const image = new ImageData(w, h), pixels = new Uint32Array(image.data.buffer), nearer = dim() === 3 ? new Float32Array(w * h).fill(-9) : null;
-  const inks = Uint32Array.from(swatches(), (hex) => { const [r, g, b] = [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16)); return ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0; });
-  const side = Math.max(1, Math.round(clamp(box.w / Math.sqrt(found) / 2.2, 1, 3) * ratio)), half = side >> 1, mask = S.picked?.mask;
-  for (let pass = mask ? 0 : 1; pass < 2; pass++) for (let m = 0; m < found; m++) { // what is selected lies on top
-    const i = inView[m];
-    if (mask && mask[i] !== pass) continue;
-    const x = Math.round(placesInView[3 * m] * ratio) - half, y = Math.round(placesInView[3 * m + 1] * ratio) - half, z = placesInView[3 * m + 2];
-    const ink = mask && !pass ? (inks[swatchOf(i)] & 0xffffff) | (44 << 24) : inks[swatchOf(i)];
-    for (let dy = 0; dy < side; dy++) for (let dx = 0; dx < side; dx++) {
-      const px = x + dx, py = y + dy, k = py * w + px;
-      if (px < 0 || py < 0 || px >= w || py >= h) continue;
-      if (nearer) { if (z < nearer[k]) continue; nearer[k] = z; }
-      pixels[k] = ink;
+function inksOfAll() {
+  const { tint } = S, key = [S.map.id, tint?.key, theme.dark, [...S.hidden].join()].join(" ");
+  if (inks.key === key && inks.of.length === S.count) return inks.of;
+  const shades = Uint32Array.from(swatches(), (hex) => { const [r, g, b] = [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16)); return ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0; });
+  inks = { key, of: Uint32Array.from({ length: S.count }, (_, i) => (isHidden(i) ? 0 : shades[swatchOf(i)])) };
+  return inks.of;
+}
+
+function drawMany(ctx, project) { // into one image, in one pass; how many are in view: of few it draws none
+  const ratio = window.devicePixelRatio || 1, d = dim(), n = S.count, { points } = S, of = inksOfAll(), mask = S.picked?.mask;
+  const scaled = (p) => project(p).map((x, k) => (k < 2 ? x * ratio : x)), origin = scaled(new Array(d).fill(0));
+  const axes = Array.from({ length: d }, (_, c) => { const p = new Array(d).fill(0); p[c] = 1; return scaled(p).map((x, k) => x - origin[k]); });
+  const [a, b = [0, 0, 0], c = [0, 0, 0]] = axes, [x0, y0, z0] = origin, w = base.width, h = base.height;
+  const xOf = (k) => x0 + a[0] * points[k] + b[0] * points[k + 1] + (d > 2 ? c[0] * points[k + 2] : 0), yOf = (k) => y0 + a[1] * points[k] + b[1] * points[k + 1] + (d > 2 ? c[1] * points[k + 2] : 0);
+  let found = 0;
+  for (let i = 0; i < n; i += 16) { const x = xOf(i * d), y = yOf(i * d); if (of[i] && x >= 0 && y >= 0 && x < w && y < h) found += 16; } // about
+  if (found <= MANY) return found;
+  const image = new ImageData(w, h), pixels = new Uint32Array(image.data.buffer), nearer = d === 3 ? new Float32Array(w * h).fill(-9) : null;
+  const side = Math.max(1, Math.round(clamp(box.w / Math.sqrt(found) / 2.2, 1, 3) * ratio)), half = (side - 1) / 2;
+  for (let pass = mask ? 0 : 1; pass < 2; pass++) for (let i = 0, k = 0; i < n; i++, k += d) { // what is selected lies on top
+    let ink = of[i];
+    if (ink === 0 || (mask && mask[i] !== pass)) continue;
+    const x = (xOf(k) - half) | 0, y = (yOf(k) - half) | 0;
+    if (x < 0 || y < 0 || x + side > w || y + side > h) continue;
+    if (pass === 0) ink = (ink & 0xffffff) | (44 << 24);
+    const z = nearer ? z0 + a[2] * points[k] + b[2] * points[k + 1] + c[2] * points[k + 2] : 0;
+    for (let row = y * w + x, last = row + side * w; row < last; row += w) for (let at = row; at < row + side; at++) {
+      if (nearer) { if (z < nearer[at]) continue; nearer[at] = z; }
+      pixels[at] = ink;
     }
   }
+  if (many.width !== w || many.height !== h) { many.width = w; many.height = h; }
   many.getContext("2d").putImageData(image, 0, 0);
   ctx.drawImage(many, 0, 0, box.w, box.h);
+  return found;
 }
 
 function drawRug(ctx, project) { // of a 1-D map: one lane for each word, as ticks about the line

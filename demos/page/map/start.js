@@ -29,7 +29,7 @@ async function load(value, parts = null) { // `parts` of an address are shown of
   const map = await ask("describe", value.id);
   if (!map) { if (S.value === value) { text(".lv-text", ""); if (element.dataset.state !== "error") setState("error", "This map could not be opened", q(".lv-status").textContent); } return; }
   const codes = bytes(map.points);
-  Object.assign(S, { map, points: new Float32Array(codes.buffer), count: codes.length / 4 / map.dim, labels: map.labels || null });
+  Object.assign(S, { map, points: new Float32Array(codes.buffer), count: codes.length / 4 / map.dim });
   setTints(map);
   Object.assign(S, { detail: map.detail ?? 0, variant: 0, drawn: null });
   setState("ready"); mount();
