@@ -1,7 +1,7 @@
 """Pictures under pointers: those that wait for the same map are decoded together.
 
 Together, 32 pictures of the first map take a sixth of the time that they take one by one. A slow decoder's are decoded
-one by one: together, the first would come as late as the last.
+one by one: together, the first would come as late as the last. The same point is decoded once for all who ask.
 """
 
 from __future__ import annotations
@@ -62,15 +62,28 @@ def _answer(fitted: FittedMap) -> None:
         questions[-1].taken = True
     if not questions:
         return
+    asked = {_key(question.point) for question in questions}
+    for question in list(fitted.questions):  # equal ones further back are answered along
+        if _key(question.point) in asked:
+            with contextlib.suppress(ValueError):  # gone, or taken by another thread
+                fitted.questions.remove(question)
+                question.answer.set_running_or_notify_cancel()
+                question.taken = True
+                questions.append(question)
     begun = time.perf_counter()
     try:
-        points = [question.point for question in questions]
-        where = checked_points(points, fitted.latent_map.v.dim, 1, MOST_POINTS)
+        places: dict[tuple[float, ...], int] = {}
+        rows = [places.setdefault(_key(question.point), len(places)) for question in questions]
+        where = checked_points([list(place) for place in places], fitted.latent_map.v.dim, 1, MOST_POINTS)
         images, support = fitted.latent_map.render(where), support_of(fitted, where)
     except Exception as error:
         for question in questions:
             question.answer.set_exception(error)
         return
-    fitted.seconds = (time.perf_counter() - begun) / len(questions)
-    for number, question in enumerate(questions):
-        question.answer.set_result((support[number : number + 1], images[number : number + 1]))
+    fitted.seconds = (time.perf_counter() - begun) / len(places)
+    for row, question in zip(rows, questions, strict=True):
+        question.answer.set_result((support[row : row + 1], images[row : row + 1]))
+
+
+def _key(point: list[float] | float) -> tuple[float, ...]:
+    return tuple(point) if isinstance(point, list) else (point,)

@@ -144,6 +144,29 @@ def test_pictures_that_wait_for_one_map_are_decoded_together_and_each_visitor_ge
     assert len(stuck.calls) < 30  # not one by one
 
 
+def test_equal_questions_are_asked_once_whoever_asks_them(maps, f_d):
+    stuck = Stuck(f_d)
+    slow = with_decoder(maps, stuck)  # one by one, as of a decoder whose pace is not known
+    points = [[0.1, 0.2], [0.3, 0.4], [0.1, 0.2], [0.5, 0.6], [0.3, 0.4], [0.3, 0.4]]
+
+    async def visit():
+        queues = Queues()
+        waiting = [asyncio.create_task(picture_at(maps, queues, slow, [-0.5, -0.5]))]
+        while not stuck.calls:
+            await asyncio.sleep(0.01)
+        waiting += [asyncio.create_task(picture_at(maps, queues, slow, point)) for point in points]
+        await asyncio.sleep(0.05)
+        waiting[3].cancel()
+        stuck.free.set()
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    answers = asyncio.run(visit())
+    assert isinstance(answers.pop(3), asyncio.CancelledError)
+    _, _, images = maps.images_at(maps.start.id, [[-0.5, -0.5], *points[:2], *points[3:]])
+    assert torch.allclose(torch.cat([one for _, one in answers]), images, atol=1e-4)
+    assert sum(stuck.calls) == 4
+
+
 def test_a_slow_decoders_pictures_come_one_by_one(maps, f_d):
     class Slow(Stuck):
         def __call__(self, codes):
