@@ -13,8 +13,7 @@ from latent_vizae import LatentMap, load_decoder
 from latent_vizae.demos.page.calls import map_calls
 from latent_vizae.demos.page.fitted import FittedMap
 from latent_vizae.demos.page.hub import Decoders
-from latent_vizae.demos.page.layout import TITLE, frame, map_element
-from latent_vizae.demos.page.live import live_route
+from latent_vizae.demos.page.layout import TITLE, frame, map_element, serve_beside
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.queues import Queues
 from latent_vizae.demos.page.steering import Steering
@@ -52,7 +51,8 @@ def beside(shown: list[FittedMap]) -> gr.Blocks:
                 map_element(
                     {"id": fitted.id, "pin": None, "linked": group}, calls, "lv" if not number else f"lv-{number + 1}"
                 )
-    demo.live_route, demo.workers = live_route(steering, queues), Workers(Decoders({"mnist": load_decoder("mnist")}))
+    demo.workers = Workers(Decoders({"mnist": load_decoder("mnist")}))
+    serve_beside(demo, steering, queues, first, words)
     return demo
 
 

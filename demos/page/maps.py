@@ -280,7 +280,8 @@ class Maps:
         fitted = self.get(map_id)
         if fitted.latent_map.v.dim != 2:
             return {"side": 0, "values": None, "low": 0.0, "high": 0.0, "text": "Layers are drawn on 2-D maps."}
-        if not isinstance(name, str) or name not in (names := layer_names(fitted)):
+        names = layer_names(fitted)
+        if not isinstance(name, str) or name not in names:
             raise ValueError(f"The layers are {', '.join(names)} on this map.")
         if name not in fitted.layers:
             fitted.layers[name] = layer(fitted, name)

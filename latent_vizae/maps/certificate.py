@@ -109,7 +109,6 @@ class Certificate:
         typical_layer: (P,) length of each decoded code relative to the median of codes of the decoder, for pictures.
         images_decoded: images that were asked of the decoder. None without one.
         images_wanted: as many as would be without a budget.
-        decoding_seconds: that they took, where it was a second or more.
     """
 
     linear_maps: tuple[LinearMap, ...]
@@ -135,7 +134,6 @@ class Certificate:
     typical_layer: Tensor | None = field(default=None, repr=False, compare=False)
     images_decoded: int | None = None
     images_wanted: int | None = None
-    decoding_seconds: float | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain numbers, lists and dictionaries."""
@@ -468,7 +466,6 @@ def _measured(
         stretch_layer=None if layer is None else layer.cpu(),
         images_decoded=None if network is None else round(spent.images),
         images_wanted=None if network is None else wanted,
-        decoding_seconds=round(spent.seconds, 1) if spent.seconds >= 1 else None,
         **_typical_places(v, grid, decoded),
     )
 

@@ -102,7 +102,9 @@ def test_names_of_no_kind_are_not_saved(named, tmp_path):
 
 def test_names_are_in_the_legends_of_pictures_and_of_the_page(named, tmp_path, monkeypatch):
     m, shown = LatentMap(named, decode), []
-    monkeypatch.setattr("latent_vizae.pictures.map._legend", lambda place, names: shown.append(list(names.values())))
+    monkeypatch.setattr(
+        "latent_vizae.pictures.map._legend", lambda place, names, *_: shown.append(list(names.values()))
+    )
     map_picture(m, tmp_path / "a.png", thumbnails=False)
     assert shown[-1] == ["no label", "cat", "dog"]
     map_picture(m, tmp_path / "a.png", thumbnails=False, names={"cat": "Katze", 1: "Hund"})

@@ -75,7 +75,7 @@ def test_one_pointer_shows_a_code_on_each_map(browser, kind, size):
         page.goto(address)
         page.wait_for_function("document.querySelectorAll('[data-state=ready]').length === 3", timeout=60_000)
         assert page.locator(".lv-title").all_inner_texts() == ["<b>plane</b>", "line", "cube"]
-        canvases = page.locator(".lv-map canvas")
+        canvases = page.locator(".lv-map canvas[role=application]")
         canvases.nth(0).scroll_into_view_if_needed()
         box = canvases.nth(0).bounding_box()
         scale = min(box["width"], box["height"]) / 2.12

@@ -385,12 +385,13 @@ def test_what_cannot_be_found_is_a_toast_and_what_is_on_the_page_stays(page):
 
 
 @in_browser
-def test_without_directions_the_layer_says_where_they_are_found(browser, address):
+def test_without_directions_arrows_are_not_offered(browser, address):
     with visiting(browser, address) as other:
         assert not other.locator(".lv-directions").is_visible()  # another visitor's are not his
-        other.locator(".lv-layer").select_option("arrows")
-        other.get_by_text("Find directions first").wait_for()
-        assert other.locator(".lv-layer").input_value() == "none"
+        other.locator(".lv-map canvas").first.wait_for()
+        assert "arrows" not in other.locator(".lv-layer option").evaluate_all(
+            "all => all.filter(one => !one.hidden).map(one => one.value)"
+        )
 
 
 @in_browser

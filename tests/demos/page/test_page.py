@@ -116,7 +116,7 @@ def test_the_wheel_scrolls_the_page_until_the_map_is_clicked_or_ctrl_is_held(pag
 
 def test_the_wheel_zooms_until_the_codes_show_themselves(page):
     page.mouse.move(*spot(page, 0.4, 0.5))
-    page.locator(".lv-map canvas").focus()
+    page.locator(".lv-map canvas").first.focus()
     dark = 0
     for _ in range(14):
         page.mouse.wheel(0, -200)

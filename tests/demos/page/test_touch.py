@@ -44,12 +44,11 @@ class Finger:
 
 def test_the_picture_is_seen_beside_the_finger_wherever_that_is(touched):
     finger, lens = Finger(touched), touched.locator(".lv-lens")
-    map_ = touched.locator(".lv-map").bounding_box()
     assert not lens.is_visible()
     for end in ((0.5, 0.7), (0.1, 0.1), (0.95, 0.05), (0.05, 0.95), (0.9, 0.5)):
         x, y = finger.slide((0.5, 0.5), end)
         touched.wait_for_timeout(200)
-        seen = lens.bounding_box()
+        seen, map_ = lens.bounding_box(), touched.locator(".lv-map").bounding_box()
         assert map_["x"] <= seen["x"]
         assert seen["x"] + seen["width"] <= map_["x"] + map_["width"]
         assert seen["y"] >= map_["y"]
