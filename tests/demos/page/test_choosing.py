@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from columns_page import EVIL, KINDS, map_with_columns
 from serving import CHROMIUM, READY, at, changed, drag, hover, pixels, shared_page, spot, visiting
 
 pytest.importorskip("gradio")
 pytest.importorskip("playwright")
+
+from columns_page import EVIL, KINDS, map_with_columns
+
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),

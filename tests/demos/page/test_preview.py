@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+pytest.importorskip("gradio")
+
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
-
-pytest.importorskip("gradio")
 
 from latent_vizae import LatentMap, fit
 from latent_vizae.demos.page.fitted import FittedMap

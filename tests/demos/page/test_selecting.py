@@ -9,6 +9,8 @@ import pytest
 import torch
 from draws import normal
 
+pytest.importorskip("gradio")
+
 from latent_vizae import LatentMap, fit
 from latent_vizae.demos.page import columns, fitted
 from latent_vizae.demos.page.maps import Maps
