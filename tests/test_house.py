@@ -22,10 +22,10 @@ else:
 
 ROOT = Path(__file__).resolve().parents[1]
 FOREIGN = ["diffusers", "gradio", "matplotlib", "imageio", "typer", "sklearn", "latent_vizae.adapters"]
-EXTRAS = {"anyio", "anywidget", "diffusers", "gradio", "imageio", "imageio_ffmpeg", "matplotlib"} | {
-    "sklearn",
-    "starlette",
-}
+EXTRAS = {
+    "anyio", "anywidget", "diffusers", "gradio", "imageio", "imageio_ffmpeg", "latex2mathml", "matplotlib", "mkdocs",
+    "nbclient", "nbformat", "sklearn", "starlette",
+}  # fmt: skip
 
 IMPORT = """
 import json, logging, os, random, signal, sys
