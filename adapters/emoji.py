@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -45,7 +46,7 @@ class EmojiDecoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.autoencoder = ZooGenerator.from_folder(DATA)
+        self.autoencoder: Any = ZooGenerator.from_folder(DATA)  # of an autoencoder
         self.eval().requires_grad_(False)
 
     def forward(self, codes: Tensor) -> Tensor:

@@ -92,10 +92,9 @@ class PipelineDecoder:
         for name, said in words.items():
             if not isinstance(said, str | None):
                 raise TypeError(f"{name} is a string, got {type(said).__name__}. Many prompts are codes: encode_text.")
-        said = {"prompt": prompt, "negative_prompt": negative_prompt, "steps": steps, "guidance": guidance}
-        said |= {"label": label}
+        given: dict[str, Any] = {**words, "steps": steps, "guidance": guidance, "label": label}
         self.options: dict[str, Any] = {"code": self.code, "seed": self._seed}
-        self.options |= {name: value for name, value in said.items() if value is not None}
+        self.options |= {name: value for name, value in given.items() if value is not None}
         self._frozen = self._freeze(prompt, negative_prompt, inputs or {})
         self._names = [self._recipe.kinds[kind] for kind in self._kinds]
         shapes = [tuple(self._frozen[name].shape[1:]) for name in self._names]

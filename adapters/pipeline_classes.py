@@ -118,13 +118,13 @@ def _unet_side(pipe: Any) -> int:
 
 
 def _transformer_side(pipe: Any) -> int:
-    side: int = pipe.transformer.config.sample_size
-    return side * pipe.vae_scale_factor
+    side: int = pipe.transformer.config.sample_size * pipe.vae_scale_factor
+    return side
 
 
 def _default_side(pipe: Any) -> int:
-    side: int = pipe.default_sample_size
-    return side * pipe.vae_scale_factor
+    side: int = pipe.default_sample_size * pipe.vae_scale_factor
+    return side
 
 
 def _clip(pipe: Any, words: list[str]) -> Embeddings:
