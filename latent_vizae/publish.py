@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import tempfile
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 from latent_vizae.decoders.load import is_portable, load_source
 from latent_vizae.directions.card import write_direction_card
 from latent_vizae.directions.directions import Directions
+from latent_vizae.inputs.surroundings import warn_caller
 from latent_vizae.maps.certificate import certify
 from latent_vizae.maps.latent_map import LatentMap
 from latent_vizae.model.card import write_card
@@ -59,9 +59,7 @@ def _decoder_of(source: str | None, options: dict[str, Any]) -> Callable[[Tensor
     try:
         decoder: Callable[[Tensor], Tensor] = load_source(source, options)
     except (ValueError, ImportError, OSError) as error:
-        warnings.warn(
-            f"The decoder {source!r} could not be loaded, so the card shows no images: {error}", stacklevel=4
-        )
+        warn_caller(f"The decoder {source!r} could not be loaded, so the card shows no images: {error}")
         return None
     return decoder
 
@@ -70,11 +68,10 @@ def _is_left_out(source: str | None) -> bool:
     """Whether a decoder's name means something on this machine only; then a warning says so."""
     if source is None or is_portable(source):
         return False
-    warnings.warn(
+    warn_caller(
         f"The decoder {source!r} is a folder of this machine, or a repository without a commit, so what is pushed "
         "names no decoder. Push the generator too, load it from there (load_decoder('hub:user/name')), and set source "
-        "to that decoder's.",
-        stacklevel=4,
+        "to that decoder's."
     )
     return True
 

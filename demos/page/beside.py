@@ -13,7 +13,7 @@ from latent_vizae import LatentMap, load_decoder
 from latent_vizae.demos.page.calls import map_calls
 from latent_vizae.demos.page.fitted import FittedMap
 from latent_vizae.demos.page.hub import Decoders
-from latent_vizae.demos.page.layout import TITLE, frame, map_element, serve_beside
+from latent_vizae.demos.page.layout import TITLE, add_routes, frame, map_element
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.queues import Queues
 from latent_vizae.demos.page.steering import Steering
@@ -52,7 +52,7 @@ def beside(shown: list[FittedMap]) -> gr.Blocks:
                     {"id": fitted.id, "pin": None, "linked": group}, calls, "lv" if not number else f"lv-{number + 1}"
                 )
     demo.workers = Workers(Decoders({"mnist": load_decoder("mnist")}))
-    serve_beside(demo, steering, queues, first, words)
+    add_routes(demo, steering, queues, first, words)
     return demo
 
 

@@ -238,12 +238,12 @@ def build(first: FittedMap | str = "digits", local: dict[str, Any] | None = None
         add_endpoints(maps, decoders, steering, queues, workers)
     demo.queue(max_size=MOST_EVENTS, default_concurrency_limit=None)
     demo.workers = workers
-    serve_beside(demo, steering, queues, start, WORDS)
+    add_routes(demo, steering, queues, start, WORDS)
     return demo
 
 
-def serve_beside(demo: gr.Blocks, steering: Steering, queues: Queues, start: FittedMap, words: str) -> None:
-    """What is served beside the page itself: the pointer's pictures, what a link to it shows, the guide."""
+def add_routes(demo: gr.Blocks, steering: Steering, queues: Queues, start: FittedMap, words: str) -> None:
+    """Serve more than the page itself: the pointer's pictures, what a link to it shows, the guide."""
     demo.routes = [live_route(steering, queues), picture_route(start, queues), *guide_routes()]
     demo.preview = Middleware(LinkPreview, title=TITLE, text=f"{words} {start.title}. {start.text}")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import html
 import io
 import re
-import time
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from latent_vizae.decoders.contract import is_slow
 from latent_vizae.demos.page.fitted import FittedMap
 from latent_vizae.demos.page.queues import Queues
 from latent_vizae.sharing.tiles import reduced, sheet_of
@@ -26,8 +26,8 @@ __all__ = ["ADDRESS", "LinkPreview", "map_picture", "picture_route"]
 
 ADDRESS = "/latent-map/preview.jpg"
 WIDTH, HEIGHT = 1200, 600
-COLUMNS, SLOW_COLUMNS, SLOW = 12, 4, 0.1
-"""Images side by side; fewer where the decoder takes longer than so many seconds an image."""
+COLUMNS, SLOW_COLUMNS = 12, 4
+"""Images side by side; fewer of a slow decoder."""
 FOREIGN = re.compile(rb'\s*<meta\s+(?:property="og:|name="twitter:)[^>]*>')
 CHARSET = re.compile(rb'<meta charset="?utf-8"?\s*/?>')
 
@@ -35,9 +35,8 @@ CHARSET = re.compile(rb'<meta charset="?utf-8"?\s*/?>')
 def map_picture(fitted: FittedMap) -> bytes:
     """A map in images, 1200 x 600 pixels, JPEG: its middle, twice as wide as high where it has two dimensions."""
     m, dim = fitted.latent_map, fitted.latent_map.v.dim
-    begun = time.perf_counter()
-    m.render(m.v.points[:1])
-    columns = COLUMNS if time.perf_counter() - begun < SLOW else SLOW_COLUMNS
+    m.render(m.v.points[:1])  # which times it
+    columns = SLOW_COLUMNS if is_slow(m.decoder) else COLUMNS
     rows, side = columns // 2, WIDTH // columns
     x = (torch.arange(columns) + 0.5) / columns * 2 - 1
     y = (0.5 - (torch.arange(rows) + 0.5) / rows) if dim > 1 else torch.zeros(rows)

@@ -20,7 +20,6 @@ import itertools
 import math
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
@@ -28,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from latent_vizae.inputs.surroundings import callers_surroundings
+from latent_vizae.inputs.surroundings import callers_surroundings, warn_caller
 from latent_vizae.network.threads import callers_threads, one_thread
 
 from .kept import kept_of
@@ -350,7 +349,7 @@ def _decoded(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
                 raise
             size = count // 2
             torch.cuda.empty_cache()
-            warnings.warn(f"Memory does not suffice for {count} images at a time: {size} are decoded.", stacklevel=4)
+            warn_caller(f"Memory does not suffice for {count} images at a time: {size} are decoded.")
             continue
         if batch.shape[1:] != first.shape[1:]:
             raise ValueError(

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from latent_vizae.inputs.surroundings import own_surroundings
 from latent_vizae.storage.hub import parse_reference
@@ -175,7 +174,7 @@ def as_source_options(options: Any) -> dict[str, Any]:
 
 def decoder_name(decoder: Any) -> Any:
     """Identity of a decoder, JSON-native: its name for `load_decoder`, else its class or function; and its weights."""
-    has_weights = isinstance(decoder, nn.Module) or callable(getattr(decoder, "state_dict", None))
+    has_weights = callable(getattr(decoder, "state_dict", None))
     weights = [digest(decoder.state_dict().values())] if has_weights else []
     source = getattr(decoder, "source", None)
     if isinstance(source, str):

@@ -7,7 +7,6 @@ needs images that do not depend on the other codes of a batch.
 from __future__ import annotations
 
 import threading
-import warnings
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from latent_vizae.inputs.surroundings import warn_caller
 
 from .contract import decode_images, decoder_dtype_and_device
 
@@ -85,8 +86,7 @@ def notice_noise(decoder: Callable[[Tensor], Tensor], codes: Tensor, known: Repe
         pass
     known = repeats_of(decoder, codes) if known is None else known
     if not known.same:
-        warnings.warn(
+        warn_caller(
             f"This decoder is not deterministic: {known}. All measures of its images have that error. Use the same "
-            "noise for every code and call, or none.",
-            stacklevel=4,
+            "noise for every code and call, or none."
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,7 @@ from latent_vizae.decoders.contract import (
 from latent_vizae.decoders.repeats import notice_noise
 from latent_vizae.decoders.spending import cost_in_words, seconds_per_image
 from latent_vizae.inputs.sources import as_codes
-from latent_vizae.inputs.surroundings import callers_surroundings
+from latent_vizae.inputs.surroundings import callers_surroundings, warn_caller
 from latent_vizae.training.progress import Progress
 
 from .classifier import Classifier, classify, shrunk
@@ -224,9 +223,7 @@ def _require_classes(ids: Tensor, labels: Tensor, n_classes: int | None) -> None
         raise ValueError(f"The classifier finds no class with {FEWEST} codes: {counted}. Give more codes.")
     left_out = [label for label in counted if label not in labels.tolist()]
     if left_out:
-        warnings.warn(
-            f"Classes with fewer than {FEWEST} codes get no directions of their own: {left_out[:20]}.", stacklevel=4
-        )
+        warn_caller(f"Classes with fewer than {FEWEST} codes get no directions of their own: {left_out[:20]}.")
 
 
 def _split(classes: Tensor, seed: int) -> Tensor:

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_device, as_share, as_whole
 from latent_vizae.inputs.names import as_labels
 from latent_vizae.inputs.sources import VALUES_PER_PART, CodeReader, drawn, open_codes
-from latent_vizae.inputs.surroundings import own_surroundings
+from latent_vizae.inputs.surroundings import own_surroundings, warn_caller
 from latent_vizae.model.vizae import VizAE, check_dim
 from latent_vizae.network.threads import one_thread
 from latent_vizae.training.checkpoint import Checkpoint, fingerprint
@@ -221,11 +220,10 @@ def _fit(
         if ignore:
             reader = kept
         elif rest.variance.sum() * rest.count < surveyed.variance.sum() * surveyed.count / 2:
-            warnings.warn(
+            warn_caller(
                 f"More than half of the variance of {len(every)} codes is that of {len(surveyed.outliers)} outliers, "
                 f"up to {surveyed.farthest:.3g} times as far from the middle as nine tenths of the codes; the map is "
-                "of them, not of the rest. fit(..., outliers='ignore') fits it to the rest.",
-                stacklevel=6,
+                "of them, not of the rest. fit(..., outliers='ignore') fits it to the rest."
             )
     k, pixels, decoder = len(reader), 0, asked.decoder
     if given is not None:

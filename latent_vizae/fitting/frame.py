@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from latent_vizae.decoders.contract import call_decoder, decode_images, decoder_
 from latent_vizae.decoders.kept import kept_of
 from latent_vizae.decoders.spending import BACKWARD, note_work
 from latent_vizae.inputs.sources import CodeReader
+from latent_vizae.inputs.surroundings import warn_caller
 from latent_vizae.measures.geometry import metric_samples
 from latent_vizae.model.coordinates import Coordinates, columns_of
 
@@ -125,11 +125,10 @@ def sampled_gradients(
             return Slopes(found, numbers)
     except _NoSlopesError as error:
         if getattr(decoder, "differentiable", True):
-            warnings.warn(
+            warn_caller(
                 f"{error}: fit does without, and does not know which changes of a code change its image. A decoder "
                 "has slopes where it computes in torch, without no_grad and detach. Where it cannot, "
-                "decoder.differentiable = False says so and ends this warning.",
-                stacklevel=6,
+                "decoder.differentiable = False says so and ends this warning."
             )
         return None
 

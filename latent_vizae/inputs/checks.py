@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import numbers
 import operator
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from .surroundings import warn_caller
 
 __all__ = ["as_device", "as_share", "as_whole", "check_finite", "check_latent_shape", "check_precision"]
 
@@ -94,10 +95,9 @@ def check_precision(rows: Tensor | np.ndarray[Any, Any], what: str) -> None:
             f"v computes in float32, in which {share:.0%} of the variance of {what} are lost. "
             f"Subtract the mean or scale first (StandardScaler): {where}."
         )
-    warnings.warn(
+    warn_caller(
         f"v computes in float32, whose steps are too wide for {where}: the values are large, and differ by little. "
-        "More than 1 % of their variance is rounding. Subtract the mean or scale first (StandardScaler), in float64.",
-        stacklevel=2,
+        "More than 1 % of their variance is rounding. Subtract the mean or scale first (StandardScaler), in float64."
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .names import MISSING, in_order
+from .names import MISSING, as_word, in_order
 from .tables import column_values, is_missing
 
 __all__ = ["Column", "Columns", "as_columns"]
@@ -93,7 +93,7 @@ def _column(name: Any, given: Any, count: int) -> Column:
         raise TypeError(f"Column {name!r} holds {type(strange).__name__}. Columns are words or numbers.")
     if kinds is None and there and not any(isinstance(x, str | bytes | bool | np.bool_) for x in there):
         return _numbers(name, np.array([np.nan if is_missing(item) else float(item) for item in items]))
-    return _words(name, items, None if kinds is None else [_word(kind) for kind in kinds])
+    return _words(name, items, None if kinds is None else [as_word(kind) for kind in kinds])
 
 
 def _numbers(name: str, array: np.ndarray[Any, Any]) -> Column:
@@ -104,7 +104,7 @@ def _numbers(name: str, array: np.ndarray[Any, Any]) -> Column:
 
 
 def _words(name: str, items: list[Any], order: list[str] | None) -> Column:
-    words = [MISSING if is_missing(item) else _word(item) for item in items]
+    words = [MISSING if is_missing(item) else as_word(item) for item in items]
     used = set(words)
     if order is None:
         order = sorted(used - {MISSING}, key=in_order if len(used) <= MOST_SORTED else None)
@@ -112,11 +112,6 @@ def _words(name: str, items: list[Any], order: list[str] | None) -> Column:
     different += [MISSING] * (MISSING in used and MISSING not in different)
     number_of = {word: number for number, word in enumerate(different)}
     return Column(name, torch.tensor([number_of[word] for word in words], dtype=torch.int64), different)
-
-
-def _word(item: Any) -> str:
-    text = item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
-    return text.encode("utf-8", "replace").decode()
 
 
 def _table_in(path: Path) -> Any:

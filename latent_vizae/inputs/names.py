@@ -17,7 +17,17 @@ from .arrays import ArrayLike
 from .files import labels_in
 from .tables import column_values, is_missing
 
-__all__ = ["Labels", "Named", "Names", "as_labels", "in_order", "named_labels", "names_of_config", "shown_labels"]
+__all__ = [
+    "Labels",
+    "Named",
+    "Names",
+    "as_labels",
+    "as_word",
+    "in_order",
+    "named_labels",
+    "names_of_config",
+    "shown_labels",
+]
 
 
 Names = Mapping[Any, str] | Sequence[str] | None
@@ -115,15 +125,16 @@ def _numbered(items: list[Any], order: list[Any] | None) -> tuple[list[int], dic
     strange = next((item for item in items if not isinstance(item, str | bytes | int | float | np.number)), None)
     if strange is not None:
         raise TypeError(f"labels are whole numbers or words, one per code, got {type(strange).__name__}.")
-    words = [_word(item) for item in items]
-    different = list(dict.fromkeys(map(_word, order))) if order is not None else sorted(set(words), key=in_order)
+    words = [as_word(item) for item in items]
+    different = list(dict.fromkeys(map(as_word, order))) if order is not None else sorted(set(words), key=in_order)
     number_of = {word: number for number, word in enumerate(different)}
     used = set(words)
     names = {number: word for word, number in number_of.items() if word in used}
     return [number_of[word] for word in words], names
 
 
-def _word(item: Any) -> str:
+def as_word(item: Any) -> str:
+    """A label as text that can be written anywhere."""
     text = item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
     return text.encode("utf-8", "replace").decode()
 

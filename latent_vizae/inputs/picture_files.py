@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import collections
-import warnings
 from pathlib import Path
+
+from .surroundings import warn_caller
 
 __all__ = ["class_of", "picture_files"]
 
@@ -39,9 +40,7 @@ def picture_files(folder: Path) -> list[Path]:
             f"{folder} holds no pictures ({', '.join(ENDINGS)})." + (f" It holds {said}." if others else "")
         )
     if others:
-        warnings.warn(
-            f"Passed over in {folder}: {said}. Pictures are {', '.join(ENDINGS)}; convert others.", stacklevel=4
-        )
+        warn_caller(f"Passed over in {folder}: {said}. Pictures are {', '.join(ENDINGS)}; convert others.")
     return pictures
 
 

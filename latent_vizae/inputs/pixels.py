@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
-import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageCms, ImageColor, ImageOps
 from torch import Tensor
+
+from .surroundings import warn_caller
 
 __all__ = ["CHANNELS", "DAMAGED", "FORMATS", "Notes", "as_colour", "as_image", "on_background", "upright"]
 
@@ -59,7 +60,7 @@ class Notes:
         }
         sentences = [f"{_listed(list(self.names[kind]))} {text}" for kind, text in said.items() if kind in self.names]
         if sentences:
-            warnings.warn(f"Of the pictures, {'; '.join(sentences)}.", stacklevel=3)
+            warn_caller(f"Of the pictures, {'; '.join(sentences)}.")
 
 
 def _listed(names: list[str]) -> str:

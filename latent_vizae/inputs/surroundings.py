@@ -8,7 +8,9 @@ called under them. Inside of `own_surroundings` they do not; what is the caller'
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from types import FunctionType
 from typing import Any, TypeVar
@@ -18,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["callers_surroundings", "methods_in_own_surroundings", "own_surroundings"]
+__all__ = ["callers_surroundings", "methods_in_own_surroundings", "own_surroundings", "warn_caller"]
 
 Class = TypeVar("Class", bound=type)
 
@@ -33,6 +35,10 @@ INFERRED = {torch.arange, torch.as_tensor, torch.full, torch.tensor}
 DIVISIONS = {torch.div, torch.Tensor.div, torch.Tensor.__truediv__}
 """What makes fractions of whole numbers."""
 WHOLE = {torch.randint, torch.randperm, torch.tril_indices, torch.triu_indices}
+
+
+INSIDE = {"latent_vizae", "contextlib", "torch"}
+"""Packages of the functions between a caller and a warning."""
 
 
 class _Plain(TorchFunctionMode):
@@ -132,3 +138,11 @@ def methods_in_own_surroundings(kind: Class) -> Class:
             method: Callable[..., Any] = own_surroundings()(value)
             setattr(kind, name, method)
     return kind
+
+
+def warn_caller(message: str) -> None:
+    """Warn (UserWarning) of the line that called the package, however many functions and decorators lie between."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in INSIDE:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)

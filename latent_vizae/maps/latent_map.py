@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from latent_vizae.decoders.contract import (
     decode_with_gradients,
     decoder_dtype_and_device,
     images_at_a_time,
+    is_slow,
     require_decoder,
 )
 from latent_vizae.decoders.encoder import encode_batches, require_encoder
@@ -39,10 +39,6 @@ from .selection import Nearest, nearest_codes
 from .shareable import Shareable
 
 __all__ = ["LatentMap"]
-
-
-SLOW = 0.25
-"""Seconds an image."""
 
 
 @methods_in_own_surroundings
@@ -181,9 +177,8 @@ class LatentMap(Shareable):
         That takes four images more, which a slow decoder's first picture is not to wait for: `certify` looks, too.
         """
         decode = decode_with_gradients if torch.is_grad_enabled() and codes.requires_grad else decode_images
-        began = time.perf_counter()
         images = decode(self.decoder, codes)
-        if not self._looked_at and time.perf_counter() - began < SLOW * len(codes):
+        if not self._looked_at and not is_slow(self.decoder):
             self._looked_at = True
             notice_noise(self.decoder, codes.detach())
         return images

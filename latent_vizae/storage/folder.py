@@ -13,7 +13,6 @@ import os
 import re
 import secrets
 import shutil
-import warnings
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +22,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+
+from latent_vizae.inputs.surroundings import warn_caller
 
 __all__ = ["CONFIG_FILE", "MODEL_FILE", "atomic_file", "checksum", "read_folder", "safetensors_bytes", "write_folder"]
 
@@ -228,7 +229,7 @@ def read_folder(
         raise ValueError(f"{described} is not text: {error}") from error
     config = _read_config(folder, kind)
     if outer != config:
-        warnings.warn(f"{described} does not describe {MODEL_FILE} beside it; the latter is used.", stacklevel=3)
+        warn_caller(f"{described} does not describe {MODEL_FILE} beside it; the latter is used.")
     config = {key: value for key, value in config.items() if key not in ("format", "latent_vizae", "kind")}
 
     def read(shapes: dict[str, tuple[Any, str]]) -> dict[str, Tensor]:

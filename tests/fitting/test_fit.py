@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -461,3 +462,11 @@ def test_keeping_neighbours_trades_closeness_for_continuity(f_d):
     assert kept[0] + 0.01 < kept[1] < kept[2] + 0.01
     assert [v.keep_neighbours for v in maps] == [0.0, 0.5, 1.0]
     assert maps[0].pull == 0 < maps[1].pull < maps[2].pull
+
+
+def test_warnings_name_the_line_that_called_fit():
+    far = normal(80, 6) * torch.cat([torch.full((1, 1), 1e3), torch.ones(79, 1)])
+    for codes, decoder in ((far, None), (normal(80, 6), DECODERS["numpy"])):
+        with pytest.warns(UserWarning, match=r"outliers|slopes|gradients") as said:
+            fit(codes, decoder=decoder, steps=5)
+        assert {Path(one.filename).name for one in said} == {"test_fit.py"}
