@@ -109,7 +109,7 @@ def test_a_certificate_has_a_grid_that_fits(codes):
     assert ("not known", True) in {(verdict, "budget=None" in text) for verdict, text in none.statements()}
     f_d, said = Slow(0.06), []
     timed = certify(v, f_d, budget="6s", progress=lambda *step: said.append(step))
-    assert timed.decoding_seconds < 8
+    assert 9 < f_d.asked == timed.images_decoded <= 100
     assert {title[:13] for _, _, title in said} == {"decode, about"}
 
 

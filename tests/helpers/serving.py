@@ -107,7 +107,7 @@ def visiting(browser, address: str, **options) -> Iterator:
     page.wait_for_selector(READY, timeout=30_000)
     yield page
     context.close()
-    assert (wrong, outside) == ([], [])
+    assert (wrong, outside) == ([], []), f"errors {wrong}, requests elsewhere {outside}"
 
 
 def is_here(url: str) -> bool:
