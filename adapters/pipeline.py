@@ -41,7 +41,8 @@ class PipelineDecoder:
             code: "prompt_embeds+pooled_prompt_embeds" is all that a prompt says to Stable Diffusion XL.
         prompt: the words that are frozen where the code is something else.
         negative_prompt: what to keep away from, where there is guidance.
-        steps: of denoising; by default those of the pipeline's call, 50 for DDIM and DDPM.
+        steps: of denoising; by default those of the pipeline's call; for DDIM and DDPM 50, or as many as the
+            scheduler has, where those are fewer.
         guidance: guidance scale; by default that of the pipeline's call.
         seed: of the frozen noise: that of ``generator=torch.Generator().manual_seed(seed)`` in a call of the pipeline.
         image_size: side in pixels, or (height, width); by default what the pipeline was made for.
@@ -349,7 +350,9 @@ def _call(
     pipe: Any, recipe: Recipe, steps: int | None, guidance: float | None, image_size: Any, label: int | None
 ) -> Call:
     defaults = inspect.signature(type(pipe).__call__).parameters
-    usual = DENOISING_STEPS if recipe.run is not None else defaults["num_inference_steps"].default
+    usual = defaults["num_inference_steps"].default
+    if recipe.run is not None:
+        usual = min(DENOISING_STEPS, getattr(pipe.scheduler.config, "num_train_timesteps", DENOISING_STEPS))
     scale = defaults["guidance_scale"].default if "guidance_scale" in defaults else 1.0
     if guidance is not None and (isinstance(guidance, bool) or not isinstance(guidance, int | float)):
         raise TypeError(f"guidance is a number, got {guidance!r}.")

@@ -1,11 +1,13 @@
-"""Train a generator of the zoo: an autoencoder, or a GAN.
+"""Train a generator of the zoo: an autoencoder, a GAN, or a flow.
 
     python -m latent_vizae.demos.train_zoo NAME --data mnist
     python -m latent_vizae.demos.train_zoo convolutional --data fashion-mnist
+    python -m latent_vizae.demos.train_zoo flow-emoji
 
 Each takes at most 20 minutes on two CPU cores. Stop it whenever you like with Ctrl-C; the same command goes on. In
-the folder ``out/zoo/NAME-DATA``, or ``--out``, are then ``generator`` (``load_decoder("hub:FOLDER/generator")``),
-``samples.png``, ``losses.json`` and the state. For the paper's f, ``table1``, ``train_mnist.py`` gets further: it
+the folder ``out/zoo/NAME-DATA``, or ``--out``, are then ``generator`` (``load_decoder("hub:FOLDER/generator")``), or
+of a flow ``pipeline`` (``load_decoder("diffusers-pipeline:FOLDER/pipeline")``), ``samples.png``, ``losses.json`` and
+the state. For the paper's f, ``table1``, ``train_mnist.py`` gets further: it
 takes longer, and another optimiser.
 """
 
@@ -18,17 +20,20 @@ from pathlib import Path
 
 import torch
 
-from latent_vizae.demos.zoo.data import framed, load_images
+from latent_vizae.demos.zoo.data import SHARED, framed, load_images
+from latent_vizae.demos.zoo.emoji import read_emoji
+from latent_vizae.demos.zoo.flow import FLOWS, FlowRecipe, train_flow
 from latent_vizae.demos.zoo.loop import Stop, train
-from latent_vizae.demos.zoo.recipes import RECIPES
+from latent_vizae.demos.zoo.recipes import RECIPES, Recipe
 from latent_vizae.demos.zoo.training import build
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=RECIPES, metavar="NAME", help=", ".join(RECIPES))
-    parser.add_argument("--data", default="mnist", help="mnist, fashion-mnist, or a folder of idx files")
+    names = [*RECIPES, *FLOWS]
+    parser.add_argument("name", choices=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("--data", help="mnist, fashion-mnist, or a folder of idx files; a flow takes emoji")
     parser.add_argument("--out", type=Path, help="folder for the results; by default out/zoo/NAME-DATA")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
     parser.add_argument("--batch-size", type=int, help="instead of the recipe's")
@@ -36,24 +41,33 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args(arguments)
-    recipe = RECIPES[given.name]
+    recipe: Recipe | FlowRecipe = (RECIPES | FLOWS)[given.name]
+    data = given.data or ("emoji" if isinstance(recipe, FlowRecipe) else "mnist")
     asked = {"steps": given.steps, "batch_size": given.batch_size}
     plan = replace(recipe.plan, **{key: value for key, value in asked.items() if value is not None})
-    out = given.out or Path("out", "zoo", f"{given.name}-{Path(given.data).name}")
+    name = given.name.removesuffix(f"-{Path(data).name}")
+    out = given.out or Path("out", "zoo", f"{name}-{Path(data).name}")
     out.mkdir(parents=True, exist_ok=True)
     try:
-        model = build(recipe.architecture, recipe.config | given.config, given.seed, given.device)
-        images, test = (framed(part, model.image_shape[-1]) for part in load_images(given.data))
         stop = Stop()
         with stop.on_interrupt():
-            _, rows = train(model, plan, images, test, out, seed=given.seed, stop=stop)
+            if isinstance(recipe, FlowRecipe):
+                emoji = read_emoji(Path(data) if Path(data).is_dir() else SHARED / data)
+                asked_for = replace(recipe, plan=plan, config=recipe.config | given.config)
+                rows = train_flow(asked_for, emoji, out, seed=given.seed, device=given.device, stop=stop)
+                opened = f"diffusers-pipeline:{out / 'pipeline'}"
+            else:
+                model = build(recipe.architecture, recipe.config | given.config, given.seed, given.device)
+                images, test = (framed(part, model.image_shape[-1]) for part in load_images(data))
+                _, rows = train(model, plan, images, test, out, seed=given.seed, stop=stop)
+                opened = f"hub:{out / 'generator'}"
     except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
         raise SystemExit(f"{given.name}: {error}") from error
     if stop():
         print("Stopped; the same command goes on.")
     elif rows:
         print(f"Done in {rows[-1]['seconds']:.0f} s: {json.dumps(rows[-1])}")
-    print(f'load_decoder("hub:{out / "generator"}")')
+    print(f'load_decoder("{opened}")')
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ random generator to keep, and none of torch's is touched.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import math
@@ -103,54 +104,96 @@ def train(
     if isinstance(model, Autoencoder):
         model.start_at_mean(images.float().mean().item() / 255)
     training = training_of(model, plan, seed)
-    state = Checkpoint(out / "state.safetensors")
+    per_epoch = len(images) // plan.batch_size
+
+    @functools.lru_cache(1)
+    def order(epoch: int) -> Tensor:
+        return torch.randperm(len(images), generator=stream(seed, "order", epoch))
+
+    def batch(number: int) -> Tensor:
+        epoch, place = divmod(number, per_epoch)
+        rows = order(epoch)[place * plan.batch_size : (place + 1) * plan.batch_size]
+        return as_input(images[rows], device)
+
+    test_input = as_input(some(test, 500), device)
     settings = [type(model).__name__, model.config, asdict(plan), seed, len(images)]
+    mark = fingerprint(settings, [images[:: max(1, len(images) // 100)]])
+    rows = drive(training, plan.steps, batch, test_input, out, mark, type(model).__name__, seed, stop, say)
+    result: ZooGenerator = training.result.eval()
+    result.save_pretrained(out / "generator")
+    save_sheet(result, test_input, out / "samples.png")
+    return result, rows
+
+
+def drive(
+    training: Training,
+    steps: int,
+    batch: Callable[[int], Any],
+    test: Any,
+    out: Path,
+    mark: str,
+    title: str,
+    seed: int,
+    stop: Callable[[], bool],
+    say: Callable[[str], object] | None,
+) -> list[dict[str, float]]:
+    """Make the steps of a training that are left, and write its state and its losses to ``out``.
+
+    Args:
+        training: with its first weights.
+        steps: of the whole training.
+        batch: what step k learns from, of k.
+        test: what `Training.test` takes.
+        out: a folder that is there.
+        mark: what tells this training from others, see `fingerprint`.
+        title: for the progress bar.
+        seed: of the noise of each step.
+        stop: asked after every step.
+        say: what takes a line of news; by default it is printed.
+
+    Returns:
+        The rows of losses.
+
+    Raises:
+        ValueError: ``out`` holds another training.
+        RuntimeError: losses are not finite.
+    """
+    state = Checkpoint(out / "state.safetensors")
     done, rows, sums, seconds = 0, [], {}, 0.0
     try:
-        state.open(fingerprint(settings, [images[:: max(1, len(images) // 100)]]))
+        state.open(mark)
     except ValueError as error:
         raise ValueError(f"{state.path} is not of this training: remove it, or choose another --out.") from error
     if state.facts is not None:
         done, rows, sums, seconds = (state.facts[key] for key in ("done", "rows", "sums", "seconds"))
         _restore(training, state.tensors)
-    test_input = as_input(some(test, 500), device)
-    every = max(1, plan.steps // ROWS)
-    per_epoch = len(images) // plan.batch_size
-    epoch, order = -1, torch.empty(0)
+    every = max(1, steps // ROWS)
     began = time.monotonic() - seconds
-    with Progress(sys.stderr.isatty(), type(model).__name__, start=done) as shown:
+    with Progress(sys.stderr.isatty(), title, start=done) as shown:
         say = say or shown.line
-        while done < plan.steps and not stop():
-            if done // per_epoch != epoch:
-                epoch = done // per_epoch
-                order = torch.randperm(len(images), generator=stream(seed, "order", epoch))
-            start = done % per_epoch * plan.batch_size
-            batch = as_input(images[order[start : start + plan.batch_size]], device)
-            losses = training.step(batch, stream(seed, "noise", done), done)
+        while done < steps and not stop():
+            losses = training.step(batch(done), stream(seed, "noise", done), done)
             for key, value in losses.items():
                 total, count = sums.get(key, (0.0, 0))
                 sums[key] = (total + value.item(), count + 1)
             done += 1
-            shown(done, plan.steps)
+            shown(done, steps)
             if not all(math.isfinite(total) for total, _ in sums.values()):
                 raise RuntimeError(f"The losses of step {done} are not finite; the last good state is {state.path}.")
-            if done % every == 0 or done == plan.steps:
+            if done % every == 0 or done == steps:
                 means = {key: round(total / count, 5) for key, (total, count) in sums.items()}
                 spent = {"seconds": round(time.monotonic() - began, 1), "threads": torch.get_num_threads()}
                 rows.append({"step": done} | spent | means)
-                rows[-1] |= {key: round(value, 5) for key, value in training.test(test_input).items()}
+                rows[-1] |= {key: round(value, 5) for key, value in training.test(test).items()}
                 sums = {}
                 if len(rows) == 1 or len(rows) % 10 == 0:
                     say(json.dumps(rows[-1]))
-            if state.due() and done < plan.steps:
+            if state.due() and done < steps:
                 _keep(state, training, done, rows, sums, time.monotonic() - began)
     _keep(state, training, done, rows, sums, time.monotonic() - began)
-    result = training.result.eval()
-    result.save_pretrained(out / "generator")
-    save_sheet(result, test_input, out / "samples.png")
     with atomic_file(out / "losses.json") as partial:
         partial.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n", encoding="utf-8")
-    return result, rows
+    return rows
 
 
 def _keep(state: Checkpoint, training: Training, done: int, rows: list, sums: dict, seconds: float) -> None:

@@ -58,12 +58,12 @@ class Training(Protocol):
 
     modules: dict[str, nn.Module]
     optimisers: dict[str, torch.optim.Optimizer]
-    result: ZooGenerator
+    result: Any
 
-    def step(self, images: Tensor, random: torch.Generator, number: int) -> dict[str, Tensor]:
-        """One step with images (B, C, H, W) in [0, 1]; its losses."""
+    def step(self, batch: Any, random: torch.Generator, number: int) -> dict[str, Tensor]:
+        """One step with a batch, such as images (B, C, H, W) in [0, 1]; its losses."""
 
-    def test(self, images: Tensor) -> dict[str, float]:
+    def test(self, batch: Any) -> dict[str, float]:
         """What held-out images say."""
 
 
