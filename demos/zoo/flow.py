@@ -121,15 +121,12 @@ class Flow:
         straight = int(count * self.recipe.straightening) if begun else 0
         if straight:
             segment = torch.randint(STEPS, (straight,), generator=random).to(device)
+            part = torch.randint(4, (straight,), generator=random).to(device)  # first half, second half, or the whole
             start, end = self.levels[segment], self.levels[segment + 1]
-            half = (torch.rand(straight, generator=random) < 0.5).to(device)  # learn half segments, others whole ones
-            second = (torch.rand(straight, generator=random) < 0.5).to(device)
             middle = (start + end) / 2
-            start, end = (
-                torch.where(half & second, middle, start), torch.where(half & ~second, middle, end)
-            )  # fmt: skip
+            start, end = torch.where(part == 1, middle, start), torch.where(part == 0, middle, end)
             level = torch.cat([start, level[straight:]])
-            sizes[:straight] = torch.where(half, 1, 2)
+            sizes[:straight] = torch.where(part < 2, 1, 2)
         x = images + level[:, None, None, None] * (noise - images)
         if straight:
             targets[:straight] = self._two_steps(x[:straight], start, end, groups[:straight], sizes[:straight] - 1)
@@ -165,12 +162,12 @@ class Flow:
         predicted = self.result(x, level * STEPS, class_labels=groups).sample
         return {"test": mse_loss(predicted, noise - images).item()}
 
-    def straightened(self) -> Any:
-        """The averaged network for steps of whole segments: class labels are the groups, and behind them any emoji."""
-        network = copy.deepcopy(self.result)
-        network.class_embedding = nn.Embedding.from_pretrained(self.result.class_embedding.weight[-self.per_size :])
+    def network_of(self, size: int) -> Any:
+        """The averaged network for steps of one of `SIZES`: class labels are the groups, and behind them any emoji."""
+        network, kept = copy.deepcopy(self.result), slice(size * self.per_size, (size + 1) * self.per_size)
+        network.class_embedding = nn.Embedding.from_pretrained(self.result.class_embedding.weight[kept])
         network.register_to_config(num_class_embeds=self.per_size)
-        return network
+        return network.cpu()
 
 
 def at_32_pixels(images: Tensor, device: str | torch.device = "cpu") -> Tensor:
@@ -244,7 +241,8 @@ def train_flow(
     test = tuple(part.to(device) for part in held_out)
     mark = fingerprint([asdict(recipe), seed, len(known)], [emoji.images[::20]])
     rows = drive(training, recipe.plan.steps, batch, test, out, mark, "flow", seed, stop, say)
-    save_pipeline(training.straightened().cpu(), out / "pipeline")
+    straight = any("straight" in row for row in rows)  # not where it was stopped before
+    save_pipeline(training.network_of(SIZES - 1 if straight else 0), out / "pipeline")
     save_sheet(out / "pipeline", len(emoji.group_names) + 1, out / "samples.png")
     return rows
 
