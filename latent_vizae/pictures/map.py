@@ -33,6 +33,7 @@ from .style import (
     save_figure,
     small,
 )
+from .words import short, words_at_points
 
 __all__ = ["layer_picture", "map_picture", "mosaic"]
 
@@ -66,7 +67,7 @@ def map_picture(
         latent_map: v and its decoder.
         path: of the picture, ``.png`` or ``.svg``; its folder must exist.
         labels: (k,) whole numbers or words that colour the points; by default those of v. Of more than 20 different
-            labels, all points have one colour.
+            labels, all points have one colour, and words such as prompts stand at their points where there is room.
         names: of labels: a mapping, or a list whose entry number L is the name of label L.
         thumbnails: whether to draw the images or the points alone.
         grid_shape: rows and columns of images on a 2-D map; a strip has as many columns, a slice half as many.
@@ -95,7 +96,8 @@ def map_picture(
         raise ValueError(f"A box can be outlined on a 2-D map; this one is {dim}-D.")
     corners = None if box is None else box_region(box, 2)
     points = latent_map.v.points.cpu()
-    colours, legend = _colours(shown_labels(latent_map.v, labels, names), len(points))
+    named = shown_labels(latent_map.v, labels, names)
+    colours, legend = _colours(named, len(points))
     counted = f"{len(points):,} codes" if len(points) != 1 else "1 code"
     panels = 2 if thumbnails else 1
     if dim == 1:
@@ -129,6 +131,10 @@ def map_picture(
             mosaic(cell, latent_map, (max(2, rows // 2), max(2, columns // 2)), height)
             caption(cell, f"images at coordinate 3 = {height:.2g}")
         _legend(figure, legend, columns_of_names)
+    if dim > 1 and not legend and named.numbers is not None and named.names != [str(kind) for kind in named.kinds]:
+        words = [named.names[number] for number in named.numbers.tolist()]
+        for cell, axes in zip(cells, ((0, 1), (0, 2), (1, 2))[: 1 if dim == 2 else 3], strict=False):
+            words_at_points(cell, points[:, axes], words)
     return save_figure(figure, target)
 
 
@@ -244,14 +250,11 @@ def _legend_columns(names: dict[str, str], inches: float) -> int:
     from matplotlib.textpath import text_to_path
 
     font = FontProperties(size=LEGEND_SIZE)
-    widths = [text_to_path.get_text_width_height_descent(_short(name), font, False)[0] for name in names.values()]
+    widths = [
+        text_to_path.get_text_width_height_descent(short(name, MOST_LETTERS), font, False)[0]
+        for name in names.values()
+    ]
     return max(1, min(10, len(names), int(inches * 72 / (max(widths, default=0.0) + 2.6 * LEGEND_SIZE))))
-
-
-def _short(name: str) -> str:
-    """A name on one line that leaves room for others."""
-    line = " ".join(name.split())
-    return line if len(line) <= MOST_LETTERS else line[: MOST_LETTERS - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def _legend(place: Any, names: dict[str, str], columns: int) -> None:
@@ -269,7 +272,7 @@ def _legend(place: Any, names: dict[str, str], columns: int) -> None:
         handletextpad=0.0, columnspacing=1.0, borderaxespad=0.2, **where,
     )  # fmt: skip
     for text, name in zip(drawn.get_texts(), names.values(), strict=True):
-        text.set(text=_short(name), parse_math=False)  # a name is no formula
+        text.set(text=short(name, MOST_LETTERS), parse_math=False)  # a name is no formula
 
 
 def _outline(cells: list[Any], corners: Region) -> None:

@@ -174,3 +174,29 @@ def test_names_of_labels_take_no_room_from_the_map(maps, dim, name, tmp_path, mo
     assert box.x0 >= page.x0
     assert box.x1 <= page.x1
     assert box.y0 >= page.y0
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_words_of_many_kinds_stand_at_their_points_and_none_on_another(dim, tmp_path, monkeypatch):
+    codes = torch.randn(70, 3, generator=torch.Generator().manual_seed(0))
+    prompts = [f"{k:02} is a photo of one thing alone, nothing else" for k in range(70)]
+    m = LatentMap(fit(codes, decoder, dim, labels=prompts, budget=0), decoder)
+    seen = []
+    monkeypatch.setattr("latent_vizae.pictures.map.save_figure", lambda figure, path: seen.append(figure) or path)
+    map_picture(m, tmp_path / "m.png", grid_shape=(2, 2))
+    map_picture(m, tmp_path / "m.png", grid_shape=(2, 2), labels=torch.arange(70))
+    for figure in seen:
+        figure.draw_without_rendering()
+    words, numbers = ([text for cell in figure.axes for text in cell.texts] for figure in seen)
+    assert len(words) > (8 if dim == 2 else 24)
+    assert numbers == []
+    cells = seen[0].axes[: 1 if dim == 2 else 3]
+    for cell, axes in zip(cells, ((0, 1), (0, 2), (1, 2)), strict=False):
+        boxes = [text.get_window_extent() for text in cell.texts]
+        assert not any(box.count_overlaps(boxes[:at]) for at, box in enumerate(boxes))
+        for text in cell.texts:
+            row = int(text.get_text()[:2])
+            assert text.get_text() == prompts[row][:27] + "…"
+            assert text.xy == pytest.approx(m.v.points[row][list(axes)].tolist())
+    plain = seen[1].axes[0].get_window_extent()
+    assert cells[0].get_window_extent().bounds == pytest.approx(plain.bounds, abs=1)  # words take no room

@@ -1,9 +1,20 @@
-// Words at their groups on the map: each where its codes lie densest.
+// Words on the map: a group's where its codes lie densest, one of a single code, such as a prompt, at its point.
 
 const MOST_NAMES = 60, CELLS = { 2: 40, 3: 14 };
 
-function groupPlaces(tint) { // [rank, count, place] of each word, the most frequent first; found once
-  if (tint.places) return tint.places;
+const namePlaces = (tint) => (tint.places ??= tint.names.length > MOST_NAMES ? codePlaces(tint) : groupPlaces(tint));
+
+function codePlaces(tint) { // [rank, count, place] of each of many words, the most frequent first: where its first code is; numbers stay off
+  if (tint.names.every((name) => /^-?\d+$/.test(name))) return [];
+  const d = dim(), found = new Map();
+  for (let i = 0; i < S.count; i++) {
+    const rank = tint.ranks[i], known = found.get(rank);
+    if (known) known[1]++; else found.set(rank, [rank, 1, Array.from(S.points.subarray(i * d, (i + 1) * d))]);
+  }
+  return [...found.values()].sort((a, b) => b[1] - a[1]);
+}
+
+function groupPlaces(tint) { // the same of few words: the middle of where a word's codes lie densest
   const d = dim(), side = CELLS[d], kinds = tint.names.length, counts = new Uint32Array(kinds * side ** d), sizes = new Uint32Array(kinds);
   const cell = (i) => { let at = 0; for (let c = 0; c < d; c++) at = at * side + Math.min(side - 1, Math.max(0, Math.floor((S.points[i * d + c] + 1) / 2 * side))); return at; };
   for (let i = 0; i < S.count; i++) { counts[tint.ranks[i] * side ** d + cell(i)]++; sizes[tint.ranks[i]]++; }
@@ -15,8 +26,7 @@ function groupPlaces(tint) { // [rank, count, place] of each word, the most freq
     for (let c = 0; c < d; c++) sums[kind][c] += S.points[i * d + c];
     sums[kind][d]++;
   }
-  tint.places = sums.map((sum, kind) => [kind, sizes[kind], Array.from(sum.subarray(0, d), (x) => x / sum[d])]).filter(([, size]) => size);
-  return (tint.places = tint.places.sort((a, b) => b[1] - a[1]));
+  return sums.map((sum, kind) => [kind, sizes[kind], Array.from(sum.subarray(0, d), (x) => x / sum[d])]).filter(([, size]) => size).sort((a, b) => b[1] - a[1]);
 }
 
 function densest(counts, side, d) { // the block of 3 cells a side that holds most
@@ -42,14 +52,15 @@ const brief = (words) => (words.length > 28 ? words.slice(0, 27) + "…" : words
 
 function drawNames(ctx, project) {
   const { tint } = S;
-  if (!tint?.ranks || dim() === 1 || !q(".lv-named").checked || tint.names.length > MOST_NAMES) return;
+  if (!tint?.ranks || dim() === 1 || !q(".lv-named").checked) return;
   const size = tint.names.length > 12 ? 13 : 16, taken = [];
   ctx.font = "600 " + size + "px system-ui, sans-serif"; ctx.textAlign = "center"; ctx.textBaseline = "middle"; ctx.lineJoin = "round";
-  for (const [rank, , place] of groupPlaces(tint)) {
+  for (const [rank, , place] of namePlaces(tint)) {
     if (S.hidden.has(rank)) continue;
-    const words = brief(tint.names[rank]), w = ctx.measureText(words).width / 2 + 3, h = size / 2 + 2;
     let [x, y] = project(place);
     if (x < 0 || y < 0 || x > box.w || y > box.h) continue;
+    if (taken.length === MOST_NAMES) break;
+    const words = brief(tint.names[rank]), w = ctx.measureText(words).width / 2 + 3, h = size / 2 + 2;
     x = Math.min(box.w - w, Math.max(w, x)); y = Math.min(box.h - h, Math.max(h, y)); // whole, at the border too
     if (taken.some((t) => Math.abs(t.x - x) < t.w + w && Math.abs(t.y - y) < t.h + h)) continue;
     taken.push({ x, y, w, h });

@@ -172,6 +172,35 @@ def test_words_lie_at_their_groups(page):
     assert (np.abs(without - with_names).max(2) > 24).mean() < 0.05  # ten short words
 
 
+COLLECT = """() => {
+  window.written = [];
+  const write = CanvasRenderingContext2D.prototype.fillText;
+  CanvasRenderingContext2D.prototype.fillText = function (words, x, y) {
+    window.written.push([words, x, y]);
+    write.call(this, words, x, y);
+  };
+}"""
+
+
+def test_words_of_single_codes_lie_at_their_points(page, shown):
+    """A word for each of 2,000 codes: those that fit are shown, at their points."""
+    page.evaluate(COLLECT)
+    before = pixels(page, ".lv-map canvas")
+    page.locator(".lv-tint").select_option(label=EVIL)
+    changed(page, ".lv-map canvas", before)
+    page.evaluate("window.written = []")
+    page.locator(".lv-named").uncheck()
+    page.locator(".lv-named").check()
+    page.wait_for_function("window.written.length > 5")
+    places = {words: (x, y) for words, x, y in page.evaluate("window.written") if words.startswith("img_")}
+    assert 20 < len(places) <= 60
+    wide = page.locator(".lv-map canvas").first.bounding_box()["width"]
+    whole = {words: place for words, place in places.items() if 60 < place[0] < wide - 60}  # not moved at the border
+    points = shown.latent_map.v.points[[int(words[4:9]) for words in whole]].numpy()
+    for axis, drawn in enumerate(np.array(list(whole.values())).T):
+        assert np.abs(np.polyval(np.polyfit(points[:, axis], drawn, 1), points[:, axis]) - drawn).max() < 1
+
+
 def test_a_search_selects_what_it_finds(any_page):
     page = any_page
     before = pixels(page, ".lv-map canvas")
