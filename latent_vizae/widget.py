@@ -16,7 +16,8 @@ from latent_vizae.inputs.arrays import ArrayLike, as_points
 from latent_vizae.inputs.names import Names
 from latent_vizae.maps.latent_map import LatentMap
 from latent_vizae.maps.samples import to_uint8
-from latent_vizae.sharing.static_file import COMPONENT, component, described, tiles_of
+from latent_vizae.sharing.modules import COMPONENT, component
+from latent_vizae.sharing.static_file import described, tiles_of
 
 try:
     import anywidget

@@ -33,19 +33,12 @@ from latent_vizae.demos.page.preview import LinkPreview, picture_route
 from latent_vizae.demos.page.queues import Queues
 from latent_vizae.demos.page.steering import Steering
 from latent_vizae.demos.page.workers import Workers
-from latent_vizae.sharing.static_file import component
+from latent_vizae.sharing.modules import joined
 from latent_vizae.storage.hub import is_repo_id
 
 __all__ = ["TITLE", "build", "frame", "launch", "map_element"]
 
 HERE = Path(__file__).parent / "map"
-SCRIPTS = (
-    "core", "pictures", "geometry", "colours", "points", "names", "drawing", "live", "neighbours", "samples",
-    "choosing", "finding", "history", "ground", "ticks", "layers", "arrows", "directions", "pins", "address",
-    "copying", "tour", "tools", "lens", "pointer", "keyboard", "screen", "linked", "start",
-)  # fmt: skip
-"""The map's own JavaScript: one function body, in this order."""
-SHARED = "ground"
 TITLE = "latent_vizae: a map one can touch"
 WORDS = (
     "Every place of the map is an image. Move over it; drag a region to see samples of it; click a path to see one "
@@ -58,10 +51,9 @@ MOST_EVENTS = 256
 """Of Gradio's own, at a time; nearly all of them wait in `Queues`."""
 
 
-def scripts() -> str:
-    """All JavaScript of the map, with what it shares with the map in one file."""
-    own = [(HERE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
-    return "\n".join([component(SHARED), *own])
+def script() -> str:
+    """All JavaScript of the map."""
+    return joined(HERE / "start.js")
 
 
 def build(first: FittedMap | str = "digits", local: dict[str, Any] | None = None) -> gr.Blocks:
@@ -265,7 +257,7 @@ def map_element(value: dict[str, Any], calls: list[Callable[..., Any]], name: st
         value=value,
         html_template=(HERE / "map.html").read_text(encoding="utf-8"),
         css_template=(HERE / "map.css").read_text(encoding="utf-8"),
-        js_on_load=scripts(),
+        js_on_load=script(),
         server_functions=calls,
         apply_default_css=False,
         elem_id=name,

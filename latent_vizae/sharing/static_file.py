@@ -6,8 +6,6 @@ import base64
 import hashlib
 import html
 import json
-import re
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,18 +19,15 @@ from latent_vizae.inputs.names import Names, shown_labels
 from latent_vizae.training.progress import Reporting
 
 from .browser_decoder import runtime_script, traced_elements, traced_note
+from .modules import COMPONENT, component
 from .tiles import DEFAULT_SIDE, MOST_SIDE, Tiles, decode_tiles, tile_points
 from .traced import trace
 
 if TYPE_CHECKING:
     from latent_vizae.maps.latent_map import LatentMap
 
-__all__ = ["COMPONENT", "FRAME_SIZE", "FRAME_TILES", "component", "described", "static_page", "tiles_of"]
+__all__ = ["FRAME_SIZE", "FRAME_TILES", "described", "static_page", "tiles_of"]
 
-
-COMPONENT = Path(__file__).parent / "component"
-
-IMPORT = re.compile(r'^import .* from "\./(\w+)\.js";$\n', re.MULTILINE)
 
 FRAME_TILES, FRAME_SIZE = {1: 128, 2: 32, 3: 10}, 32
 """Of a map in a notebook, whose file keeps them: about 0.2 MB on the bundled map, in 2 s."""
@@ -46,26 +41,6 @@ LAYERS = {
     "support": "How far to trust a place: bright among the codes, dark where there are none.",
     "stretch": "How fast the picture changes there (root mean square change per map unit).",
 }
-
-
-@cache
-def component(name: str) -> str:
-    """A module of the map and all that it imports, joined into one: each after those that it imports.
-
-    Args:
-        name: of the module, without its ending.
-    """
-    joined: dict[str, str] = {}
-
-    def add(module: str) -> None:
-        text = (COMPONENT / f"{module}.js").read_text(encoding="utf-8")
-        for source in IMPORT.findall(text):
-            if source not in joined:
-                add(source)
-        joined[module] = re.sub(r"^export (?=const|function|async)", "", IMPORT.sub("", text), flags=re.MULTILINE)
-
-    add(name)
-    return "\n".join(joined.values())
 
 
 def static_page(

@@ -2,6 +2,20 @@
 //   map (kept id, or name on the Hub), at, view, plane, tool, layer, colour, hidden, detail, pins, pin (the chosen one),
 //   and one of region with grid, draws, path. Positions are numbers with commas, one after the other with semicolons.
 
+import { askQuietly } from "./asking.js";
+import { MOST_LASSO } from "./choosing.js";
+import { firstTint, legend, tintBy } from "./colours.js";
+import { EMPTY_VIEW, HINTS, S, clamp, dim, later, q, round, text } from "./core.js";
+import { redraw } from "./drawing.js";
+import { panBy } from "./geometry.js";
+import { setLayer } from "./layers.js";
+import { look } from "./live.js";
+import { tiles } from "./pictures.js";
+import { MOST_PINS, emit, listPins } from "./pins.js";
+import { cells, detail, moreLike, setDetail, setPath, setRegion, thin } from "./samples.js";
+import { firstLayer, load, reset, setState } from "./start.js";
+import { setDepth, setTool } from "./tools.js";
+
 const ADDRESSED = element.id === "lv" || Boolean(element.closest("#lv")); // maps side by side have none
 const short = (x) => String(Math.round(x * 1e4) / 1e4), spotWords = (p) => p.map(short).join(","), lineWords = (line) => line.map(spotWords).join(";");
 let restoring = false;
@@ -45,7 +59,7 @@ function readAddress() { // null where there is none
   return parts.map ? parts : null;
 }
 
-function writeNow() { // another map is another step for the back button
+export function writeNow() { // another map is another step for the back button
   if (!ADDRESSED || restoring || !S.map || element.dataset.state !== "ready") return;
   const words = "#" + addressWords(), before = readAddress();
   if (words === location.hash) return;
@@ -53,14 +67,14 @@ function writeNow() { // another map is another step for the back button
   if (window.parent !== window) window.parent.postMessage({ hash: words }, "https://huggingface.co"); // a Space lies in a frame of it
 }
 
-const writeAddress = later(400, writeNow);
+export const writeAddress = later(400, writeNow);
 
-function placeOf(parts) { // that was looked at
+export function placeOf(parts) { // that was looked at
   const at = parts?.at && numbers(parts.at);
   return at && fits([at]) ? at : null;
 }
 
-async function restoreAddress(parts) { // what does not fit this map is left out
+export async function restoreAddress(parts) { // what does not fit this map is left out
   restoring = true;
   try {
     const { turn } = S, seen = parts.view && numbers(parts.view);
@@ -111,7 +125,7 @@ async function drawnTile(values) {
 }
 
 // ---------------------------------------------------------------- maps that an address names
-function openAddress() {
+export function openAddress() {
   const parts = readAddress();
   if (!ADDRESSED || !parts) return false;
   if (S.map && parts.map === S.map.address) load(S.value, parts); else openMap(parts.map, parts);
@@ -124,17 +138,17 @@ function openMap(name, parts) { // by its id here or its name on the Hub
   trigger("submit", { map: name, serial: ++S.serial });
 }
 
-function tryAgain() {
+export function tryAgain() {
   if (S.value?.gone) openAddress(); else if (S.lost) location.reload(); else load(S.value);
 }
 
-function firstMap() { // by a new page: after a restart of the server this one may have lost its connection
+export function firstMap() { // by a new page: after a restart of the server this one may have lost its connection
   history.pushState(null, "", location.pathname + location.search);
   location.reload();
 }
 
 // The map that is shown went with the server: it was started again, or has made room for others.
-function lostMap(words) {
+export function lostMap(words) {
   S.lost = S.map?.address.includes("/") ? S.map.address : null; // of the Hub: to be had again
   if (element.dataset.state !== "error") setState("error", S.map ? "This map is no longer on the server" : "This map could not be opened", words);
 }

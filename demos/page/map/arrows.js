@@ -1,8 +1,15 @@
 // The layer of arrows: where a step along the chosen direction leads, from places all over the map.
 
+import { ask } from "./asking.js";
+import { S, bytes, dim, later, round, say, show, text } from "./core.js";
+import { directionName, directionSet } from "./directions.js";
+import { haloed, redraw, theme } from "./drawing.js";
+import { box, lift, unit } from "./geometry.js";
+import { figure, setLayer } from "./layers.js";
+
 const TRUSTED = 0.15; // of the support: arrows below it do not count for the length of all
 
-async function layArrows() {
+export async function layArrows() {
   if (!S.found) { setLayer("none"); return say("Find directions first: the tab Directions, below the map."); }
   const { found } = S, { label } = directionSet(), corners = [lift(0, box.h), lift(box.w, 0)].map(round);
   const reply = await ask("arrows", S.map.id, found.id, label, corners);
@@ -19,11 +26,11 @@ function commonFactor(moves, trust, apart) {
   return longest > 1e-6 ? 0.9 * apart / longest : 1;
 }
 
-function wordArrows() {
+export function wordArrows() {
   text(".lv-heat-text", "Where one step along " + directionName() + " leads, drawn " + figure(Number(S.arrows.factor.toPrecision(2))) + " times as long; faint where the map is not to be trusted.");
 }
 
-function drawArrows(ctx, project) {
+export function drawArrows(ctx, project) {
   const { arrows } = S;
   if (!arrows || !S.found || dim() !== 2) return;
   const { points, moves, trust, count, apart, factor } = arrows, first = S.found.number * count, u = unit();
@@ -47,4 +54,4 @@ function arrow(ctx, x, y, dx, dy, alpha) {
   haloed(ctx, 1.4, theme.ink, alpha);
 }
 
-const refreshArrows = later(150, () => { if (S.arrows) layArrows(); });
+export const refreshArrows = later(150, () => { if (S.arrows) layArrows(); });

@@ -1,16 +1,24 @@
 // Codes that are selected, by a region or by a search: how many, which, and a file of them.
 
+import { ask } from "./asking.js";
+import { isHidden, rowOf } from "./colours.js";
+import { S, bytes, clamp, dim, q, say, show, text } from "./core.js";
+import { redraw } from "./drawing.js";
+import { panBy, planeAxes, unit } from "./geometry.js";
+import { brief } from "./names.js";
+import { ordered, setRegion, thin } from "./samples.js";
+
 // `picked`: {rows, mask, words, groups}: which of the codes that are shown, and 1 for each of them among all.
 Object.assign(S, { picked: null });
 
-function pick(rows, words, groups = []) {
+export function pick(rows, words, groups = []) {
   const mask = new Uint8Array(S.count);
   for (const i of rows) mask[i] = 1;
   S.picked = { rows, mask, words, groups };
   listPicked(); redraw(true);
 }
 
-function unpick() { if (S.picked) { S.picked = null; redraw(true); } listPicked(); }
+export function unpick() { if (S.picked) { S.picked = null; redraw(true); } listPicked(); }
 
 function within(point, corners) { // even-odd rule
   let inside = false;
@@ -34,12 +42,12 @@ function codesIn(corners) { // those that are shown; a box of a 3-D map takes th
 
 const ofAll = () => S.count.toLocaleString("en") + (S.rows ? " codes drawn, of " + S.map.k.toLocaleString("en") + "," : " codes");
 
-function pickRegion(corners) {
+export function pickRegion(corners) {
   const rows = codesIn(corners), one = rows.length === 1;
   pick(rows, rows.length.toLocaleString("en") + " of " + ofAll() + (one ? " lies" : " lie") + " in this region" + (dim() === 3 ? ", at any " + "xyz"[S.plane.axis] : "") + (S.hidden.size ? ", hidden ones aside" : "") + ".");
 }
 
-function listPicked() {
+export function listPicked() {
   const { picked } = S;
   show(".lv-picked", Boolean(picked));
   if (!picked) return;
@@ -53,9 +61,9 @@ function listPicked() {
   }));
 }
 
-const chosenNumbers = () => JSON.stringify(Array.from(S.picked.rows, rowOf));
+export const chosenNumbers = () => JSON.stringify(Array.from(S.picked.rows, rowOf));
 
-async function copyNumbers() {
+export async function copyNumbers() {
   try { await navigator.clipboard.writeText(chosenNumbers()); } catch { // pages that are no secure context
     const field = document.createElement("textarea");
     field.value = chosenNumbers(); field.style.position = "fixed"; element.append(field); field.select(); document.execCommand("copy"); field.remove();
@@ -63,7 +71,7 @@ async function copyNumbers() {
   say("The numbers of " + S.picked.rows.length.toLocaleString("en") + " codes are copied.");
 }
 
-function download(parts, type, name) {
+export function download(parts, type, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob(parts, { type })); link.download = name; link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
@@ -75,12 +83,12 @@ function base64Of(array) {
   return btoa(parts.join(""));
 }
 
-async function saveCodes() {
+export async function saveCodes() {
   const reply = await ask("chosen", S.map.id, base64Of(S.picked.rows));
   if (reply) { download([bytes(reply.file)], "application/octet-stream", "codes.npz"); say("codes.npz has " + reply.count.toLocaleString("en") + " codes, their points and their numbers."); }
 }
 
-function zoomToPicked() { // the view in which all that is selected is seen
+export function zoomToPicked() { // the view in which all that is selected is seen
   const { rows } = S.picked, d = dim();
   if (!rows.length || d === 3) return;
   const low = [1, d > 1 ? 1 : 0], high = [-1, d > 1 ? -1 : 0];
@@ -91,8 +99,8 @@ function zoomToPicked() { // the view in which all that is selected is seen
 }
 
 // ---------------------------------------------------------------- a lasso
-const MOST_LASSO = 128; // corners
-const lassoing = () => dim() === 2 && q(".lv-shape").value === "lasso";
+export const MOST_LASSO = 128; // corners
+export const lassoing = () => dim() === 2 && q(".lv-shape").value === "lasso";
 
 function simplified(line, tolerance) { // Douglas and Peucker's
   if (line.length < 3) return line;
@@ -105,7 +113,7 @@ function simplified(line, tolerance) { // Douglas and Peucker's
   return most <= tolerance ? [a, b] : [...simplified(line.slice(0, at + 1), tolerance).slice(0, -1), ...simplified(line.slice(at), tolerance)];
 }
 
-function endLasso() {
+export function endLasso() {
   const corners = thin(simplified(S.draft, 1.2 / unit()), MOST_LASSO);
   S.draft = [];
   if (corners.length > 2) setRegion(corners); else say("Draw around some codes: a lasso encloses an area.");

@@ -1,11 +1,19 @@
 // What colours the codes: their labels, or a column that came with them. Words are classes with a legend, numbers a ramp.
 
+import { ask } from "./asking.js";
+import { DARK, LIGHT, S, bytes, clamp, dim, q, say, show, text } from "./core.js";
+import { redraw, theme } from "./drawing.js";
+import { record, recordSoon } from "./history.js";
+import { figure, refreshThumbs, shade } from "./layers.js";
+import { nameOf } from "./live.js";
+import { nearestWords, showNeighbours } from "./neighbours.js";
+
 // A tint: {key, name, ranks, names, keys} of words, whose ranks say which one each code has, or {key, name, values, low,
 // high, cut} of numbers. `S.hidden` holds the ranks of the current tint that are not shown.
 Object.assign(S, { tint: null, tints: new Map() });
 const SHADES = 64, MOST_IN_LEGEND = 40, MISSING = "no label";
 
-function setTints(map) { // of a new map; its labels come with it, columns when they are asked for
+export function setTints(map) { // of a new map; its labels come with it, columns when they are asked for
   S.tints = new Map(); S.rows = map.rows ? new Uint32Array(bytes(map.rows).buffer) : null; S.hidden = new Set();
   if (map.labels) {
     const { kinds } = map;
@@ -14,14 +22,14 @@ function setTints(map) { // of a new map; its labels come with it, columns when 
   S.tint = firstTint();
 }
 
-const firstTint = () => S.tints.get("labels") ?? null;
+export const firstTint = () => S.tints.get("labels") ?? null;
 
-const labelOf = (i) => { const labels = S.tints.get("labels"); return labels ? labels.names[labels.ranks[i]] : null; };
-const rowOf = (i) => (S.rows ? S.rows[i] : i); // the number of a code among those that were fitted
-const isHidden = (i) => S.hidden.size > 0 && Boolean(S.tint?.ranks) && S.hidden.has(S.tint.ranks[i]);
-const isFaded = (i) => Boolean(S.picked) && !S.picked.mask[i];
+export const labelOf = (i) => { const labels = S.tints.get("labels"); return labels ? labels.names[labels.ranks[i]] : null; };
+export const rowOf = (i) => (S.rows ? S.rows[i] : i); // the number of a code among those that were fitted
+export const isHidden = (i) => S.hidden.size > 0 && Boolean(S.tint?.ranks) && S.hidden.has(S.tint.ranks[i]);
+export const isFaded = (i) => Boolean(S.picked) && !S.picked.mask[i];
 
-async function tintBy(key) {
+export async function tintBy(key) {
   const map = S.map;
   if (!S.tints.has(key) && key !== "none") {
     const reply = await ask("column", map.id, Number(key));
@@ -44,7 +52,7 @@ function ramp(key, name, values) { // from the least to the largest; of long tai
 const palette = () => (theme.dark ? DARK : LIGHT);
 const grey = () => (theme.dark ? "#7d828b" : "#9a9ea6");
 
-function swatches() { // the colours of the current tint
+export function swatches() { // the colours of the current tint
   const { tint } = S;
   if (!tint) return [palette()[0]];
   const kept = theme.dark ? "dark" : "light";
@@ -55,7 +63,7 @@ function swatches() { // the colours of the current tint
   return tint[kept];
 }
 
-function swatchOf(i) { // which of them a code has
+export function swatchOf(i) { // which of them a code has
   const { tint } = S;
   if (!tint) return 0;
   if (tint.ranks) return tint.ranks[i];
@@ -63,11 +71,11 @@ function swatchOf(i) { // which of them a code has
   return Number.isNaN(t) ? SHADES : Math.round(clamp(t, 0, 1) * (SHADES - 1));
 }
 
-const colour = (i) => swatches()[swatchOf(i)];
-const wordOf = (i) => (S.tint?.ranks ? S.tint.names[S.tint.ranks[i]] : S.tint && !Number.isNaN(S.tint.values[i]) ? figure(S.tint.values[i]) : null);
+export const colour = (i) => swatches()[swatchOf(i)];
+export const wordOf = (i) => (S.tint?.ranks ? S.tint.names[S.tint.ranks[i]] : S.tint && !Number.isNaN(S.tint.values[i]) ? figure(S.tint.values[i]) : null);
 
 // ---------------------------------------------------------------- the legend
-function legend() {
+export function legend() {
   const { tint, map } = S, columns = map?.columns ?? [], chooser = q(".lv-tint");
   const offered = [...(map?.labels ? [["labels", "label", false]] : [["none", "nothing", false]]), ...columns.map((c, i) => [String(i), c.kinds > 4096 ? c.name + " (too many words, search in it)" : c.name, c.kinds > 4096])];
   chooser.replaceChildren(...offered.map(([key, name, off]) => Object.assign(new Option(name, key, false, key === (tint?.key ?? "none")), { disabled: off })));
@@ -98,7 +106,7 @@ function entries(tint) {
   return [...made, all];
 }
 
-function toggleLabel(button, event) {
+export function toggleLabel(button, event) {
   const rank = Number(button.dataset.rank);
   if (event?.altKey) return isolate(rank);
   if (!S.hidden.delete(rank)) S.hidden.add(rank);
@@ -112,7 +120,7 @@ function isolate(rank) { // shows it alone; once more, all
   say(alone ? "All are shown." : "“" + S.tint.names[rank] + "” is shown alone.");
 }
 
-function unhide() { q(".lv-legend button")?.focus(); S.hidden = new Set(); hiddenChanged(); }
+export function unhide() { q(".lv-legend button")?.focus(); S.hidden = new Set(); hiddenChanged(); }
 
 function hiddenChanged() { // the buttons stay: a second click on one makes a double-click
   for (const button of element.querySelectorAll(".lv-legend button[data-rank]")) button.setAttribute("aria-pressed", String(!S.hidden.has(Number(button.dataset.rank))));

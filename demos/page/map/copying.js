@@ -1,5 +1,7 @@
 // The current picture for other programs: on the clipboard, or as a file where a page may not write there.
 
+import { S, say } from "./core.js";
+
 const ENLARGED = 512; // pixels: small pictures are enlarged by a whole number up to about this
 
 function pictureBlob(tile) {
@@ -10,7 +12,7 @@ function pictureBlob(tile) {
   return new Promise((done) => canvas.toBlob(done, "image/png"));
 }
 
-async function copyPicture() {
+export async function copyPicture() {
   if (!S.tile) return;
   const made = pictureBlob(S.tile);
   try {

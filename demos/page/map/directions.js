@@ -1,11 +1,21 @@
 // Directions: sliders move a sample along them; its pictures, and where it goes on the map.
 
-const WALK = 13, MOST_STEPS = 3;
-const moving = () => Boolean(S.found?.start) && q(".lv-directions").open;
-const directionSet = () => S.found.sets[S.found.at];
-const directionName = () => directionSet().names[S.found.number];
+import { layArrows, wordArrows } from "./arrows.js";
+import { ask } from "./asking.js";
+import { S, clamp, dim, later, latestWins, q, round, show, text } from "./core.js";
+import { drawDot, haloed, redraw, theme, trace } from "./drawing.js";
+import { listLayers, setLayer } from "./layers.js";
+import { LEVELS, askWire, connect, levelOf, placeWords } from "./live.js";
+import { nearest } from "./neighbours.js";
+import { drawSheet, fitCanvas, paintTile, tiles } from "./pictures.js";
+import { firstLook } from "./start.js";
 
-async function openDirections(id) {
+const WALK = 13, MOST_STEPS = 3;
+export const moving = () => Boolean(S.found?.start) && q(".lv-directions").open;
+export const directionSet = () => S.found.sets[S.found.at];
+export const directionName = () => directionSet().names[S.found.number];
+
+export async function openDirections(id) {
   const reply = await ask("directions", S.map.id, id);
   if (!reply) return;
   S.found = { ...reply, at: 0, number: 0, steps: reply.sets[0].names.map(() => 0), start: null, walk: null };
@@ -15,7 +25,7 @@ async function openDirections(id) {
   startAt(S.pins.find((pin) => pin.key === S.chosen) || S.pins.at(-1) || { point: S.mark || firstLook() });
 }
 
-function mountDirections() { // puts the state into whatever elements are there
+export function mountDirections() { // puts the state into whatever elements are there
   if (!q(".lv-directions")) return;
   show(".lv-directions", Boolean(S.found)); folded();
   if (!S.found) return;
@@ -24,7 +34,7 @@ function mountDirections() { // puts the state into whatever elements are there
   listSliders(); paintMoved();
 }
 
-function folded() {
+export function folded() {
   element.toggleAttribute("data-steer", Boolean(S.found) && q(".lv-directions").open);
   paintWalk(); redraw();
 }
@@ -52,32 +62,32 @@ function tellSteps() { // which direction is chosen, and how far each goes
   q(".lv-unmove").disabled = !S.found.steps.some(Boolean);
 }
 
-function chooseSet(at) {
+export function chooseSet(at) {
   Object.assign(S.found, { at, number: 0, steps: S.found.sets[at].names.map(() => 0), walk: null });
   listSliders(); move(); refreshWalk();
   if (S.arrows) layArrows();
 }
 
-function chooseDirection(number) {
+export function chooseDirection(number) {
   S.found.number = number; S.found.walk = null;
   tellSteps(); paintWalk(); refreshWalk();
   if (S.arrows) { wordArrows(); redraw(true); }
 }
 
-function slide(number, far) {
+export function slide(number, far) {
   S.found.steps[number] = far;
   if (number !== S.found.number) chooseDirection(number); else { tellSteps(); paintWalk(); }
   move();
 }
 
-function unmove() {
+export function unmove() {
   S.found.steps.fill(0);
   tellSteps(); move(); refreshWalk();
   q(".lv-steps").focus();
 }
 
 // ---------------------------------------------------------------- the sample that moves
-function startAt(pin) { // a pin, or a place
+export function startAt(pin) { // a pin, or a place
   const { found } = S;
   if (!found || !pin) return;
   const snap = q(".lv-snap").checked && !pin.id;
@@ -128,7 +138,7 @@ const refreshWalk = later(60, latestWins(async () => {
   paintWalk(); redraw();
 }));
 
-function paintWalk() {
+export function paintWalk() {
   const canvas = q(".lv-walk canvas"), width = canvas?.clientWidth, walk = S.found?.walk;
   if (!width) return;
   const cell = width / WALK, height = walk ? cell * walk.tiles[0].height / walk.tiles[0].width : cell;
@@ -141,12 +151,12 @@ function paintWalk() {
   ctx.beginPath(); ctx.rect(Math.round(here) * cell + 1.5, 1.5, cell - 3, height - 3); haloed(ctx, 2.5, theme.accent);
 }
 
-function stepTo(event) { // a click on one of these pictures
+export function stepTo(event) { // a click on one of these pictures
   const r = q(".lv-walk canvas").getBoundingClientRect(), cell = clamp(Math.floor((event.clientX - r.left) / r.width * WALK), 0, WALK - 1);
   slide(S.found.number, (cell / (WALK - 1) * 2 - 1) * MOST_STEPS);
 }
 
-function drawMove(ctx, project) { // from where it starts, along the direction, to where it is
+export function drawMove(ctx, project) { // from where it starts, along the direction, to where it is
   const { walk, before, after } = S.found;
   if (walk) { trace(ctx, project, walk.points); haloed(ctx, 1.6, theme.accent); }
   if (!after) return;

@@ -1,16 +1,29 @@
 // What the map's canvas shows: the codes beneath, and over them what a visitor does.
 
-const base = document.createElement("canvas");
-let dirty = false, baseDirty = true, theme = {};
+import { writeAddress } from "./address.js";
+import { drawArrows } from "./arrows.js";
+import { colour, isFaded, isHidden } from "./colours.js";
+import { S, dim, mapCanvas, q } from "./core.js";
+import { drawMove, moving } from "./directions.js";
+import { box, onPlane, outline, projector } from "./geometry.js";
+import { drawSurface } from "./ground.js";
+import { drawNames } from "./names.js";
+import { fitCanvas, isSmall } from "./pictures.js";
+import { drawPoints, drawRug } from "./points.js";
+import { frame } from "./samples.js";
 
-function redraw(all = false) {
+export const base = document.createElement("canvas");
+let dirty = false, baseDirty = true;
+export let theme = {};
+
+export function redraw(all = false) {
   baseDirty ||= all;
   if (dirty) return;
   dirty = true;
   requestAnimationFrame(() => { dirty = false; draw(); });
 }
 
-function readTheme() {
+export function readTheme() {
   const style = getComputedStyle(q(".lv-map")), rgb = (style.backgroundColor.match(/[\d.]+/g) || [255, 255, 255]).map(Number);
   theme = { paper: style.backgroundColor, ink: style.color, accent: getComputedStyle(element).accentColor, dark: rgb[0] * 0.3 + rgb[1] * 0.59 + rgb[2] * 0.11 < 128 };
   element.dataset.theme = theme.dark ? "dark" : "light";
@@ -51,7 +64,7 @@ function drawHeat(ctx, project) {
   ctx.globalAlpha = 1;
 }
 
-function trace(ctx, project, corners, close) {
+export function trace(ctx, project, corners, close) {
   ctx.beginPath();
   corners.forEach((p, i) => { const [x, y] = project(p); if (i) ctx.lineTo(x, y); else ctx.moveTo(x, y); });
   if (close) ctx.closePath();
@@ -79,7 +92,7 @@ function drawThumbs(ctx, project) {
   ctx.globalAlpha = 1;
 }
 
-function haloed(ctx, width, colourOf, alpha = 1) { // a line that reads on any ground
+export function haloed(ctx, width, colourOf, alpha = 1) { // a line that reads on any ground
   ctx.globalAlpha = alpha; ctx.lineJoin = ctx.lineCap = "round";
   ctx.strokeStyle = theme.paper; ctx.lineWidth = width + 2.5; ctx.stroke();
   ctx.strokeStyle = colourOf; ctx.lineWidth = width; ctx.stroke(); ctx.globalAlpha = 1;
@@ -117,7 +130,7 @@ function drawDraft(ctx, project) {
   if (S.drag?.kind !== "line" && S.drag?.kind !== "lasso") S.draft.forEach((p) => drawDot(ctx, project(p), 5));
 }
 
-function drawDot(ctx, [x, y], radius) {
+export function drawDot(ctx, [x, y], radius) {
   ctx.beginPath(); ctx.arc(x, y, radius, 0, 7); ctx.fillStyle = theme.accent; ctx.fill(); ctx.lineWidth = 2; ctx.strokeStyle = theme.paper; ctx.stroke();
 }
 

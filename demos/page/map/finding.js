@@ -1,5 +1,13 @@
 // A search in labels, names and numbers of codes; what is found is selected.
 
+import { ask } from "./asking.js";
+import { pick, unpick, zoomToPicked } from "./choosing.js";
+import { isHidden } from "./colours.js";
+import { S, bytes, dim, later, latestWins, mapCanvas, q, say } from "./core.js";
+import { record } from "./history.js";
+import { look } from "./live.js";
+import { clearAll } from "./tools.js";
+
 const search = later(250, latestWins(async () => {
   const field = q(".lv-query"), words = field.value.trim(), map = S.map;
   if (!map) return;
@@ -23,8 +31,8 @@ function goToFound() {
   look(Array.from(S.points.subarray(best * d, best * d + d)));
 }
 
-function searchFor(button) { q(".lv-query").value = button.dataset.word; search(); }
-function closePicked() { q(".lv-query").value = ""; if (S.region && !S.region.draws) clearAll(); else { unpick(); record(); } mapCanvas().focus(); }
+export function searchFor(button) { q(".lv-query").value = button.dataset.word; search(); }
+export function closePicked() { q(".lv-query").value = ""; if (S.region && !S.region.draws) clearAll(); else { unpick(); record(); } mapCanvas().focus(); }
 
 element.addEventListener("input", ({ target }) => { if (target.classList.contains("lv-query")) search(); });
 element.addEventListener("keydown", (event) => {

@@ -1,13 +1,21 @@
 // Pictures of the surface beneath the points of a 2-D map, coarse to fine: those in view first, and the finer ones as one zooms.
 
+import { askQuietly } from "./asking.js";
+import { S, bytes, clamp, dim, later, latestWins, stats } from "./core.js";
+import { redraw, theme } from "./drawing.js";
+import { box, unit } from "./geometry.js";
+import { impatient } from "./live.js";
+import { detail } from "./samples.js";
+import { cellsAcross, cellsInView } from "latent-map/ground.js";
+
 const COARSEST = 2, FINEST = 13, MOST_TILES = 6000, AT_A_TIME = 64; // levels; on level L there are 2^L x 2^L cells
-const grounded = () => Boolean(S.map) && dim() === 2 && S.layerName === "images";
+export const grounded = () => Boolean(S.map) && dim() === 2 && S.layerName === "images";
 const groundAt = () => { const u = unit(); return { unit: u, x0: box.w / 2 - S.view.cx * u, y0: box.h / 2 + S.view.cy * u }; };
 const levelHere = () => clamp(Math.log2(cellsAcross(unit(), 2 ** FINEST)), COARSEST, FINEST);
 const quad = (level, column, row) => [0, 1, 2, 3].map((i) => [level, column - column % 2 + (i & 1), row - row % 2 + (i >> 1)]); // the four that lie on one coarser
 const tileOf = (level, column, row) => S.ground.get(level + "/" + column + "/" + row);
 
-function drawSurface(ctx, project) { // a coarse picture shows until the four that lie on it are there
+export function drawSurface(ctx, project) { // a coarse picture shows until the four that lie on it are there
   if (!grounded()) return;
   const at = groundAt(), finest = levelHere();
   ctx.imageSmoothingEnabled = true;
@@ -59,7 +67,7 @@ function missingTiles() { // the next to ask for: the coarsest in view that are 
   return null;
 }
 
-const refreshGround = later(30, latestWins(async () => {
+export const refreshGround = later(30, latestWins(async () => {
   while (grounded() && element.isConnected && box.w > 1) {
     while (impatient && !(stats.lastLatencyMs < 100)) await new Promise((done) => setTimeout(done, 60)); // the pointer's picture goes first
     const next = grounded() && missingTiles(), known = S.ground;
@@ -77,5 +85,5 @@ const refreshGround = later(30, latestWins(async () => {
   }
 }));
 
-function forgetGround() { S.ground = new Map(); refreshGround(); } // other pictures of the same places
+export function forgetGround() { S.ground = new Map(); refreshGround(); } // other pictures of the same places
 stats.ground = () => S.ground;

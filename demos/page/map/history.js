@@ -1,5 +1,16 @@
 // Undo and redo of what a visitor made: pins, regions, paths, what is hidden and selected, and the colouring.
 
+import { listPicked } from "./choosing.js";
+import { legend } from "./colours.js";
+import { S, later, q, say, text } from "./core.js";
+import { redraw } from "./drawing.js";
+import { refreshThumbs } from "./layers.js";
+import { look } from "./live.js";
+import { nearestWords, showNeighbours } from "./neighbours.js";
+import { carried, emit, listPins } from "./pins.js";
+import { paintGrid, play, seek } from "./samples.js";
+import { stage } from "./tools.js";
+
 const MOST_KEPT = 100;
 Object.assign(S, { past: [], future: [], act: 0 });
 
@@ -7,7 +18,7 @@ const taken = () => ({ pins: S.pins.slice(), chosen: S.chosen, region: S.region,
 const sameSet = (a, b) => a.size === b.size && [...a].every((x) => b.has(x));
 const same = (a, b) => a.pins.length === b.pins.length && a.pins.every((pin, i) => pin === b.pins[i]) && ["chosen", "region", "film", "picked", "tint"].every((name) => a[name] === b[name]) && sameSet(a.hidden, b.hidden);
 
-function record() { // after each act
+export function record() { // after each act
   if (!S.map) return;
   const now = taken();
   if (S.past.length && same(S.past.at(-1), now)) return;
@@ -16,15 +27,15 @@ function record() { // after each act
   tellHistory();
 }
 
-const recordSoon = later(400, record); // a double-click is one act
+export const recordSoon = later(400, record); // a double-click is one act
 
-function tellHistory() {
+export function tellHistory() {
   const undo = q(".lv-undo"), redo = q(".lv-redo");
   if (undo) { undo.disabled = S.past.length < 2; redo.disabled = !S.future.length; }
 }
 
-function undo() { record(); if (S.past.length > 1) { S.future.push(S.past.pop()); restore(S.past.at(-1), "Undone."); } }
-function redo() { record(); if (S.future.length) { S.past.push(S.future.pop()); restore(S.past.at(-1), "Done again."); } }
+export function undo() { record(); if (S.past.length > 1) { S.future.push(S.past.pop()); restore(S.past.at(-1), "Undone."); } }
+export function redo() { record(); if (S.future.length) { S.past.push(S.future.pop()); restore(S.past.at(-1), "Done again."); } }
 
 function restore(was, words) {
   const before = carried();

@@ -1,8 +1,17 @@
 // Keys.
 
+import { S, clamp, dim, q, say } from "./core.js";
+import { box, fit, panBy, planeAxes, projector, unit, zoomAt } from "./geometry.js";
+import { announce, look } from "./live.js";
+import { addPin, pinHere } from "./pins.js";
+import { onMap } from "./pointer.js";
+import { chooseCell, play } from "./samples.js";
+import { filled, toggleFull } from "./screen.js";
+import { addCorner, clearAll, finish, setDepth, setTool } from "./tools.js";
+
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
-function keyDown(event) {
+export function keyDown(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const used = onMap(event) ? mapKey(event) : event.target === q(".lv-grid canvas") ? gridKey(event) : event.target.classList.contains("lv-tool") && toolKey(event);
   if (used) event.preventDefault();
@@ -33,7 +42,7 @@ function moveCursor([dx, dy], step) {
   return true;
 }
 
-function follow() { // keeps the cursor in view when zoomed in
+export function follow() { // keeps the cursor in view when zoomed in
   const [x, y] = cursorSpot(), m = 24, dx = Math.min(0, x - m) + Math.max(0, x - box.w + m), dy = Math.min(0, y - m) + Math.max(0, y - box.h + m);
   if (dx || dy) panBy(dx / unit(), -dy / unit());
 }
@@ -46,7 +55,7 @@ function gridKey(event) {
   return false;
 }
 
-function pinCell() { if (S.cell >= 0) { addPin(S.region.points[S.cell], S.region.tiles[S.cell], null, S.region.draws && [...S.region.draws, S.cell]); say("Pinned picture " + S.pins.length + "."); } }
+export function pinCell() { if (S.cell >= 0) { addPin(S.region.points[S.cell], S.region.tiles[S.cell], null, S.region.draws && [...S.region.draws, S.cell]); say("Pinned picture " + S.pins.length + "."); } }
 
 function toolKey(event) {
   const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];

@@ -1,6 +1,18 @@
 // What lies beneath the codes or instead of them: layers, thumbnails, the line of pictures of a 1-D map.
 
-async function setLayer(name) {
+import { layArrows } from "./arrows.js";
+import { ask } from "./asking.js";
+import { HEAT, S, bytes, clamp, dim, later, latestWins, q, round, say, show, text } from "./core.js";
+import { redraw } from "./drawing.js";
+import { lift, projector } from "./geometry.js";
+import { grounded, refreshGround } from "./ground.js";
+import { fitCanvas, rawTile, tiles } from "./pictures.js";
+import { carried } from "./pins.js";
+import { visible } from "./points.js";
+import { detail, drawCover } from "./samples.js";
+import { listTicks } from "./ticks.js";
+
+export async function setLayer(name) {
   S.layerName = name; S.layer = S.arrows = null; redraw(true); show(".lv-heat", false); show(".lv-heat-scale", name !== "arrows");
   q(".lv-layer").value = name;
   if (q(".lv-status").dataset.kind === "wait") say("", "none");
@@ -16,19 +28,19 @@ async function setLayer(name) {
   show(".lv-heat", true); redraw(true);
 }
 
-function listLayers() { // arrows where there are directions
+export function listLayers() { // arrows where there are directions
   const offered = { ...(dim() === 2 ? { images: "images" } : {}), none: "none", ...S.map?.layers, ...(S.found && dim() === 2 ? { arrows: "arrows" } : {}) };
   q(".lv-layer").replaceChildren(...Object.entries(offered).map(([name, words]) => new Option(words, name, false, name === S.layerName)));
 }
 
-const figure = (x) => (typeof x === "number" ? String(Number(x.toPrecision(3))) : String(x ?? ""));
+export const figure = (x) => (typeof x === "number" ? String(Number(x.toPrecision(3))) : String(x ?? ""));
 
-function shade(t) {
+export function shade(t) {
   const at = t * (HEAT.length - 1), i = Math.min(HEAT.length - 2, Math.floor(at)), f = at - i;
   return HEAT[i].map((low, c) => low + (HEAT[i + 1][c] - low) * f);
 }
 
-const refreshThumbs = later(90, latestWins(async () => {
+export const refreshThumbs = later(90, latestWins(async () => {
   if (!S.map || dim() === 1) return;
   S.shownThumbs = placeThumbs();
   redraw(true);
@@ -55,7 +67,7 @@ function placeThumbs() { // at most 40 codes in view, none over another; those s
 }
 
 // ---------------------------------------------------------------- the line of pictures under a 1-D map
-const refreshLine = later(60, latestWins(async () => {
+export const refreshLine = later(60, latestWins(async () => {
   if (!S.map || dim() !== 1) return;
   const canvas = q(".lv-line canvas"), count = clamp(Math.floor(canvas.clientWidth / canvas.clientHeight), 4, 12), w = canvas.clientWidth / count;
   const spots = Array.from({ length: count }, (_, i) => lift((i + 0.5) * w, 0));
@@ -64,7 +76,7 @@ const refreshLine = later(60, latestWins(async () => {
   S.line = await tiles(reply.images); paintLine();
 }));
 
-function paintLine() {
+export function paintLine() {
   const canvas = q(".lv-line canvas");
   if (S.line && canvas.clientWidth) drawCover(fitCanvas(canvas), S.line, canvas.clientWidth / S.line.length, canvas.clientHeight);
 }

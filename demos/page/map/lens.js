@@ -1,8 +1,12 @@
 // The picture above or beside a finger, which covers what it points at; and results that come below the screen.
 
+import { S, calm, clamp, later, q, show } from "./core.js";
+import { box } from "./geometry.js";
+import { paintTile } from "./pictures.js";
+
 const LENS_GAP = 34; // pixels from the finger
 
-function placeLens([x, y]) {
+export function placeLens([x, y]) {
   const lens = q(".lv-lens"), side = clamp(Math.min(box.w, box.h) * 0.42, 88, 168), room = y - LENS_GAP - side > 4;
   if (S.tile && lens.hidden) paintTile(q(".lv-lens canvas"), S.tile);
   lens.hidden = false; lens.style.width = side + "px";
@@ -11,9 +15,9 @@ function placeLens([x, y]) {
   lens.style.top = clamp(room ? y - LENS_GAP - side : y - side / 2, 4, Math.max(4, box.h - side - 4)) + "px";
 }
 
-const hideLens = () => show(".lv-lens", false);
+export const hideLens = () => show(".lv-lens", false);
 
-function revealResult() { // that a finger asked for; once more when what lies above it has come
+export function revealResult() { // that a finger asked for; once more when what lies above it has come
   reveal(); revealSoon();
 }
 

@@ -1,8 +1,14 @@
 // Maps of the same codes on one page have one pointer: the code nearest to it is shown on each.
 
+import { rowOf } from "./colours.js";
+import { S, dim } from "./core.js";
+import { look } from "./live.js";
+import { nearest } from "./neighbours.js";
+import { play } from "./samples.js";
+
 const LINK = "latent-map-code";
 
-function tellOthers(point) {
+export function tellOthers(point) {
   const group = S.value?.linked, i = group ? nearest(point) : -1;
   if (i >= 0) window.dispatchEvent(new CustomEvent(LINK, { detail: { from: element, group, row: rowOf(i) } }));
 }

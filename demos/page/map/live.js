@@ -1,9 +1,19 @@
 // The picture under the pointer.
 
+import { lostMap } from "./address.js";
+import { ask } from "./asking.js";
+import { S, dim, later, latestWins, q, round, say, show, signed, stats, text } from "./core.js";
+import { redraw } from "./drawing.js";
+import { tellOthers } from "./linked.js";
+import { nearestWords, showNeighbours } from "./neighbours.js";
+import { paintTile, rawTile, tiles } from "./pictures.js";
+import { carried } from "./pins.js";
+import { detail } from "./samples.js";
+
 // Over a WebSocket, where there is one: a fetch costs the browser several milliseconds a picture.
 let wire = null, wiredAt = -Infinity;
 
-function connect() { // tried again at most every ten seconds
+export function connect() { // tried again at most every ten seconds
   if (wire || performance.now() - wiredAt < 1e4) return;
   wiredAt = performance.now();
   const address = new URL("latent-map/live", (window.gradio_config?.root || location.origin) + "/");
@@ -16,7 +26,7 @@ function connect() { // tried again at most every ten seconds
 }
 
 let told = Promise.resolve();
-const askWire = (question) => (told = told.catch(() => {}).then(() => tell(question))); // one question at a time
+export const askWire = (question) => (told = told.catch(() => {}).then(() => tell(question))); // one question at a time
 
 async function tell(question) { // undefined: there is no socket, null: no picture
   const turn = S.turn, socket = wire;
@@ -63,7 +73,7 @@ const decode = latestWins(async (point, started) => {
   if (point !== S.wanted) wait();
 });
 
-function look(point, started = performance.now(), told = false) {
+export function look(point, started = performance.now(), told = false) {
   if (!S.map) return;
   S.cursor = point;
   if (!told) tellOthers(point);
@@ -75,18 +85,18 @@ function look(point, started = performance.now(), told = false) {
 
 // A slow decoder: meanwhile the nearest picture that is known, marked as such.
 const PATIENCE = 200; // milliseconds
-let impatient = 0;
+export let impatient = 0;
 
 function wait() { impatient ||= setTimeout(coarse, PATIENCE); }
 
-function settle() { // what is shown is what was asked for
+export function settle() { // what is shown is what was asked for
   clearTimeout(impatient); impatient = 0;
   if (!S.coarse) return;
   S.coarse = false;
   q(".lv-preview")?.setAttribute("aria-busy", "false"); show(".lv-waiting", false);
 }
 
-function present(tile, point) { // a picture that is at hand
+export function present(tile, point) { // a picture that is at hand
   S.cursor = point; S.wanted = null;
   settle(); paintPreview(tile, point, null);
 }
@@ -119,11 +129,11 @@ function nearestKnown(point) { // [picture, place]
   return best;
 }
 
-const LEVELS = { in: "among the codes", edge: "at the edge of the codes", far: "far from any code: the map extrapolates" };
-const levelOf = (support) => (support >= 0.5 ? "in" : support >= 0.1 ? "edge" : "far");
-const placeWords = (point) => point.map((x, i) => "xyz"[i] + " " + signed(x)).join("   ");
+export const LEVELS = { in: "among the codes", edge: "at the edge of the codes", far: "far from any code: the map extrapolates" };
+export const levelOf = (support) => (support >= 0.5 ? "in" : support >= 0.1 ? "edge" : "far");
+export const placeWords = (point) => point.map((x, i) => "xyz"[i] + " " + signed(x)).join("   ");
 
-function paintPreview(tile, point, support) {
+export function paintPreview(tile, point, support) {
   S.tile = tile; S.mark = point;
   paintTile(q(".lv-preview canvas"), tile);
   if (!q(".lv-lens").hidden) paintTile(q(".lv-lens canvas"), tile);
@@ -137,10 +147,10 @@ function paintPreview(tile, point, support) {
   redraw(); showNeighbours();
 }
 
-function paintPreviewBlank(canvas) {
+export function paintPreviewBlank(canvas) {
   canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
   text(".lv-support", ""); q(".lv-support").dataset.level = "";
 }
 
-const nameOf = (label) => (S.map.names && S.map.names[String(label)]) ?? String(label);
-const announce = later(600, () => S.mark && say(q(".lv-at").textContent + ", " + q(".lv-support").textContent + ", " + q(".lv-near").textContent));
+export const nameOf = (label) => (S.map.names && S.map.names[String(label)]) ?? String(label);
+export const announce = later(600, () => S.mark && say(q(".lv-at").textContent + ", " + q(".lv-support").textContent + ", " + q(".lv-near").textContent));

@@ -1,5 +1,9 @@
 // Words on the map: a group's where its codes lie densest, one of a single code, such as a prompt, at its point.
 
+import { S, dim, q } from "./core.js";
+import { theme } from "./drawing.js";
+import { box } from "./geometry.js";
+
 const MOST_NAMES = 60, CELLS = { 2: 40, 3: 14 };
 
 const namePlaces = (tint) => (tint.places ??= tint.names.length > MOST_NAMES ? codePlaces(tint) : groupPlaces(tint));
@@ -48,9 +52,9 @@ function around(at, side, d) {
   return cells;
 }
 
-const brief = (words) => (words.length > 28 ? words.slice(0, 27) + "…" : words);
+export const brief = (words) => (words.length > 28 ? words.slice(0, 27) + "…" : words);
 
-function drawNames(ctx, project) {
+export function drawNames(ctx, project) {
   const { tint } = S;
   if (!tint?.ranks || dim() === 1 || !q(".lv-named").checked) return;
   const size = tint.names.length > 12 ? 13 : 16, taken = [];

@@ -1,5 +1,13 @@
 // The nearest codes' own pictures beside the decoded one: whether the map shows what its codes are.
 
+import { ask } from "./asking.js";
+import { isHidden, labelOf, rowOf, wordOf } from "./colours.js";
+import { S, dim, later, latestWins, q, show, text } from "./core.js";
+import { follow } from "./keyboard.js";
+import { look } from "./live.js";
+import { paintTile, tiles } from "./pictures.js";
+import { play } from "./samples.js";
+
 const NEAR = 8;
 
 function nearestFew(point, most) { // [code, squared distance], the nearest first; hidden ones are none
@@ -18,15 +26,15 @@ function nearestFew(point, most) { // [code, squared distance], the nearest firs
   return found;
 }
 
-const nearest = (point) => nearestFew(point, 1)[0]?.[0] ?? -1;
+export const nearest = (point) => nearestFew(point, 1)[0]?.[0] ?? -1;
 
-function nearestWords(point) {
+export function nearestWords(point) {
   const i = nearest(point);
   if (i < 0) return S.count ? "every code is hidden" : "";
   return "nearest code: " + (labelOf(i) ?? "no. " + rowOf(i)) + (S.tint && S.tint.key !== "labels" && wordOf(i) !== null ? ", " + S.tint.name + " " + wordOf(i) : "");
 }
 
-const showNeighbours = later(120, latestWins(async () => {
+export const showNeighbours = later(120, latestWins(async () => {
   const list = q(".lv-near-list");
   if (!S.map || !S.mark || !list || S.film?.playing) return;
   const found = nearestFew(S.mark, NEAR), missing = found.map(([i]) => i).filter((i) => !S.thumbs.has(i));
@@ -52,4 +60,4 @@ const showNeighbours = later(120, latestWins(async () => {
   text(".lv-near-text", S.map.own_codes ? (found.length < 2 ? "The nearest code" : "The " + found.length + " nearest codes, their own pictures") : "This map keeps no codes of its own: what it makes of the " + found.length + " nearest places");
 }));
 
-function goToCode(button) { const i = Number(button.dataset.code), d = dim(); play(false); look(Array.from(S.points.subarray(i * d, i * d + d))); follow(); }
+export function goToCode(button) { const i = Number(button.dataset.code), d = dim(); play(false); look(Array.from(S.points.subarray(i * d, i * d + d))); follow(); }

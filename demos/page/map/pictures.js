@@ -1,6 +1,8 @@
 // Pictures as the server sends them, and canvases to draw them on.
 
-function rawTile(data, offset, width, height, channels) {
+import { bytes } from "./core.js";
+
+export function rawTile(data, offset, width, height, channels) {
   const tile = document.createElement("canvas");
   tile.width = width; tile.height = height;
   const image = new ImageData(width, height), out = image.data;
@@ -12,16 +14,16 @@ function rawTile(data, offset, width, height, channels) {
 }
 
 // {count, height, width, raw | jpeg} -> canvases or bitmaps, all drawable
-async function tiles(images) {
+export async function tiles(images) {
   const { count, width, height, channels = 1 } = images;
   if (images.jpeg) return Promise.all(images.jpeg.map((one) => createImageBitmap(new Blob([bytes(one)], { type: "image/jpeg" }))));
   const data = bytes(images.raw), size = width * height * channels;
   return Array.from({ length: count }, (_, i) => rawTile(data, i * size, width, height, channels));
 }
 
-const isSmall = (tile) => Math.max(tile.width, tile.height) < 48; // their pixels are to be seen
+export const isSmall = (tile) => Math.max(tile.width, tile.height) < 48; // their pixels are to be seen
 
-function paintTile(canvas, tile) {
+export function paintTile(canvas, tile) {
   if (canvas.width !== tile.width || canvas.height !== tile.height) { canvas.width = tile.width; canvas.height = tile.height; }
   canvas.style.aspectRatio = tile.width + " / " + tile.height;
   canvas.classList.toggle("lv-pixels", isSmall(tile));
@@ -29,7 +31,7 @@ function paintTile(canvas, tile) {
 }
 
 // Sizes a canvas to its box in device pixels; returns a context that draws in CSS pixels.
-function fitCanvas(canvas, width = canvas.clientWidth, height = canvas.clientHeight) {
+export function fitCanvas(canvas, width = canvas.clientWidth, height = canvas.clientHeight) {
   const ratio = window.devicePixelRatio || 1, w = Math.max(1, Math.round(width * ratio)), h = Math.max(1, Math.round(height * ratio));
   if (canvas.width !== w || canvas.height !== h) { canvas.width = w; canvas.height = h; }
   const ctx = canvas.getContext("2d");
@@ -39,7 +41,7 @@ function fitCanvas(canvas, width = canvas.clientWidth, height = canvas.clientHei
 }
 
 // Draws a row-major sheet of tiles into (width x height).
-function drawSheet(ctx, pictures, rows, cols, width, height, gap = 0) {
+export function drawSheet(ctx, pictures, rows, cols, width, height, gap = 0) {
   const w = width / cols, h = height / rows;
   pictures.forEach((tile, i) => {
     ctx.imageSmoothingEnabled = !isSmall(tile);

@@ -1,10 +1,21 @@
 // Pins, and own pictures that become pins.
 
-const MOST_PINS = 24;
+import { ask } from "./asking.js";
+import { S, q, round, say, show, text } from "./core.js";
+import { startAt } from "./directions.js";
+import { redraw } from "./drawing.js";
+import { record } from "./history.js";
+import { refreshLine } from "./layers.js";
+import { look } from "./live.js";
+import { paintTile, tiles } from "./pictures.js";
+import { exact } from "./pointer.js";
+import { detail, endFilm, play, setPath, setRegion, shapeOf, thin } from "./samples.js";
 
-const carried = () => { const pin = S.pins.find((p) => p.key === S.chosen); return pin && pin.id && q(".lv-carry").checked ? pin.id : null; };
+export const MOST_PINS = 24;
 
-function emit(kind, { point = S.cursor, points = null, corners = null, box: bounds = null } = {}) {
+export const carried = () => { const pin = S.pins.find((p) => p.key === S.chosen); return pin && pin.id && q(".lv-carry").checked ? pin.id : null; };
+
+export function emit(kind, { point = S.cursor, points = null, corners = null, box: bounds = null } = {}) {
   trigger("select", { kind, id: S.map.id, point: point && round(point), points: points || (point && [round(point)]), corners, box: bounds, shown: shown() });
   record();
 }
@@ -18,7 +29,7 @@ function shown() { // what can be kept: the grid and the film as they are seen, 
   };
 }
 
-function addPin(point, tile, id = null, drawn = null) {
+export function addPin(point, tile, id = null, drawn = null) {
   const pin = { key: ++S.serial, point: Array.from(point), tile, id, drawn, detail: detail() };
   S.pins.push(pin);
   if (S.pins.length > MOST_PINS) { S.pins.shift(); say("At most " + MOST_PINS + " pins are kept: the first one went."); }
@@ -27,7 +38,7 @@ function addPin(point, tile, id = null, drawn = null) {
   return pin;
 }
 
-async function pinHere() {
+export async function pinHere() {
   if (!S.map) return;
   if (S.cursor && (S.cursor !== S.mark || S.coarse)) await exact(S.cursor); // the preview may be a moment behind
   if (!S.tile || !S.mark) return;
@@ -36,7 +47,7 @@ async function pinHere() {
   if (!full) say("Pinned picture " + S.pins.length + ".");
 }
 
-function listPins() {
+export function listPins() {
   const list = q(".lv-pins");
   list.replaceChildren(...S.pins.map((pin, i) => {
     const item = document.createElement("li"), go = document.createElement("button"), off = document.createElement("button"), badge = document.createElement("b");
@@ -56,7 +67,7 @@ function listPins() {
   show(".lv-keep", Boolean(chosen && chosen.id));
 }
 
-function choosePin(key) {
+export function choosePin(key) {
   const before = carried();
   S.chosen = S.chosen === key ? null : key;
   listPins();
@@ -66,14 +77,14 @@ function choosePin(key) {
   if (S.chosen === key) startAt(S.pins.find((pin) => pin.key === key));
 }
 
-function removePin(key) {
+export function removePin(key) {
   S.pins = S.pins.filter((pin) => pin.key !== key);
   if (S.chosen === key) { S.chosen = null; again(); }
   listPins(); redraw(); emit("unpin");
   (q(".lv-pin-remove") || q(".lv-pin-here")).focus();
 }
 
-function removePins() {
+export function removePins() {
   const before = carried();
   S.pins = []; S.chosen = null;
   listPins(); redraw(); emit("unpin");
@@ -81,7 +92,7 @@ function removePins() {
   q(".lv-pin-here").focus();
 }
 
-function again() { // the carried sample changed: everything that was decoded is decoded anew
+export function again() { // the carried sample changed: everything that was decoded is decoded anew
   S.seen = [];
   if (S.cursor) look(S.cursor);
   if (S.region && !S.region.draws) setRegion(S.region.corners);
@@ -90,11 +101,11 @@ function again() { // the carried sample changed: everything that was decoded is
 }
 
 // ---------------------------------------------------------------- drawing a digit
-let pen = null;
+export let pen = null;
 const pad = () => q(".lv-draw canvas");
-const inPad = (event) => event.target === pad();
+export const inPad = (event) => event.target === pad();
 
-function penDown(event) {
+export function penDown(event) {
   event.preventDefault();
   pad().setPointerCapture(event.pointerId);
   pen = padSpot(event); stroke(pen, pen);
@@ -102,8 +113,8 @@ function penDown(event) {
 }
 
 function padSpot(event) { const r = pad().getBoundingClientRect(); return [(event.clientX - r.left) / r.width * 280, (event.clientY - r.top) / r.height * 280]; }
-function penMove(event) { const moves = event.getCoalescedEvents?.() ?? []; for (const e of moves.length ? moves : [event]) { const to = padSpot(e); stroke(pen, to); pen = to; } }
-function penUp() { pen = null; }
+export function penMove(event) { const moves = event.getCoalescedEvents?.() ?? []; for (const e of moves.length ? moves : [event]) { const to = padSpot(e); stroke(pen, to); pen = to; } }
+export function penUp() { pen = null; }
 
 function stroke(a, b) {
   const ctx = pad().getContext("2d");
@@ -111,9 +122,9 @@ function stroke(a, b) {
   ctx.beginPath(); ctx.moveTo(...a); ctx.lineTo(b[0] + 0.01, b[1]); ctx.stroke();
 }
 
-function wipe() { pad().getContext("2d").clearRect(0, 0, 280, 280); q(".lv-place").disabled = q(".lv-wipe").disabled = true; }
+export function wipe() { pad().getContext("2d").clearRect(0, 0, 280, 280); q(".lv-place").disabled = q(".lv-wipe").disabled = true; }
 
-async function place() {
+export async function place() {
   const small = document.createElement("canvas"), id = S.map.id;
   small.width = small.height = 28;
   const ctx = small.getContext("2d");
@@ -123,7 +134,7 @@ async function place() {
   if (reply) { await placePin(reply.pin); say("Your drawing lies here. Move over the map: its own details go along."); }
 }
 
-async function placePin(pin) { // a pin of the server or of the host page
+export async function placePin(pin) { // a pin of the server or of the host page
   const images = pin.image || (await ask("render", S.map.id, [pin.point], pin.id))?.images;
   if (!images) return;
   endFilm();

@@ -1,11 +1,23 @@
 // Mouse, pen and fingers.
 
-const fingers = new Map();
+import { ask } from "./asking.js";
+import { endLasso, lassoing } from "./choosing.js";
+import { S, clamp, dim, mapCanvas, near, q, round, say } from "./core.js";
+import { redraw } from "./drawing.js";
+import { fit, lift, panBy, turnBy, unit, zoomAt } from "./geometry.js";
+import { hideLens, placeLens } from "./lens.js";
+import { look, paintPreview, settle } from "./live.js";
+import { tiles } from "./pictures.js";
+import { carried, inPad, pen, penDown, penMove, penUp, pinHere } from "./pins.js";
+import { cellAt, chooseCell, detail, endFilm, ordered, play, seek, setPath, setRegion, stripShape } from "./samples.js";
+import { addCorner, finish, stage } from "./tools.js";
+
+export const fingers = new Map();
 let pinPending = 0;
 const spot = (event) => { const r = mapCanvas().getBoundingClientRect(); return [event.clientX - r.left, event.clientY - r.top]; };
-const onMap = (event) => event.target === mapCanvas();
+export const onMap = (event) => event.target === mapCanvas();
 
-function pointerDown(event) {
+export function pointerDown(event) {
   if (inPad(event)) return penDown(event);
   if (event.target.closest(".lv-strip canvas")) return stripSeek(event);
   if (!onMap(event) || !S.map) return;
@@ -28,7 +40,7 @@ function insideBox(p) {
   return p.every((x, i) => x >= low[i] - 1e-6 && x <= high[i] + 1e-6) && (dim() < 3 || low[S.plane.axis] === high[S.plane.axis]);
 }
 
-function pointerMove(event) {
+export function pointerMove(event) {
   const started = performance.now();
   if (pen) return penMove(event);
   if (event.target === q(".lv-grid canvas") && S.region?.tiles && event.pointerType === "mouse") return chooseCell(cellAt(event));
@@ -72,7 +84,7 @@ function pinch(id, at) {
   zoomAt(after[0], after[1], size(c, d) / size(a, b));
 }
 
-function pointerUp(event) {
+export function pointerUp(event) {
   if (pen) return penUp();
   if (!fingers.delete(event.pointerId)) return;
   const { drag } = S;
@@ -93,19 +105,19 @@ function pressed(drag) { // a click without a drag
   if (S.tool === "look") pinPending = setTimeout(() => { S.cursor = drag.from; pinHere(); }, 260);
 }
 
-async function exact(point) { // the picture of exactly this position, even if the pointer moved on
+export async function exact(point) { // the picture of exactly this position, even if the pointer moved on
   const reply = await ask("render", S.map.id, [round(point)], carried(), detail());
   if (!reply) return;
   settle(); paintPreview((await tiles(reply.images))[0], point, reply.support[0]);
 }
 
-function doubleClick(event) {
+export function doubleClick(event) {
   if (!onMap(event) || !S.map) return;
   clearTimeout(pinPending);
   if (S.tool === "region" || S.tool === "path") finish(); else fit();
 }
 
-function wheel(event) {
+export function wheel(event) {
   if (!onMap(event) || !S.map) return;
   if (!event.ctrlKey && !mapCanvas().matches(":focus")) return say("The wheel zooms after a click on the map, or with Ctrl.");
   event.preventDefault();

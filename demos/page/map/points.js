@@ -1,5 +1,11 @@
 // The codes as points: round ones where few are in view; of very many one image, written pixel by pixel.
 
+import { colour, isFaded, isHidden, swatchOf, swatches } from "./colours.js";
+import { S, clamp, dim } from "./core.js";
+import { base, theme } from "./drawing.js";
+import { box } from "./geometry.js";
+import { grounded } from "./ground.js";
+
 const MANY = 20000;
 let inView = new Uint32Array(0), placesInView = new Float32Array(0); // which codes are in view, and their x, y and depth
 
@@ -21,7 +27,7 @@ function gather(project, margin) { // fills them; the projection is affine, so f
   return found;
 }
 
-function* visible(project, margin = 4, most = Infinity) { // [index, x, y, depth] of the codes in view, far ones first in 3-D
+export function* visible(project, margin = 4, most = Infinity) { // [index, x, y, depth] of the codes in view, far ones first in 3-D
   const found = gather(project, margin), step = Math.max(1, Math.ceil(found / most));
   const order = dim() === 3 && step === 1 ? Uint32Array.from({ length: found }, (_, m) => m).sort((m, k) => placesInView[3 * m + 2] - placesInView[3 * k + 2]) : null;
   const shown = inView.slice(0, found), places = placesInView.slice(0, 3 * found); // what is asked meanwhile fills the others
@@ -39,7 +45,7 @@ function dot(fill, radius) { // a round point drawn once and stamped
   return stamp;
 }
 
-function drawPoints(ctx, project) {
+export function drawPoints(ctx, project) {
   if (S.count > MANY && drawMany(ctx, project) > MANY) return;
   const found = gather(project, 4);
   const crowd = Math.sqrt(S.count > MANY ? found : S.count) / (S.count > MANY ? 1 : S.view.zoom), radius = clamp(box.w / (crowd * (grounded() ? 7 : 5.5)), 1.1, 5.5), ratio = window.devicePixelRatio || 1;
@@ -97,7 +103,7 @@ function drawMany(ctx, project) { // into one image, in one pass; how many are i
   return found;
 }
 
-function drawRug(ctx, project) { // of a 1-D map: one lane for each word, as ticks about the line
+export function drawRug(ctx, project) { // of a 1-D map: one lane for each word, as ticks about the line
   const lanes = S.tint?.ranks ? S.tint.names.length : 1, reach = box.h * 0.8, height = Math.max(4, reach / lanes);
   for (const [i, x] of visible(project, 4, 2 * MANY)) {
     ctx.globalAlpha = isFaded(i) ? 0.12 : 0.75; ctx.fillStyle = colour(i);

@@ -1,7 +1,18 @@
 // The two acts: a region becomes a grid, a path becomes a film.
 
+import { ask } from "./asking.js";
+import { pickRegion, unpick } from "./choosing.js";
+import { FPS, FRAMES, S, calm, clamp, latestWins, q, round, show, stats, text } from "./core.js";
+import { haloed, redraw, theme } from "./drawing.js";
+import { forgetGround } from "./ground.js";
+import { revealResult } from "./lens.js";
+import { present } from "./live.js";
+import { drawSheet, fitCanvas, isSmall, tiles } from "./pictures.js";
+import { again, carried, emit } from "./pins.js";
+import { stage } from "./tools.js";
+
 // ---------------------------------------------------------------- region -> grid
-const cells = () => clamp(Math.round(Number(q(".lv-cells").value)) || 10, 2, 20);
+export const cells = () => clamp(Math.round(Number(q(".lv-cells").value)) || 10, 2, 20);
 
 const fetchGrid = latestWins(async (corners, final) => {
   const shape = shapeOf(corners), { act } = S;
@@ -17,10 +28,10 @@ const fetchGrid = latestWins(async (corners, final) => {
   if (final) emit("region", { box: shape.box || null, corners: shape.polygon || shape.box, points: reply.points });
 });
 
-const shapeOf = (corners) => (corners.length === 2 ? { box: ordered(corners).map(round) } : { polygon: corners.map(round) });
-const ordered = ([a, b]) => [a.map((x, i) => Math.min(x, b[i])), a.map((x, i) => Math.max(x, b[i]))];
+export const shapeOf = (corners) => (corners.length === 2 ? { box: ordered(corners).map(round) } : { polygon: corners.map(round) });
+export const ordered = ([a, b]) => [a.map((x, i) => Math.min(x, b[i])), a.map((x, i) => Math.max(x, b[i]))];
 
-function setRegion(corners, final = true) {
+export function setRegion(corners, final = true) {
   play(false); S.film = null; S.draft = []; S.cell = -1; element.removeAttribute("data-decoded");
   S.region = { ...(S.region || {}), corners, draws: null };
   if (final) { pickRegion(corners); q(".lv-query").value = ""; } else if (S.picked) unpick();
@@ -28,7 +39,7 @@ function setRegion(corners, final = true) {
   if (final || (S.map.image.width < 96 && stats.lastLatencyMs < 100 && !(stats.lastGridMs > 250))) fetchGrid(corners, final); // live while dragging, where it is quick
 }
 
-function paintGrid() {
+export function paintGrid() {
   const { region } = S, canvas = q(".lv-grid canvas");
   if (!region || !region.tiles) return;
   show(".lv-grid", true); show(".lv-empty", false);
@@ -42,7 +53,7 @@ function paintGrid() {
   }
 }
 
-function chooseCell(cell) { // shows a cell's picture at its place on the map
+export function chooseCell(cell) { // shows a cell's picture at its place on the map
   const { region } = S;
   if (!region || !region.tiles || cell < 0 || cell >= region.tiles.length || cell === S.cell) return;
   S.cell = cell;
@@ -50,15 +61,15 @@ function chooseCell(cell) { // shows a cell's picture at its place on the map
   paintGrid();
 }
 
-function cellAt(event) {
+export function cellAt(event) {
   const r = q(".lv-grid canvas").getBoundingClientRect(), { rows, cols } = S.region;
   return clamp(Math.floor((event.clientY - r.top) / r.height * rows), 0, rows - 1) * cols + clamp(Math.floor((event.clientX - r.left) / r.width * cols), 0, cols - 1);
 }
 
 // ---------------------------------------------------------------- detail, and more samples of one place
-const detail = () => (S.map.detail === null || (S.detail === S.map.detail && !S.variant) ? null : [S.detail, S.variant]);
+export const detail = () => (S.map.detail === null || (S.detail === S.map.detail && !S.variant) ? null : [S.detail, S.variant]);
 
-function setDetail(amount, variant) {
+export function setDetail(amount, variant) {
   S.detail = amount; S.variant = variant;
   q(".lv-detail").value = amount; text(".lv-detail-value", Math.round(100 * amount) + " %");
   q(".lv-die").disabled = !amount;
@@ -66,7 +77,7 @@ function setDetail(amount, variant) {
   again();
 }
 
-async function moreLike(point, seed = S.drawn ? S.drawn.seed + 1 : 0) { // sixteen draws from what the map leaves open there
+export async function moreLike(point, seed = S.drawn ? S.drawn.seed + 1 : 0) { // sixteen draws from what the map leaves open there
   const reply = await ask("draws", S.map.id, round(point), seed);
   if (!reply) return;
   endFilm(); unpick(); S.draft = []; S.cell = -1; S.drawn = { seed };
@@ -75,7 +86,7 @@ async function moreLike(point, seed = S.drawn ? S.drawn.seed + 1 : 0) { // sixte
 }
 
 // ---------------------------------------------------------------- path -> film
-async function setPath(corners) {
+export async function setPath(corners) {
   S.draft = []; S.region = null; unpick();
   const reply = await ask("path", S.map.id, thin(corners, 32).map(round), FRAMES, carried(), detail());
   if (!reply) return redraw();
@@ -86,16 +97,16 @@ async function setPath(corners) {
   emit("path", { corners: thin(corners, 32).map(round), points: reply.points });
 }
 
-function thin(line, most) { // keeps the ends and at most `most` corners at even steps along the line
+export function thin(line, most) { // keeps the ends and at most `most` corners at even steps along the line
   if (line.length <= most) return line;
   return Array.from({ length: most }, (_, i) => line[Math.round(i * (line.length - 1) / (most - 1))]);
 }
 
-function endFilm() { play(false); S.film = null; stage(); }
+export function endFilm() { play(false); S.film = null; stage(); }
 
-const frame = () => Math.round(S.film.at);
+export const frame = () => Math.round(S.film.at);
 
-function seek(at) {
+export function seek(at) {
   const { film } = S;
   film.at = clamp(at, 0, film.tiles.length - 1);
   q(".lv-scrub").value = frame();
@@ -104,7 +115,7 @@ function seek(at) {
   paintStrip();
 }
 
-function play(yes) {
+export function play(yes) {
   const { film } = S;
   if (!film) return;
   const button = q(".lv-play");
@@ -124,12 +135,12 @@ function advance(film) {
   } else seek(film.at >= end ? 0 : film.at + 1);
 }
 
-function stripShape(width) { // every frame, in as few even rows as leave them large enough to see
+export function stripShape(width) { // every frame, in as few even rows as leave them large enough to see
   const n = S.film.tiles.length, rows = Math.ceil(n / Math.max(2, Math.floor(width / 42)));
   return { rows, cols: Math.ceil(n / rows) };
 }
 
-function paintStrip() {
+export function paintStrip() {
   const { film } = S, canvas = q(".lv-strip canvas"), width = canvas.clientWidth;
   if (!film || !width) return;
   const { rows, cols } = stripShape(width), [one] = film.tiles, w = width / cols, h = w * one.height / one.width;
@@ -139,7 +150,7 @@ function paintStrip() {
   ctx.beginPath(); ctx.rect((frame() % cols) * w + 1.5, Math.floor(frame() / cols) * h + 1.5, w - 3, h - 3); haloed(ctx, 2.5, theme.accent);
 }
 
-function drawCover(ctx, pictures, w, h) { // side by side, cropped to their cells
+export function drawCover(ctx, pictures, w, h) { // side by side, cropped to their cells
   pictures.forEach((tile, i) => {
     const scale = Math.max(w / tile.width, h / tile.height), sw = w / scale, sh = h / scale;
     ctx.imageSmoothingEnabled = !isSmall(tile);

@@ -1,6 +1,9 @@
 // The map on the whole screen: the browser's own full screen where it has one for elements, and all of its window elsewhere.
 
-const filled = () => element.hasAttribute("data-full");
+import { q } from "./core.js";
+import { redraw } from "./drawing.js";
+
+export const filled = () => element.hasAttribute("data-full");
 
 function fill(yes) {
   element.toggleAttribute("data-full", yes);
@@ -10,7 +13,7 @@ function fill(yes) {
   redraw(true);
 }
 
-async function toggleFull() {
+export async function toggleFull() {
   const yes = !filled();
   fill(yes);
   try {

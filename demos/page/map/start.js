@@ -1,13 +1,32 @@
 // A map comes, and the page's elements are filled; this file is the last.
 
-function setState(state, title = "", words = "") {
+import { openAddress, placeOf, restoreAddress, writeNow } from "./address.js";
+import { ask } from "./asking.js";
+import { listPicked } from "./choosing.js";
+import { legend, setTints } from "./colours.js";
+import { EMPTY_VIEW, S, bytes, calm, dim, mapCanvas, q, say, show, stats, text } from "./core.js";
+import { folded, mountDirections, openDirections, paintWalk } from "./directions.js";
+import { readTheme, redraw } from "./drawing.js";
+import { refreshGround } from "./ground.js";
+import { record, tellHistory } from "./history.js";
+import { keyDown } from "./keyboard.js";
+import { listLayers, paintLine, refreshLine, refreshThumbs, setLayer } from "./layers.js";
+import { look, paintPreviewBlank, settle } from "./live.js";
+import { showNeighbours } from "./neighbours.js";
+import { paintTile } from "./pictures.js";
+import { listPins, placePin } from "./pins.js";
+import { doubleClick, fingers, pointerDown, pointerMove, pointerUp, wheel } from "./pointer.js";
+import { paintGrid, paintStrip, play } from "./samples.js";
+import { change, click, input, setTool, stage } from "./tools.js";
+
+export function setState(state, title = "", words = "") {
   S.shown = [state, title, words];
   element.dataset.state = state;
   element.toggleAttribute("data-empty", state === "loading" && Boolean(title));
   show(".lv-message", Boolean(title)); text(".lv-message-title", title); text(".lv-message-text", words); for (const part of [".lv-retry", ".lv-first"]) show(part, state === "error");
 }
 
-function reset() {
+export function reset() {
   play(false); S.wanted = null; settle();
   Object.assign(S, { map: null, seen: [], hidden: new Set(), view: { ...EMPTY_VIEW }, plane: { axis: 2, depth: 0 }, cursor: null, mark: null, tile: null, draft: [], drag: null, region: null, film: null, pins: [], chosen: null, layer: null, thumbs: new Map(), shownThumbs: [], ground: new Map(), fog: null, line: null, found: null, arrows: null, tint: null, picked: null, past: [], future: [] });
   Object.assign(element.dataset, { decodes: "0", at: "", stage: "look" });
@@ -20,7 +39,7 @@ function reset() {
   stage(); mountDirections();
 }
 
-async function load(value, parts = null) { // `parts` of an address are shown of it
+export async function load(value, parts = null) { // `parts` of an address are shown of it
   S.turn++; S.value = value;
   reset(); say("", "none"); redraw(true); listPins(); legend();
   if (value?.gone) return setState("error", "The map of this address could not be opened", value.gone);
@@ -44,14 +63,14 @@ async function load(value, parts = null) { // `parts` of an address are shown of
   if (value.directions) openDirections(value.directions);
 }
 
-const firstLayer = () => (dim() === 2 ? "images" : "none");
+export const firstLayer = () => (dim() === 2 ? "images" : "none");
 
 function comeIntoView() { // a new map is above what it was asked for with
   const { top } = mapCanvas()?.getBoundingClientRect() ?? { top: 0 };
   if (top < 0 || top > innerHeight / 2) q(".lv").scrollIntoView({ behavior: calm.matches ? "auto" : "smooth" });
 }
 
-function firstLook() { // a place that decodes well, so that the preview is never empty
+export function firstLook() { // a place that decodes well, so that the preview is never empty
   const at = [...S.map.start];
   if (dim() === 3) at[S.plane.axis] = S.plane.depth;
   return at;

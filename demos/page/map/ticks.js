@@ -1,5 +1,7 @@
 // Round numbers on the scale of a layer, at their places.
 
+import { clamp, q } from "./core.js";
+
 const roundStep = (span) => { const ten = 10 ** Math.floor(Math.log10(span)); return [10, 5, 2, 1].find((k) => k * ten <= span * 1.0001) * ten; };
 
 function roundNumbers(low, high, scale) { // three to six of them between two
@@ -14,7 +16,7 @@ function roundNumbers(low, high, scale) { // three to six of them between two
   return found;
 }
 
-function listTicks({ low, high, scale }) {
+export function listTicks({ low, high, scale }) {
   const place = scale === "log" ? Math.log : (x) => x, span = place(high) - place(low) || 1;
   const words = (x) => (scale === "percent" ? Math.round(100 * x) + " %" : String(Number(x.toPrecision(2))));
   q(".lv-ticks").replaceChildren(...roundNumbers(low, high, scale).map((x) => {

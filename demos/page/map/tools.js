@@ -1,6 +1,25 @@
 // Tools, legend, buttons and fields, and which result lies beside the map.
 
-function setTool(tool) {
+import { firstMap, tryAgain } from "./address.js";
+import { chosenNumbers, copyNumbers, download, listPicked, saveCodes, zoomToPicked } from "./choosing.js";
+import { toggleLabel, unhide } from "./colours.js";
+import { copyPicture } from "./copying.js";
+import { HINTS, S, clamp, dim, q, show, signed, text, touching } from "./core.js";
+import { chooseDirection, chooseSet, slide, startAt, stepTo, unmove } from "./directions.js";
+import { redraw } from "./drawing.js";
+import { closePicked, searchFor } from "./finding.js";
+import { box, fit, onPlane, planeAxes, zoomAt } from "./geometry.js";
+import { redo, undo } from "./history.js";
+import { follow, pinCell } from "./keyboard.js";
+import { setLayer } from "./layers.js";
+import { look } from "./live.js";
+import { goToCode } from "./neighbours.js";
+import { again, choosePin, emit, pinHere, place, removePin, removePins, wipe } from "./pins.js";
+import { cellAt, cells, chooseCell, endFilm, moreLike, paintGrid, paintStrip, play, seek, setDetail, setPath, setRegion } from "./samples.js";
+import { toggleFull } from "./screen.js";
+import { step, tour } from "./tour.js";
+
+export function setTool(tool) {
   S.tool = element.dataset.tool = tool; S.draft = [];
   for (const button of element.querySelectorAll(".lv-tool")) {
     const on = button.dataset.tool === tool;
@@ -21,7 +40,7 @@ function hint() {
   return HINTS[S.tool];
 }
 
-function stage() { // which result lies beside the map
+export function stage() { // which result lies beside the map
   const name = S.film ? "film" : S.region && S.region.tiles ? "grid" : "look";
   const changed = element.dataset.stage !== name;
   element.dataset.stage = name; element.toggleAttribute("data-draws", Boolean(S.region?.draws));
@@ -33,18 +52,18 @@ function stage() { // which result lies beside the map
   if (changed && name === "film") paintStrip();
 }
 
-function clearAll() {
+export function clearAll() {
   if (S.draft.length || S.drag) { S.draft = []; S.drag = null; } else { S.region = null; S.film = null; S.picked = null; listPicked(); emit("clear"); }
   redraw(true); stage();
 }
 
-function finish() {
+export function finish() {
   const corners = S.draft.filter((p, i, all) => !i || Math.hypot(...p.map((x, c) => x - all[i - 1][c])) > 0.004 / S.view.zoom);
   if (corners.length < 2) return;
   if (S.tool === "region") setRegion(corners); else setPath(corners);
 }
 
-function addCorner(point) {
+export function addCorner(point) {
   if (S.tool === "path") endFilm();
   S.draft.push(point);
   if (S.tool === "region" && dim() !== 2 && S.draft.length === 2) finish();
@@ -64,13 +83,13 @@ const CLICKS = {
   ".lv-choose": (b) => chooseDirection(Number(b.dataset.number)), ".lv-unmove": unmove,
 };
 
-function click(event) {
+export function click(event) {
   if (event.target === q(".lv-grid canvas") && S.region?.tiles) { chooseCell(cellAt(event)); return pinCell(); }
   if (event.target === q(".lv-walk canvas") && S.found?.walk) return stepTo(event);
   for (const [selector, act] of Object.entries(CLICKS)) { const hit = event.target.closest(selector); if (hit) return act(hit, event); }
 }
 
-function input(event) {
+export function input(event) {
   const { classList, value } = event.target;
   if (classList.contains("lv-scrub") && S.film) { play(false); seek(Number(value)); }
   if (classList.contains("lv-position") && S.map) { play(false); look([Number(value)]); follow(); }
@@ -78,7 +97,7 @@ function input(event) {
   if (classList.contains("lv-steps") && S.found) slide(Number(event.target.dataset.number), Number(value));
 }
 
-function change(event) {
+export function change(event) {
   const { classList, value } = event.target;
   if (classList.contains("lv-layer")) setLayer(value);
   if (classList.contains("lv-detail")) setDetail(Number(value), S.variant);
@@ -89,7 +108,7 @@ function change(event) {
   if (classList.contains("lv-snap")) startAt(S.found?.origin);
 }
 
-function setDepth(depth) {
+export function setDepth(depth) {
   S.plane.depth = Math.round(clamp(depth) * 100) / 100;
   q(".lv-depth").value = S.plane.depth; text(".lv-depth-value", signed(S.plane.depth));
   const [i, j] = planeAxes(), at = S.cursor || [0, 0, 0];

@@ -1,14 +1,16 @@
 // A tour of four steps: each frames a part of the page and says what it is for. Escape or Skip ends it.
 
+import { clamp, q, text } from "./core.js";
+
 const STEPS = [
   [".lv-map", "The map", "Every place of it is an image that the decoder makes. Point at it (or press the arrow keys) and the picture beside it follows; a click pins it. The wheel zooms after a click."],
   [".lv-tool-region", "Region", "Choose it and drag a box: a grid of images shows what lies in it, cell by cell. A cell can be pinned."],
   [".lv-tool-path", "Path", "Choose it and draw a line: a film shows one image turn into another along it. Pins make a path, too."],
   [".lv-layer-field", "What lies beneath", "Images of the surface, or how far a place is to be trusted. The tabs below say what was measured, place an own picture, fit another map, and keep what is shown."],
 ];
-let step = -1, before = null;
+export let step = -1, before = null;
 
-function tour(to) {
+export function tour(to) {
   q(".lv-toured")?.classList.remove("lv-toured");
   const card = q(".lv-tour"), ended = to < 0 || to >= STEPS.length;
   if (step < 0 && !ended) before = document.activeElement;
