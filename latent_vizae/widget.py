@@ -13,11 +13,13 @@ from PIL import Image
 from torch import Tensor
 
 from latent_vizae.inputs.arrays import ArrayLike, as_points
+from latent_vizae.inputs.columns import Columns
 from latent_vizae.inputs.names import Names
 from latent_vizae.maps.latent_map import LatentMap
 from latent_vizae.maps.samples import to_uint8
+from latent_vizae.sharing.described import described
 from latent_vizae.sharing.modules import COMPONENT, component
-from latent_vizae.sharing.static_file import described, tiles_of
+from latent_vizae.sharing.static_file import tiles_of
 
 try:
     import anywidget
@@ -53,6 +55,7 @@ class MapWidget(anywidget.AnyWidget):
         latent_map: v and its decoder.
         labels: (k,) whole numbers or words; by default those of v.
         names: of labels: a mapping, or a list whose entry number L is the name of label L.
+        columns: what else is known of the codes, to colour them by, as in `LatentMap.show`.
         title: of the map, as text.
 
     Attributes:
@@ -63,7 +66,8 @@ class MapWidget(anywidget.AnyWidget):
 
     Raises:
         ImportError: without the extra ``notebook``.
-        ValueError: labels of another length, or a v without points.
+        ValueError: labels or a column of another length, or a v without points.
+        TypeError: a column of other things than words and numbers.
 
     Example:
         >>> import torch
@@ -82,12 +86,18 @@ class MapWidget(anywidget.AnyWidget):
     indices = traitlets.Any(())
 
     def __init__(
-        self, latent_map: LatentMap, *, labels: ArrayLike | None = None, names: Names = None, title: str | None = None
+        self,
+        latent_map: LatentMap,
+        *,
+        labels: ArrayLike | None = None,
+        names: Names = None,
+        columns: Columns = None,
+        title: str | None = None,
     ) -> None:
         if not isinstance(latent_map, LatentMap):
             raise TypeError(f"MapWidget shows a LatentMap, got {type(latent_map).__name__}.")
         self.latent_map = latent_map
-        shown = described(latent_map, labels, names, title, MOST_POINTS)
+        shown = described(latent_map, labels, names, title, columns, MOST_POINTS)
         height, width = latent_map.render(latent_map.v.points[:1]).shape[2:]
         given: dict[str, Any] = {"map": shown, "image": {"width": width, "height": height}, "tiles": None}
         with contextlib.suppress(ValueError):  # too slow for tiles: each picture is asked for

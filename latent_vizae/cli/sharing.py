@@ -25,6 +25,12 @@ def export(
         Optional[str],  # noqa: UP045
         typer.Option(metavar="NAME,NAME,...", help="Names of the labels 0, 1, ...; by default the numbers."),
     ] = None,
+    columns: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="FILE", help="What colours the codes: .csv, .tsv or .parquet with a row a code, in order."
+        ),
+    ] = None,
     tiles: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(help="Tiles along each axis of a page.  [default: 256 in 1-D, 64 in 2-D, 16 in 3-D]"),
@@ -58,7 +64,13 @@ def export(
     """
     m = load_map(v, decoder)
     named = None if names is None else [name.strip() for name in names.split(",")]
-    page: dict[str, Any] = {"tiles": tiles, "size": size, "quality": quality, "decoder": "onnx" if onnx else None}
+    page: dict[str, Any] = {
+        "columns": columns,
+        "tiles": tiles,
+        "size": size,
+        "quality": quality,
+        "decoder": "onnx" if onnx else None,
+    }
     m.save(out, title=title, names=named, most_seconds=most_seconds or None, **page)
     count, size_of_file = len(m.v.points), out.stat().st_size
     if as_json:

@@ -24,6 +24,7 @@ class Shareable:
         *,
         labels: ArrayLike | None = None,
         names: Names = None,
+        columns: Columns = None,
         title: str | None = None,
         tiles: int | None = None,
         size: int | None = None,
@@ -47,6 +48,7 @@ class Shareable:
             path: ``.html``, or ``.png`` or ``.svg`` (these need the extra ``plot``). The folder must exist.
             labels: (k,) whole numbers or words, one for each fitted code; by default those of v.
             names: of labels: a mapping, or a list whose entry number L is the name of label L.
+            columns: of a page, what else is known of the codes, to colour them by; as in `show`.
             title: of the map, as text.
             tiles: of a page, along each axis, 2 to 512; by default 256 on a 1-D map, 64 on a 2-D one, 16 on a 3-D one.
             size: of a page, pixels of a tile's longer side; by default the image's, at most 64.
@@ -60,10 +62,10 @@ class Shareable:
             The path.
 
         Raises:
-            ValueError: another ending, no such folder or one that cannot be written, labels of another length, tiles
-                that would take longer than ``most_seconds`` or do not fit into one picture; a decoder that cannot be
-                traced, or makes other images as a graph.
-            TypeError: names or a title of another kind.
+            ValueError: another ending, no such folder or one that cannot be written, labels or a column of another
+                length, tiles that would take longer than ``most_seconds`` or do not fit into one picture; a decoder
+                that cannot be traced, or makes other images as a graph.
+            TypeError: names, a title or a column of another kind.
             ImportError: a picture without the extra ``plot``, a generator without the extra ``onnx``.
 
         Example:
@@ -77,8 +79,8 @@ class Shareable:
 
         words = {"labels": labels, "names": names, "title": title}
         page = {
-            "tiles": tiles, "size": size, "quality": quality, "decoder": decoder, "progress": progress,
-            "most_seconds": most_seconds,
+            "columns": columns, "tiles": tiles, "size": size, "quality": quality, "decoder": decoder,
+            "progress": progress, "most_seconds": most_seconds,
         }  # fmt: skip
         whole: Any = self
         return save_map(whole, path, words, page)
@@ -133,6 +135,7 @@ class Shareable:
         *,
         labels: ArrayLike | None = None,
         names: Names = None,
+        columns: Columns = None,
         title: str | None = None,
         tiles: int | None = None,
         size: int | None = None,
@@ -154,6 +157,7 @@ class Shareable:
             repo: ``user/name``; made where there is none.
             labels: as in `save`.
             names: as in `save`.
+            columns: as in `save`.
             title: of the map and of the Space; by default the repository's name.
             tiles: as in `save`.
             size: as in `save`.
@@ -178,8 +182,8 @@ class Shareable:
 
         words = {"labels": labels, "names": names, "title": title}
         page = {
-            "tiles": tiles, "size": size, "quality": quality, "decoder": decoder, "progress": progress,
-            "most_seconds": most_seconds,
+            "columns": columns, "tiles": tiles, "size": size, "quality": quality, "decoder": decoder,
+            "progress": progress, "most_seconds": most_seconds,
         }  # fmt: skip
         where = {"private": private, "token": token, "revision": revision, "create_pr": create_pr}
         whole: Any = self

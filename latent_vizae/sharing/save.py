@@ -38,7 +38,7 @@ def save_map(m: LatentMap, path: str | Path, words: dict[str, Any], page: dict[s
         with atomic_file(target) as partial:  # before any work: whether it can be written
             partial.write_text(static_page(m, **words, **given), encoding="utf-8")
         return target
-    if unused := sorted(given.keys() & {"tiles", "size", "quality", "decoder"}):
+    if unused := sorted(given.keys() & {"columns", "tiles", "size", "quality", "decoder"}):
         raise ValueError(f"{' and '.join(unused)}: only .html has these; asked for {target.name!r}.")
     named_labels(words["labels"], words["names"], len(m.v.points))
     return map_picture(m, target, **words)

@@ -6,19 +6,18 @@ import base64
 import hashlib
 import html
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_whole
-from latent_vizae.inputs.names import Names, shown_labels
+from latent_vizae.inputs.columns import Columns
+from latent_vizae.inputs.names import Names
 from latent_vizae.training.progress import Reporting
 
 from .browser_decoder import runtime_script, traced_elements, traced_note
+from .described import MOST_DRAWN, as_base64, described
 from .modules import COMPONENT, component
 from .tiles import DEFAULT_SIDE, MOST_SIDE, Tiles, decode_tiles, tile_points
 from .traced import trace
@@ -26,14 +25,11 @@ from .traced import trace
 if TYPE_CHECKING:
     from latent_vizae.maps.latent_map import LatentMap
 
-__all__ = ["FRAME_SIZE", "FRAME_TILES", "described", "static_page", "tiles_of"]
+__all__ = ["FRAME_SIZE", "FRAME_TILES", "static_page", "tiles_of"]
 
 
 FRAME_TILES, FRAME_SIZE = {1: 128, 2: 32, 3: 10}, 32
 """Of a map in a notebook, whose file keeps them: about 0.2 MB on the bundled map, in 2 s."""
-
-MOST_DRAWN = 200_000
-"""Points in the file; of more codes it holds so many, drawn evenly, and their numbers."""
 
 SUPPORT_SIDE = 48
 
@@ -48,6 +44,7 @@ def static_page(
     *,
     labels: ArrayLike | None = None,
     names: Names = None,
+    columns: Columns = None,
     title: str | None = None,
     tiles: int | None = None,
     size: int | None = None,
@@ -64,7 +61,7 @@ def static_page(
     side = as_whole(DEFAULT_SIDE[m.v.dim] if tiles is None else tiles, "tiles", 2, MOST_SIDE)
     size = None if size is None else as_whole(size, "size", 1)
     quality = as_whole(quality, "quality", 1, 100)
-    described_map = described(m, labels, names, title, most_points)
+    described_map = described(m, labels, names, title, columns, most_points)
     sheet = decode_tiles(m, side, size, quality, progress=progress, most_seconds=most_seconds)
     note = _note(m, sheet) if traced is None else traced_note(traced)
     described_map["note"] = f"{note} {described_map['note']}".strip()
@@ -115,55 +112,6 @@ style-src 'unsafe-inline'; script-src {allowed}; base-uri 'none'; form-action 'n
 """
 
 
-def described(
-    m: LatentMap, labels: ArrayLike | None, names: Names, title: str | None, most_points: int = MOST_DRAWN
-) -> dict[str, Any]:
-    """What the component draws: points, labels, words; of very many codes a part.
-
-    Raises:
-        ValueError: labels of another length, or a v without points.
-        TypeError: a title that is no text.
-    """
-    v = m.v
-    count = len(v.points)
-    if count == 0:
-        raise ValueError("This v has no points, so there is no map to show.")
-    if not isinstance(title, str | None):
-        raise TypeError(f"title is text, got {type(title).__name__}.")
-    index, _, called = shown_labels(v, labels, names)
-    rows = _rows(count, most_points)
-    points = v.points.detach().float().cpu()[rows]
-    note = "" if len(rows) == count else f"{len(rows):,} of {count:,} codes are in this file, drawn evenly."
-    if index is not None and len(called) > 2**16:
-        raise ValueError(f"A map shows at most {2**16} different labels, got {len(called)}.")
-    center = points[(points - points.median(0).values).norm(dim=1).argmin()]
-    return {
-        "title": title or f"A map of {count:,} latent codes",
-        "text": _summary(m),
-        "note": note,
-        "dim": v.dim,
-        "points": _base64((points.clamp(-1, 1) * 32767).round().numpy().astype("<i2")),
-        "rows": None if len(rows) == count else _base64(rows.numpy().astype("<u4")),
-        "labels": None if index is None else _base64(index[rows].numpy().astype("<u2")),
-        "names": called,
-        "start": [round(x, 4) for x in center.tolist()],
-    }
-
-
-def _summary(m: LatentMap) -> str:
-    v, report = m.v, m.v.report
-    n = int(np.prod(v.latent_shape))
-    words = f"{len(v.points):,} codes of {n:,} numbers on a {v.dim}-D map"
-    if v.source:
-        words += f", decoder {v.source}" if not Path(v.source.partition(":")[2] or v.source).is_absolute() else ""
-    if report is not None:
-        unseen = (
-            "" if report.fvu_held_out is None else f" (of codes it was not fitted to: {1 - report.fvu_held_out:.0%})"
-        )
-        words += f". It shows {1 - report.fvu:.0%} of what the codes differ by{unseen}"
-    return f"{words}."
-
-
 def _note(m: LatentMap, sheet: Tiles) -> str:
     shape = " x ".join([str(sheet.side)] * m.v.dim)
     return (
@@ -199,18 +147,7 @@ def tiles_of(m: LatentMap, most_seconds: float) -> dict[str, Any]:
 def _layer(values: Tensor, side: int, name: str) -> dict[str, Any]:
     low, high = values.min().item(), values.max().item()
     scaled = (255 * (values - low) / max(high - low, 1e-12)).round().byte().numpy()
-    return {"side": side, "values": _base64(scaled), "low": low, "high": high, "text": LAYERS[name]}
-
-
-def _rows(count: int, most: int) -> Tensor:
-    if count <= most:
-        return torch.arange(count)
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
-    return order[:most].sort().values
-
-
-def _base64(values: np.ndarray) -> str:
-    return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()
+    return {"side": side, "values": as_base64(scaled), "low": low, "high": high, "text": LAYERS[name]}
 
 
 def _json_for_script(data: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@
 import { askQuietly } from "./asking.js";
 import { MOST_LASSO } from "./choosing.js";
 import { firstTint, legend, tintBy } from "./colours.js";
-import { EMPTY_VIEW, HINTS, S, clamp, dim, later, q, round, text } from "./core.js";
+import { HINTS, S, dim, q, round, text } from "./core.js";
 import { redraw } from "./drawing.js";
 import { panBy } from "./geometry.js";
 import { setLayer } from "./layers.js";
@@ -15,6 +15,8 @@ import { MOST_PINS, emit, listPins } from "./pins.js";
 import { cells, detail, moreLike, setDetail, setPath, setRegion, thin } from "./samples.js";
 import { firstLayer, load, reset, setState } from "./start.js";
 import { setDepth, setTool } from "./tools.js";
+import { clamp, later } from "latent-map/basics.js";
+import { EMPTY_VIEW } from "latent-map/projection.js";
 
 const ADDRESSED = element.id === "lv" || Boolean(element.closest("#lv")); // maps side by side have none
 const short = (x) => String(Math.round(x * 1e4) / 1e4), spotWords = (p) => p.map(short).join(","), lineWords = (line) => line.map(spotWords).join(";");

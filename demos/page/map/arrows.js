@@ -1,11 +1,13 @@
 // The layer of arrows: where a step along the chosen direction leads, from places all over the map.
 
 import { ask } from "./asking.js";
-import { S, bytes, dim, later, round, say, show, text } from "./core.js";
+import { S, dim, round, say, show, text } from "./core.js";
 import { directionName, directionSet } from "./directions.js";
-import { haloed, redraw, theme } from "./drawing.js";
+import { redraw, theme } from "./drawing.js";
 import { box, lift, unit } from "./geometry.js";
-import { figure, setLayer } from "./layers.js";
+import { setLayer } from "./layers.js";
+import { bytes, figure, later } from "latent-map/basics.js";
+import { haloed } from "latent-map/canvases.js";
 
 const TRUSTED = 0.15; // of the support: arrows below it do not count for the length of all
 
@@ -51,7 +53,7 @@ function arrow(ctx, x, y, dx, dy, alpha) {
     ctx.moveTo(x, y); ctx.lineTo(x + dx, y + dy);
     for (const side of [-1, 1]) { ctx.moveTo(x + dx, y + dy); ctx.lineTo(x + dx - head * (a + 0.55 * side * b), y + dy - head * (b - 0.55 * side * a)); }
   }
-  haloed(ctx, 1.4, theme.ink, alpha);
+  haloed(ctx, theme, 1.4, theme.ink, alpha);
 }
 
 export const refreshArrows = later(150, () => { if (S.arrows) layArrows(); });

@@ -1,12 +1,15 @@
 // Codes that are selected, by a region or by a search: how many, which, and a file of them.
 
 import { ask } from "./asking.js";
-import { isHidden, rowOf } from "./colours.js";
-import { S, bytes, clamp, dim, q, say, show, text } from "./core.js";
+import { kinds, rowOf } from "./colours.js";
+import { S, dim, q, say, show, text } from "./core.js";
 import { redraw } from "./drawing.js";
-import { panBy, planeAxes, unit } from "./geometry.js";
-import { brief } from "./names.js";
-import { ordered, setRegion, thin } from "./samples.js";
+import { cloud, panBy, unit } from "./geometry.js";
+import { setRegion, thin } from "./samples.js";
+import { codesIn } from "latent-map/areas.js";
+import { brief, bytes, download } from "latent-map/basics.js";
+import { viewOf } from "latent-map/projection.js";
+import { HIDDEN } from "latent-map/tints.js";
 
 // `picked`: {rows, mask, words, groups}: which of the codes that are shown, and 1 for each of them among all.
 Object.assign(S, { picked: null });
@@ -20,30 +23,10 @@ export function pick(rows, words, groups = []) {
 
 export function unpick() { if (S.picked) { S.picked = null; redraw(true); } listPicked(); }
 
-function within(point, corners) { // even-odd rule
-  let inside = false;
-  for (let i = 0, j = corners.length - 1; i < corners.length; j = i++) {
-    const [x0, y0] = corners[i], [x1, y1] = corners[j];
-    if (y0 > point[1] !== y1 > point[1] && point[0] < (x1 - x0) * (point[1] - y0) / (y1 - y0) + x0) inside = !inside;
-  }
-  return inside;
-}
-
-function codesIn(corners) { // those that are shown; a box of a 3-D map takes them at any depth
-  const d = dim(), found = [], p = new Array(d), [low, high] = corners.length === 2 ? ordered(corners) : [null, null];
-  const across = low && (d === 3 ? planeAxes() : low.map((_, c) => c));
-  for (let i = 0; i < S.count; i++) {
-    if (isHidden(i)) continue;
-    for (let c = 0; c < d; c++) p[c] = S.points[i * d + c];
-    if (low ? across.every((c) => p[c] >= low[c] && p[c] <= high[c]) : within(p, corners)) found.push(i);
-  }
-  return Uint32Array.from(found);
-}
-
 const ofAll = () => S.count.toLocaleString("en") + (S.rows ? " codes drawn, of " + S.map.k.toLocaleString("en") + "," : " codes");
 
 export function pickRegion(corners) {
-  const rows = codesIn(corners), one = rows.length === 1;
+  const rows = Uint32Array.from(codesIn(corners, cloud(), kinds(), HIDDEN, S.plane)), one = rows.length === 1;
   pick(rows, rows.length.toLocaleString("en") + " of " + ofAll() + (one ? " lies" : " lie") + " in this region" + (dim() === 3 ? ", at any " + "xyz"[S.plane.axis] : "") + (S.hidden.size ? ", hidden ones aside" : "") + ".");
 }
 
@@ -71,12 +54,6 @@ export async function copyNumbers() {
   say("The numbers of " + S.picked.rows.length.toLocaleString("en") + " codes are copied.");
 }
 
-export function download(parts, type, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob(parts, { type })); link.download = name; link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-}
-
 function base64Of(array) {
   const data = new Uint8Array(array.buffer, array.byteOffset, array.byteLength), parts = [];
   for (let i = 0; i < data.length; i += 32768) parts.push(String.fromCharCode(...data.subarray(i, i + 32768)));
@@ -89,13 +66,8 @@ export async function saveCodes() {
 }
 
 export function zoomToPicked() { // the view in which all that is selected is seen
-  const { rows } = S.picked, d = dim();
-  if (!rows.length || d === 3) return;
-  const low = [1, d > 1 ? 1 : 0], high = [-1, d > 1 ? -1 : 0];
-  for (const i of rows) for (let c = 0; c < d; c++) { low[c] = Math.min(low[c], S.points[i * d + c]); high[c] = Math.max(high[c], S.points[i * d + c]); }
-  const spread = Math.max(high[0] - low[0], high[1] - low[1]);
-  S.view = { ...S.view, cx: (low[0] + high[0]) / 2, cy: (low[1] + high[1]) / 2, zoom: clamp(1.6 / Math.max(spread, 0.05), 1, 20) };
-  panBy(0, 0);
+  const view = viewOf(S.view, cloud(), S.picked.rows);
+  if (view) { S.view = view; panBy(0, 0); }
 }
 
 // ---------------------------------------------------------------- a lasso

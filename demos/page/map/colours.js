@@ -1,17 +1,20 @@
 // What colours the codes: their labels, or a column that came with them. Words are classes with a legend, numbers a ramp.
 
 import { ask } from "./asking.js";
-import { DARK, LIGHT, S, bytes, clamp, dim, q, say, show, text } from "./core.js";
+import { S, dim, q, say, show, text } from "./core.js";
 import { redraw, theme } from "./drawing.js";
+import { grounded } from "./ground.js";
 import { record, recordSoon } from "./history.js";
-import { figure, refreshThumbs, shade } from "./layers.js";
+import { refreshThumbs } from "./layers.js";
 import { nameOf } from "./live.js";
 import { nearestWords, showNeighbours } from "./neighbours.js";
+import { bytes, clamp, figure } from "latent-map/basics.js";
+import { legendParts } from "latent-map/legend.js";
+import { HIDDEN, isolated, kindsOf, ramp, rampStyle, swatchOf, swatchesOf } from "latent-map/tints.js";
 
-// A tint: {key, name, ranks, names, keys} of words, whose ranks say which one each code has, or {key, name, values, low,
-// high, cut} of numbers. `S.hidden` holds the ranks of the current tint that are not shown.
+// `S.tint` is one of tints.js; `S.hidden` holds the ranks of it that are not shown.
 Object.assign(S, { tint: null, tints: new Map() });
-const SHADES = 64, MOST_IN_LEGEND = 40, MISSING = "no label";
+let kept = { key: null, kinds: null };
 
 export function setTints(map) { // of a new map; its labels come with it, columns when they are asked for
   S.tints = new Map(); S.rows = map.rows ? new Uint32Array(bytes(map.rows).buffer) : null; S.hidden = new Set();
@@ -26,7 +29,7 @@ export const firstTint = () => S.tints.get("labels") ?? null;
 
 export const labelOf = (i) => { const labels = S.tints.get("labels"); return labels ? labels.names[labels.ranks[i]] : null; };
 export const rowOf = (i) => (S.rows ? S.rows[i] : i); // the number of a code among those that were fitted
-export const isHidden = (i) => S.hidden.size > 0 && Boolean(S.tint?.ranks) && S.hidden.has(S.tint.ranks[i]);
+export const isHidden = (i) => kinds()[i] === HIDDEN;
 export const isFaded = (i) => Boolean(S.picked) && !S.picked.mask[i];
 
 export async function tintBy(key) {
@@ -42,36 +45,23 @@ export async function tintBy(key) {
   legend(); redraw(true); refreshThumbs(); showNeighbours(); record();
 }
 
-function ramp(key, name, values) { // from the least to the largest; of long tails from 1 % to 99 %
-  const sorted = values.filter((x) => !Number.isNaN(x)).sort(), n = sorted.length, at = (share) => sorted[Math.round(share * (n - 1))];
-  if (!n) return { key, name, values, low: 0, high: 0, cut: false, missing: values.length };
-  const cut = at(0.99) - at(0.01) < 0.5 * (sorted[n - 1] - sorted[0]) && at(0.99) > at(0.01);
-  return { key, name, values, low: cut ? at(0.01) : sorted[0], high: cut ? at(0.99) : sorted[n - 1], cut, missing: values.length - n };
+export function kinds() { // of the codes: which of the swatches each has, or HIDDEN
+  const key = [S.map.id, S.count, S.tint?.key, [...S.hidden].join()].join(" ");
+  if (kept.key !== key) kept = { key, kinds: kindsOf(S.tint, S.hidden, S.count) };
+  return kept.kinds;
 }
 
-const palette = () => (theme.dark ? DARK : LIGHT);
-const grey = () => (theme.dark ? "#7d828b" : "#9a9ea6");
+const swatches = () => swatchesOf(S.tint, theme.dark);
 
-export function swatches() { // the colours of the current tint
-  const { tint } = S;
-  if (!tint) return [palette()[0]];
-  const kept = theme.dark ? "dark" : "light";
-  if (!tint[kept]) {
-    const ramped = Array.from({ length: SHADES }, (_, s) => shade(theme.dark ? 0.18 + 0.82 * s / (SHADES - 1) : 0.86 * s / (SHADES - 1)));
-    tint[kept] = tint.ranks ? tint.names.map((name, i) => (name === MISSING ? grey() : palette()[i % palette().length])) : [...ramped.map((rgb) => "#" + rgb.map((c) => Math.round(c).toString(16).padStart(2, "0")).join("")), grey()];
-  }
-  return tint[kept];
+export function marks() { // how the codes are drawn
+  const { axis, depth } = S.plane; // of a 3-D map: solid near the plane
+  return {
+    kinds: kinds(), swatches: swatches(), mask: S.picked?.mask ?? null, lanes: S.tint?.ranks ? S.tint.names.length : 1, rim: grounded(),
+    solid: (i) => clamp(1.05 - 1.5 * Math.abs(S.points[3 * i + axis] - depth), 0.16, 1),
+  };
 }
 
-export function swatchOf(i) { // which of them a code has
-  const { tint } = S;
-  if (!tint) return 0;
-  if (tint.ranks) return tint.ranks[i];
-  const t = (tint.values[i] - tint.low) / (tint.high - tint.low || 1);
-  return Number.isNaN(t) ? SHADES : Math.round(clamp(t, 0, 1) * (SHADES - 1));
-}
-
-export const colour = (i) => swatches()[swatchOf(i)];
+export const colour = (i) => swatches()[swatchOf(S.tint, i)];
 export const wordOf = (i) => (S.tint?.ranks ? S.tint.names[S.tint.ranks[i]] : S.tint && !Number.isNaN(S.tint.values[i]) ? figure(S.tint.values[i]) : null);
 
 // ---------------------------------------------------------------- the legend
@@ -81,29 +71,19 @@ export function legend() {
   chooser.replaceChildren(...offered.map(([key, name, off]) => Object.assign(new Option(name, key, false, key === (tint?.key ?? "none")), { disabled: off })));
   show(".lv-tint-field", offered.length > 1); show(".lv-named-field", Boolean(tint?.ranks) && dim() > 1);
   show(".lv-colours", offered.length > 1 || (Boolean(tint?.ranks) && dim() > 1));
-  q(".lv-legend").replaceChildren(...(tint?.ranks ? entries(tint) : []));
+  q(".lv-legend").replaceChildren(...(tint?.ranks ? [...legendParts(tint, S.hidden, theme.dark, ": search finds them"), showAll()] : []));
   show(".lv-ramp", Boolean(tint?.values));
   if (tint?.values) {
-    const stops = swatches().slice(0, SHADES).filter((_, i) => i % 7 === 0);
-    q(".lv-ramp i").style.background = "linear-gradient(90deg, " + stops.join(", ") + ")";
+    q(".lv-ramp i").style.background = rampStyle(tint, theme.dark);
     text(".lv-ramp-low", (tint.cut ? "≤ " : "") + figure(tint.low)); text(".lv-ramp-high", (tint.cut ? "≥ " : "") + figure(tint.high));
     text(".lv-ramp-missing", tint.missing ? tint.missing.toLocaleString("en") + " without a value, in grey" : "");
   }
 }
 
-function entries(tint) {
-  const made = tint.names.slice(0, MOST_IN_LEGEND).map((name, i) => {
-    const button = document.createElement("button"), swatch = document.createElement("i");
-    button.type = "button"; button.dataset.label = tint.keys[i]; button.dataset.rank = i; button.setAttribute("aria-pressed", String(!S.hidden.has(i)));
-    button.title = "Show or hide. Double-click or Alt-click: this one alone.";
-    button.style.setProperty("--lv-label", swatches()[i]);
-    button.append(swatch, name);
-    return button;
-  });
-  const more = document.createElement("span"), all = document.createElement("button");
-  if (tint.names.length > MOST_IN_LEGEND) { more.textContent = "and " + (tint.names.length - MOST_IN_LEGEND).toLocaleString("en") + " more: search finds them"; made.push(more); }
+function showAll() {
+  const all = document.createElement("button");
   all.type = "button"; all.className = "lv-unhide"; all.textContent = "Show all"; all.hidden = !S.hidden.size;
-  return [...made, all];
+  return all;
 }
 
 export function toggleLabel(button, event) {
@@ -114,10 +94,9 @@ export function toggleLabel(button, event) {
 }
 
 function isolate(rank) { // shows it alone; once more, all
-  const others = S.tint.names.map((_, i) => i).filter((i) => i !== rank), alone = !S.hidden.has(rank) && others.every((i) => S.hidden.has(i));
-  S.hidden = new Set(alone ? [] : others);
+  S.hidden = isolated(S.hidden, rank, S.tint.names.length);
   hiddenChanged();
-  say(alone ? "All are shown." : "“" + S.tint.names[rank] + "” is shown alone.");
+  say(!S.hidden.size ? "All are shown." : "“" + S.tint.names[rank] + "” is shown alone.");
 }
 
 export function unhide() { q(".lv-legend button")?.focus(); S.hidden = new Set(); hiddenChanged(); }

@@ -1,6 +1,7 @@
 // The current picture for other programs: on the clipboard, or as a file where a page may not write there.
 
 import { S, say } from "./core.js";
+import { download } from "latent-map/basics.js";
 
 const ENLARGED = 512; // pixels: small pictures are enlarged by a whole number up to about this
 
@@ -19,9 +20,7 @@ export async function copyPicture() {
     await navigator.clipboard.write([new ClipboardItem({ "image/png": made })]);
     say("Picture copied.");
   } catch {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(await made); link.download = "picture.png"; link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    download([await made], "image/png", "picture.png");
     say("This page may not use the clipboard: the picture is among your downloads.");
   }
 }

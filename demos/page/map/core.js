@@ -2,7 +2,8 @@
 // js_on_load, so `element`, `props`, `trigger`, `watch` and `server` are in scope. All events are delegated to `element`
 // and all children are looked up by class, so the template may be rendered again at any time.
 
-export const EMPTY_VIEW = { cx: 0, cy: 0, zoom: 1, yaw: -0.6, pitch: 0.45 };
+import { EMPTY_VIEW } from "latent-map/projection.js";
+
 export const S = {
   turn: 0, value: null, asked: null, lost: null, map: null, points: null, count: 0, rows: null, hidden: new Set(),
   view: { ...EMPTY_VIEW }, plane: { axis: 2, depth: 0 }, tool: "look",
@@ -17,9 +18,6 @@ export const S = {
 export const stats = { lastLatencyMs: null, decodes: 0, latencies: [] };
 element.__lv = stats;
 
-export const LIGHT = ["#046ab2", "#fa8b01", "#257805", "#a42778", "#9d62fe", "#df3661", "#5d3905", "#090ef1", "#d58da8", "#919fff", "#650362", "#400da9"];
-export const DARK = ["#5b8fd0", "#f89c1a", "#76c984", "#c0808e", "#ab6ff5", "#4de6fb", "#a78005", "#e1e01d", "#9ea7eb", "#08aaa3", "#3dfba9", "#b43cf5"];
-export const HEAT = [[0, 34, 78], [53, 69, 108], [102, 105, 112], [148, 142, 119], [200, 184, 102], [254, 232, 56]]; // cividis
 export const HINTS = {
   look: "Move over the map to see the picture there; click to pin it.",
   region: "Drag a box or a lasso, or click corners and double-click to close a shape.",
@@ -34,9 +32,7 @@ export const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 // ---------------------------------------------------------------- small helpers
 export const q = (selector) => element.querySelector(selector);
 export const mapCanvas = () => q(".lv-map canvas");
-export const clamp = (x, low = -1, high = 1) => Math.min(high, Math.max(low, x));
 export const dim = () => (S.map ? S.map.dim : 2);
-export const signed = (x) => x.toFixed(2).replace("-0.00", "0.00").replace("-", "−");
 export const round = (p) => p.map((x) => Math.round(x * 1e5) / 1e5);
 export const near = (a, b, r) => Math.hypot(a[0] - b[0], a[1] - b[1]) < r;
 export const text = (selector, words) => { const node = q(selector); if (node && node.textContent !== words) node.textContent = words; };
@@ -50,24 +46,3 @@ export function say(words, kind = "info") {
   if (kind === "info") say.timer = setTimeout(() => say("", "none"), 6000);
 }
 
-export function bytes(base64) {
-  const raw = atob(base64), out = new Uint8Array(raw.length);
-  for (let i = 0; i < raw.length; i++) out[i] = raw.charCodeAt(i);
-  return out;
-}
-
-// One job in flight; while it runs only the latest request is kept.
-export function latestWins(job) {
-  let waiting = null, busy = false;
-  return async (...args) => {
-    waiting = args;
-    if (busy) return;
-    busy = true;
-    try { while (waiting) { const now = waiting; waiting = null; await job(...now); } } finally { busy = false; }
-  };
-}
-
-export function later(delay, job) {
-  let timer = 0;
-  return () => { clearTimeout(timer); timer = setTimeout(job, delay); };
-}

@@ -2,13 +2,15 @@
 
 import { layArrows, wordArrows } from "./arrows.js";
 import { ask } from "./asking.js";
-import { S, clamp, dim, later, latestWins, q, round, show, text } from "./core.js";
-import { drawDot, haloed, redraw, theme, trace } from "./drawing.js";
+import { S, dim, q, round, show, text } from "./core.js";
+import { drawDot, redraw, theme } from "./drawing.js";
 import { listLayers, setLayer } from "./layers.js";
 import { LEVELS, askWire, connect, levelOf, placeWords } from "./live.js";
 import { nearest } from "./neighbours.js";
-import { drawSheet, fitCanvas, paintTile, tiles } from "./pictures.js";
+import { paintTile, tiles } from "./pictures.js";
 import { firstLook } from "./start.js";
+import { clamp, later, latestWins } from "latent-map/basics.js";
+import { drawSheet, fitCanvas, haloed, trace } from "latent-map/canvases.js";
 
 const WALK = 13, MOST_STEPS = 3;
 export const moving = () => Boolean(S.found?.start) && q(".lv-directions").open;
@@ -148,7 +150,7 @@ export function paintWalk() {
   if (!walk) return;
   drawSheet(ctx, walk.tiles, 1, WALK, width, height);
   const here = (S.found.steps[S.found.number] / MOST_STEPS + 1) / 2 * (WALK - 1);
-  ctx.beginPath(); ctx.rect(Math.round(here) * cell + 1.5, 1.5, cell - 3, height - 3); haloed(ctx, 2.5, theme.accent);
+  ctx.beginPath(); ctx.rect(Math.round(here) * cell + 1.5, 1.5, cell - 3, height - 3); haloed(ctx, theme, 2.5, theme.accent);
 }
 
 export function stepTo(event) { // a click on one of these pictures
@@ -158,9 +160,9 @@ export function stepTo(event) { // a click on one of these pictures
 
 export function drawMove(ctx, project) { // from where it starts, along the direction, to where it is
   const { walk, before, after } = S.found;
-  if (walk) { trace(ctx, project, walk.points); haloed(ctx, 1.6, theme.accent); }
+  if (walk) { trace(ctx, project, walk.points); haloed(ctx, theme, 1.6, theme.accent); }
   if (!after) return;
   const [x, y] = project(before.point);
-  ctx.beginPath(); ctx.arc(x, y, 6, 0, 7); haloed(ctx, 2, theme.ink);
+  ctx.beginPath(); ctx.arc(x, y, 6, 0, 7); haloed(ctx, theme, 2, theme.ink);
   drawDot(ctx, project(after.point), 6);
 }

@@ -2,17 +2,19 @@
 
 import { writeAddress } from "./address.js";
 import { drawArrows } from "./arrows.js";
-import { colour, isFaded, isHidden } from "./colours.js";
+import { colour, isFaded, isHidden, marks } from "./colours.js";
 import { S, dim, mapCanvas, q } from "./core.js";
 import { drawMove, moving } from "./directions.js";
-import { box, onPlane, outline, projector } from "./geometry.js";
+import { box, cloud, projector } from "./geometry.js";
 import { drawSurface } from "./ground.js";
-import { drawNames } from "./names.js";
-import { fitCanvas, isSmall } from "./pictures.js";
-import { drawPoints, drawRug } from "./points.js";
 import { frame } from "./samples.js";
+import { outline } from "latent-map/areas.js";
+import { drawArea, drawCross, drawFrame, drawHeat, drawPlane, fitCanvas, haloed, isSmall, themeOf, trace } from "latent-map/canvases.js";
+import { drawNames } from "latent-map/names.js";
+import { drawPoints, drawRug } from "latent-map/points.js";
+import { onPlane } from "latent-map/projection.js";
 
-export const base = document.createElement("canvas");
+const base = document.createElement("canvas");
 let dirty = false, baseDirty = true;
 export let theme = {};
 
@@ -24,8 +26,7 @@ export function redraw(all = false) {
 }
 
 export function readTheme() {
-  const style = getComputedStyle(q(".lv-map")), rgb = (style.backgroundColor.match(/[\d.]+/g) || [255, 255, 255]).map(Number);
-  theme = { paper: style.backgroundColor, ink: style.color, accent: getComputedStyle(element).accentColor, dark: rgb[0] * 0.3 + rgb[1] * 0.59 + rgb[2] * 0.11 < 128 };
+  theme = themeOf(getComputedStyle(q(".lv-map")), getComputedStyle(element).accentColor);
   element.dataset.theme = theme.dark ? "dark" : "light";
 }
 
@@ -49,34 +50,11 @@ function drawBase(ctx) {
   if (!S.map) return;
   const project = projector();
   drawSurface(ctx, project);
-  drawHeat(ctx, project);
-  drawFrame(ctx, project);
-  if (dim() === 1) drawRug(ctx, project); else drawPoints(ctx, project);
+  if (S.layer && dim() === 2) drawHeat(ctx, theme, project, S.layer.picture);
+  drawFrame(ctx, theme, project, dim());
+  if (dim() === 1) drawRug(ctx, cloud(), marks(), box, project); else drawPoints(ctx, theme, cloud(), marks(), box, project, S.view.zoom);
   drawArrows(ctx, project);
   drawThumbs(ctx, project);
-}
-
-function drawHeat(ctx, project) {
-  if (!S.layer || dim() !== 2) return;
-  const [x0, y0] = project([-1, 1]), [x1, y1] = project([1, -1]);
-  ctx.globalAlpha = theme.dark ? 0.6 : 0.5; ctx.imageSmoothingEnabled = true;
-  ctx.drawImage(S.layer.picture, x0, y0, x1 - x0, y1 - y0);
-  ctx.globalAlpha = 1;
-}
-
-export function trace(ctx, project, corners, close) {
-  ctx.beginPath();
-  corners.forEach((p, i) => { const [x, y] = project(p); if (i) ctx.lineTo(x, y); else ctx.moveTo(x, y); });
-  if (close) ctx.closePath();
-}
-
-function drawFrame(ctx, project) {
-  ctx.strokeStyle = theme.ink; ctx.lineWidth = 1; ctx.globalAlpha = 0.22;
-  const line = (corners, close) => { trace(ctx, project, corners, close); ctx.stroke(); };
-  if (dim() === 1) line([[-1], [1]]);
-  if (dim() === 2) { line([[-1, -1], [1, -1], [1, 1], [-1, 1]], true); ctx.globalAlpha = 0.1; line([[-1, 0], [1, 0]]); line([[0, -1], [0, 1]]); }
-  if (dim() === 3) for (const a of [-1, 1]) { line([[-1, -1, a], [1, -1, a], [1, 1, a], [-1, 1, a]], true); for (const b of [-1, 1]) line([[a, b, -1], [a, b, 1]]); }
-  ctx.globalAlpha = 1;
 }
 
 function drawThumbs(ctx, project) {
@@ -92,41 +70,24 @@ function drawThumbs(ctx, project) {
   ctx.globalAlpha = 1;
 }
 
-export function haloed(ctx, width, colourOf, alpha = 1) { // a line that reads on any ground
-  ctx.globalAlpha = alpha; ctx.lineJoin = ctx.lineCap = "round";
-  ctx.strokeStyle = theme.paper; ctx.lineWidth = width + 2.5; ctx.stroke();
-  ctx.strokeStyle = colourOf; ctx.lineWidth = width; ctx.stroke(); ctx.globalAlpha = 1;
-}
-
 function drawOver(ctx, project) {
-  if (dim() === 3) drawPlane(ctx, project);
-  if (S.region) drawArea(ctx, project, S.region.corners);
-  if (S.drag && S.drag.kind === "box") drawArea(ctx, project, [S.drag.from, S.drag.to]);
-  if (S.film) { trace(ctx, project, S.film.points); haloed(ctx, 2.5, theme.accent); }
+  if (dim() === 3) drawPlane(ctx, theme, project, [[-1, -1], [1, -1], [1, 1], [-1, 1]].map(([a, b]) => onPlane(S.plane, a, b)));
+  if (S.region) drawShape(ctx, project, S.region.corners);
+  if (S.drag && S.drag.kind === "box") drawShape(ctx, project, [S.drag.from, S.drag.to]);
+  if (S.film) { trace(ctx, project, S.film.points); haloed(ctx, theme, 2.5, theme.accent); }
   if (moving()) drawMove(ctx, project);
   if (S.draft.length) drawDraft(ctx, project);
-  drawNames(ctx, project);
+  if (q(".lv-named").checked) drawNames(ctx, theme, cloud(), S.tint, S.hidden, box, project);
   S.pins.forEach((pin, i) => drawPin(ctx, project(pin.point), i + 1, pin.key === S.chosen));
   if (S.film) drawDot(ctx, project(S.film.points[frame()]), 7);
-  if (S.mark) drawCrosshair(ctx, project(S.mark));
+  if (S.mark) drawCross(ctx, theme, project(S.mark));
 }
 
-function drawArea(ctx, project, corners) {
-  const shape = corners.length === 2 ? outline(corners[0], corners[1]) : corners;
-  if (dim() === 1) { const [a] = project(shape[0]), [b] = project(shape[1]); ctx.beginPath(); ctx.rect(Math.min(a, b), 4, Math.abs(b - a), box.h - 8); } else trace(ctx, project, shape, true);
-  ctx.fillStyle = theme.accent; ctx.globalAlpha = 0.14; ctx.fill(); ctx.globalAlpha = 1;
-  haloed(ctx, 2, theme.accent);
-}
-
-function drawPlane(ctx, project) {
-  trace(ctx, project, [onPlane(-1, -1), onPlane(1, -1), onPlane(1, 1), onPlane(-1, 1)], true);
-  ctx.fillStyle = theme.accent; ctx.globalAlpha = 0.1; ctx.fill();
-  ctx.globalAlpha = 0.8; ctx.strokeStyle = theme.accent; ctx.lineWidth = 1.5; ctx.stroke(); ctx.globalAlpha = 1;
-}
+const drawShape = (ctx, project, corners) => drawArea(ctx, theme, project, box, corners.length === 2 ? outline(corners, S.plane) : corners);
 
 function drawDraft(ctx, project) {
   const corners = S.cursor && S.drag?.kind !== "line" && S.drag?.kind !== "lasso" ? [...S.draft, S.cursor] : S.draft;
-  trace(ctx, project, corners, S.drag?.kind === "lasso"); haloed(ctx, 2, theme.accent);
+  trace(ctx, project, corners, S.drag?.kind === "lasso"); haloed(ctx, theme, 2, theme.accent);
   if (S.drag?.kind !== "line" && S.drag?.kind !== "lasso") S.draft.forEach((p) => drawDot(ctx, project(p), 5));
 }
 
@@ -138,11 +99,4 @@ function drawPin(ctx, [x, y], number, chosen) {
   ctx.beginPath(); ctx.moveTo(x, y); ctx.lineTo(x - 7, y - 13); ctx.arc(x, y - 18, 10, 2.4, 0.74); ctx.closePath();
   ctx.fillStyle = chosen ? theme.accent : theme.ink; ctx.fill(); ctx.lineWidth = 1.5; ctx.strokeStyle = theme.paper; ctx.stroke();
   ctx.fillStyle = theme.paper; ctx.font = "600 11px system-ui, sans-serif"; ctx.textAlign = "center"; ctx.textBaseline = "middle"; ctx.fillText(String(number), x, y - 18);
-}
-
-function drawCrosshair(ctx, [x, y]) {
-  ctx.beginPath();
-  for (const [a, b] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) { ctx.moveTo(x + a * 6, y + b * 6); ctx.lineTo(x + a * 15, y + b * 15); }
-  ctx.moveTo(x + 6, y); ctx.arc(x, y, 6, 0, 7);
-  haloed(ctx, 1.8, theme.ink);
 }

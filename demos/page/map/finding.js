@@ -3,10 +3,11 @@
 import { ask } from "./asking.js";
 import { pick, unpick, zoomToPicked } from "./choosing.js";
 import { isHidden } from "./colours.js";
-import { S, bytes, dim, later, latestWins, mapCanvas, q, say } from "./core.js";
+import { S, dim, mapCanvas, q, say } from "./core.js";
 import { record } from "./history.js";
 import { look } from "./live.js";
 import { clearAll } from "./tools.js";
+import { bytes, later, latestWins } from "latent-map/basics.js";
 
 const search = later(250, latestWins(async () => {
   const field = q(".lv-query"), words = field.value.trim(), map = S.map;

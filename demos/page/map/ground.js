@@ -1,23 +1,24 @@
 // Pictures of the surface beneath the points of a 2-D map, coarse to fine: those in view first, and the finer ones as one zooms.
 
 import { askQuietly } from "./asking.js";
-import { S, bytes, clamp, dim, later, latestWins, stats } from "./core.js";
+import { S, dim, stats } from "./core.js";
 import { redraw, theme } from "./drawing.js";
-import { box, unit } from "./geometry.js";
+import { box, here, unit } from "./geometry.js";
 import { impatient } from "./live.js";
 import { detail } from "./samples.js";
+import { bytes, clamp, later, latestWins } from "latent-map/basics.js";
+import { pixelPicture } from "latent-map/canvases.js";
 import { cellsAcross, cellsInView } from "latent-map/ground.js";
 
 const COARSEST = 2, FINEST = 13, MOST_TILES = 6000, AT_A_TIME = 64; // levels; on level L there are 2^L x 2^L cells
 export const grounded = () => Boolean(S.map) && dim() === 2 && S.layerName === "images";
-const groundAt = () => { const u = unit(); return { unit: u, x0: box.w / 2 - S.view.cx * u, y0: box.h / 2 + S.view.cy * u }; };
 const levelHere = () => clamp(Math.log2(cellsAcross(unit(), 2 ** FINEST)), COARSEST, FINEST);
 const quad = (level, column, row) => [0, 1, 2, 3].map((i) => [level, column - column % 2 + (i & 1), row - row % 2 + (i >> 1)]); // the four that lie on one coarser
 const tileOf = (level, column, row) => S.ground.get(level + "/" + column + "/" + row);
 
 export function drawSurface(ctx, project) { // a coarse picture shows until the four that lie on it are there
   if (!grounded()) return;
-  const at = groundAt(), finest = levelHere();
+  const at = here(), finest = levelHere();
   ctx.imageSmoothingEnabled = true;
   const paint = (level, column, row) => {
     const side = 2 * at.unit / 2 ** level, x = at.x0 - at.unit + column * side, y = at.y0 - at.unit + row * side;
@@ -42,11 +43,8 @@ function drawFog(ctx, project) { // over the pictures of places where the map ex
 }
 
 function fogOf({ side, values, low, high }) {
-  const canvas = document.createElement("canvas"), image = new ImageData(side, side), paper = theme.paper.match(/[\d.]+/g).map(Number);
-  canvas.width = canvas.height = side;
-  values.forEach((value, i) => image.data.set([...paper.slice(0, 3), 170 * (1 - Math.min(1, 2 * (low + value / 255 * (high - low))))], 4 * i));
-  canvas.getContext("2d").putImageData(image, 0, 0);
-  return canvas;
+  const paper = theme.paper.match(/[\d.]+/g).map(Number).slice(0, 3);
+  return pixelPicture(side, side, (i) => [...paper, 170 * (1 - Math.min(1, 2 * (low + values[i] / 255 * (high - low))))]);
 }
 
 const refreshFog = latestWins(async () => {
@@ -55,7 +53,7 @@ const refreshFog = latestWins(async () => {
 });
 
 function missingTiles() { // the next to ask for: the coarsest in view that are not here, from the middle of the view outwards
-  const at = groundAt(), middle = [box.w / 2, box.h / 2];
+  const at = here(), middle = [box.w / 2, box.h / 2];
   for (let level = COARSEST; level <= levelHere(); level++) {
     const wanted = new Map();
     for (const [column, row, x, y, side] of cellsInView(box, at, 2 ** level)) {

@@ -2,7 +2,7 @@
 
 import { listPicked } from "./choosing.js";
 import { legend } from "./colours.js";
-import { S, later, q, say, text } from "./core.js";
+import { S, q, say, text } from "./core.js";
 import { redraw } from "./drawing.js";
 import { refreshThumbs } from "./layers.js";
 import { look } from "./live.js";
@@ -10,6 +10,7 @@ import { nearestWords, showNeighbours } from "./neighbours.js";
 import { carried, emit, listPins } from "./pins.js";
 import { paintGrid, play, seek } from "./samples.js";
 import { stage } from "./tools.js";
+import { later } from "latent-map/basics.js";
 
 const MOST_KEPT = 100;
 Object.assign(S, { past: [], future: [], act: 0 });

@@ -1,13 +1,15 @@
 // Keys.
 
-import { S, clamp, dim, q, say } from "./core.js";
-import { box, fit, panBy, planeAxes, projector, unit, zoomAt } from "./geometry.js";
+import { S, dim, q, say } from "./core.js";
+import { box, fit, panBy, projector, unit, zoomAt } from "./geometry.js";
 import { announce, look } from "./live.js";
 import { addPin, pinHere } from "./pins.js";
 import { onMap } from "./pointer.js";
 import { chooseCell, play } from "./samples.js";
 import { filled, toggleFull } from "./screen.js";
 import { addCorner, clearAll, finish, setDepth, setTool } from "./tools.js";
+import { clamp } from "latent-map/basics.js";
+import { planeAxes } from "latent-map/projection.js";
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
@@ -34,7 +36,7 @@ function mapKey(event) {
 const cursorSpot = () => projector()(S.cursor || new Array(dim()).fill(0));
 
 function moveCursor([dx, dy], step) {
-  const p = [...(S.cursor || new Array(dim()).fill(0))], [i, j] = dim() === 3 ? planeAxes() : [0, 1], size = step / Math.sqrt(S.view.zoom);
+  const p = [...(S.cursor || new Array(dim()).fill(0))], [i, j] = dim() === 3 ? planeAxes(S.plane) : [0, 1], size = step / Math.sqrt(S.view.zoom);
   p[i] = clamp(p[i] + dx * size);
   if (dim() > 1) p[j] = clamp(p[j] + dy * size); else p[0] = clamp(p[0] + dy * size);
   if (S.film) play(false);

@@ -2,15 +2,19 @@
 
 import { layArrows } from "./arrows.js";
 import { ask } from "./asking.js";
-import { HEAT, S, bytes, clamp, dim, later, latestWins, q, round, say, show, text } from "./core.js";
+import { kinds } from "./colours.js";
+import { S, dim, q, round, say, show, text } from "./core.js";
 import { redraw } from "./drawing.js";
-import { lift, projector } from "./geometry.js";
+import { box, cloud, lift, projector } from "./geometry.js";
 import { grounded, refreshGround } from "./ground.js";
-import { fitCanvas, rawTile, tiles } from "./pictures.js";
+import { tiles } from "./pictures.js";
 import { carried } from "./pins.js";
-import { visible } from "./points.js";
 import { detail, drawCover } from "./samples.js";
 import { listTicks } from "./ticks.js";
+import { bytes, clamp, later, latestWins } from "latent-map/basics.js";
+import { fitCanvas, pixelPicture } from "latent-map/canvases.js";
+import { visible } from "latent-map/points.js";
+import { shade } from "latent-map/tints.js";
 
 export async function setLayer(name) {
   S.layerName = name; S.layer = S.arrows = null; redraw(true); show(".lv-heat", false); show(".lv-heat-scale", name !== "arrows");
@@ -21,9 +25,8 @@ export async function setLayer(name) {
   if (name === "arrows") return layArrows();
   const reply = await ask("layer", S.map.id, name);
   if (!reply || !reply.values || name !== S.layerName) return;
-  const values = bytes(reply.values), shades = new Uint8Array(values.length * 3);
-  values.forEach((v, i) => shades.set(shade(v / 255), i * 3));
-  S.layer = { picture: rawTile(shades, 0, reply.side, reply.side, 3) };
+  const values = bytes(reply.values);
+  S.layer = { picture: pixelPicture(reply.side, reply.side, (i) => shade(values[i] / 255)) };
   text(".lv-heat-text", reply.text || ""); listTicks(reply);
   show(".lv-heat", true); redraw(true);
 }
@@ -31,13 +34,6 @@ export async function setLayer(name) {
 export function listLayers() { // arrows where there are directions
   const offered = { ...(dim() === 2 ? { images: "images" } : {}), none: "none", ...S.map?.layers, ...(S.found && dim() === 2 ? { arrows: "arrows" } : {}) };
   q(".lv-layer").replaceChildren(...Object.entries(offered).map(([name, words]) => new Option(words, name, false, name === S.layerName)));
-}
-
-export const figure = (x) => (typeof x === "number" ? String(Number(x.toPrecision(3))) : String(x ?? ""));
-
-export function shade(t) {
-  const at = t * (HEAT.length - 1), i = Math.min(HEAT.length - 2, Math.floor(at)), f = at - i;
-  return HEAT[i].map((low, c) => low + (HEAT[i + 1][c] - low) * f);
 }
 
 export const refreshThumbs = later(90, latestWins(async () => {
@@ -56,7 +52,7 @@ export const refreshThumbs = later(90, latestWins(async () => {
 function placeThumbs() { // at most 40 codes in view, none over another; those shown before stay
   if ((S.view.zoom < 1.6 || grounded()) && S.count > 60) return [];
   const side = Math.round(clamp(22 + 9 * Math.log2(S.view.zoom * (S.count > 60 ? 1 : 2)), 28, 60)), chosen = [];
-  const inView = [...visible(projector(), -side / 2, 4000)], before = new Set(S.shownThumbs.map((t) => t.index));
+  const inView = [...visible(cloud(), kinds(), box, projector(), -side / 2, 4000)], before = new Set(S.shownThumbs.map((t) => t.index));
   if (dim() === 3) inView.reverse(); // near ones first
   inView.sort((a, b) => before.has(b[0]) - before.has(a[0]));
   for (const [index, x, y] of inView) {

@@ -1,8 +1,9 @@
 // The picture above or beside a finger, which covers what it points at; and results that come below the screen.
 
-import { S, calm, clamp, later, q, show } from "./core.js";
+import { S, calm, q, show } from "./core.js";
 import { box } from "./geometry.js";
 import { paintTile } from "./pictures.js";
+import { clamp, later } from "latent-map/basics.js";
 
 const LENS_GAP = 34; // pixels from the finger
 

@@ -2,13 +2,14 @@
 
 import { lostMap } from "./address.js";
 import { ask } from "./asking.js";
-import { S, dim, later, latestWins, q, round, say, show, signed, stats, text } from "./core.js";
+import { S, dim, q, round, say, show, stats, text } from "./core.js";
 import { redraw } from "./drawing.js";
 import { tellOthers } from "./linked.js";
 import { nearestWords, showNeighbours } from "./neighbours.js";
 import { paintTile, rawTile, tiles } from "./pictures.js";
 import { carried } from "./pins.js";
 import { detail } from "./samples.js";
+import { later, latestWins, signed } from "latent-map/basics.js";
 
 // Over a WebSocket, where there is one: a fetch costs the browser several milliseconds a picture.
 let wire = null, wiredAt = -Infinity;

@@ -1,32 +1,22 @@
 // The nearest codes' own pictures beside the decoded one: whether the map shows what its codes are.
 
 import { ask } from "./asking.js";
-import { isHidden, labelOf, rowOf, wordOf } from "./colours.js";
-import { S, dim, later, latestWins, q, show, text } from "./core.js";
+import { kinds, labelOf, rowOf, wordOf } from "./colours.js";
+import { S, dim, q, show, text } from "./core.js";
+import { cloud } from "./geometry.js";
 import { follow } from "./keyboard.js";
 import { look } from "./live.js";
 import { paintTile, tiles } from "./pictures.js";
 import { play } from "./samples.js";
+import { nearestFew } from "latent-map/areas.js";
+import { later, latestWins } from "latent-map/basics.js";
+import { HIDDEN } from "latent-map/tints.js";
 
 const NEAR = 8;
 
-function nearestFew(point, most) { // [code, squared distance], the nearest first; hidden ones are none
-  const d = dim(), found = [];
-  let farthest = Infinity;
-  for (let i = 0; i < S.count; i++) {
-    let far = 0;
-    for (let c = 0; c < d; c++) far += (S.points[i * d + c] - point[c]) ** 2;
-    if (far >= farthest || isHidden(i)) continue;
-    let at = found.length;
-    while (at && found[at - 1][1] > far) at--;
-    found.splice(at, 0, [i, far]);
-    if (found.length > most) found.pop();
-    if (found.length === most) farthest = found[most - 1][1];
-  }
-  return found;
-}
+const nearestCodes = (point, most) => nearestFew(point, most, cloud(), kinds(), HIDDEN);
 
-export const nearest = (point) => nearestFew(point, 1)[0]?.[0] ?? -1;
+export const nearest = (point) => nearestCodes(point, 1)[0]?.[0] ?? -1;
 
 export function nearestWords(point) {
   const i = nearest(point);
@@ -37,7 +27,7 @@ export function nearestWords(point) {
 export const showNeighbours = later(120, latestWins(async () => {
   const list = q(".lv-near-list");
   if (!S.map || !S.mark || !list || S.film?.playing) return;
-  const found = nearestFew(S.mark, NEAR), missing = found.map(([i]) => i).filter((i) => !S.thumbs.has(i));
+  const found = nearestCodes(S.mark, NEAR), missing = found.map(([i]) => i).filter((i) => !S.thumbs.has(i));
   if (missing.length) {
     const reply = await ask("thumbs", S.map.id, missing);
     if (!reply) return;

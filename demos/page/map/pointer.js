@@ -2,15 +2,18 @@
 
 import { ask } from "./asking.js";
 import { endLasso, lassoing } from "./choosing.js";
-import { S, clamp, dim, mapCanvas, near, q, round, say } from "./core.js";
+import { S, dim, mapCanvas, near, q, round, say } from "./core.js";
 import { redraw } from "./drawing.js";
 import { fit, lift, panBy, turnBy, unit, zoomAt } from "./geometry.js";
 import { hideLens, placeLens } from "./lens.js";
 import { look, paintPreview, settle } from "./live.js";
 import { tiles } from "./pictures.js";
 import { carried, inPad, pen, penDown, penMove, penUp, pinHere } from "./pins.js";
-import { cellAt, chooseCell, detail, endFilm, ordered, play, seek, setPath, setRegion, stripShape } from "./samples.js";
+import { cellAt, chooseCell, detail, endFilm, play, seek, setPath, setRegion, stripShape } from "./samples.js";
 import { addCorner, finish, stage } from "./tools.js";
+import { ordered } from "latent-map/areas.js";
+import { clamp } from "latent-map/basics.js";
+import { pinched, wheelFactor } from "latent-map/canvases.js";
 
 export const fingers = new Map();
 let pinPending = 0;
@@ -76,12 +79,11 @@ function shiftRegion(drag, point) { // drags a box about, inside the map
 }
 
 function pinch(id, at) {
-  const [a, b] = [...fingers.values()].map((p) => [...p]);
+  const before = [...fingers.values()];
   fingers.set(id, at);
-  const [c, d] = [...fingers.values()], middle = (p, r) => [(p[0] + r[0]) / 2, (p[1] + r[1]) / 2], size = (p, r) => Math.hypot(p[0] - r[0], p[1] - r[1]) || 1;
-  const before = middle(a, b), after = middle(c, d);
-  panBy((before[0] - after[0]) / unit(), (after[1] - before[1]) / unit());
-  zoomAt(after[0], after[1], size(c, d) / size(a, b));
+  const { by: [dx, dy], about, factor } = pinched(before, [...fingers.values()]);
+  panBy(-dx / unit(), dy / unit());
+  zoomAt(...about, factor);
 }
 
 export function pointerUp(event) {
@@ -121,8 +123,7 @@ export function wheel(event) {
   if (!onMap(event) || !S.map) return;
   if (!event.ctrlKey && !mapCanvas().matches(":focus")) return say("The wheel zooms after a click on the map, or with Ctrl.");
   event.preventDefault();
-  const lines = event.deltaMode === 1 ? 16 : 1;
-  zoomAt(...spot(event), Math.exp(-clamp(event.deltaY * lines, -240, 240) * (event.ctrlKey ? 0.01 : 0.0018)));
+  zoomAt(...spot(event), wheelFactor(event));
 }
 
 function stripSeek(event) {

@@ -2,14 +2,17 @@
 
 import { ask } from "./asking.js";
 import { pickRegion, unpick } from "./choosing.js";
-import { FPS, FRAMES, S, calm, clamp, latestWins, q, round, show, stats, text } from "./core.js";
-import { haloed, redraw, theme } from "./drawing.js";
+import { FPS, FRAMES, S, calm, q, round, show, stats, text } from "./core.js";
+import { redraw, theme } from "./drawing.js";
 import { forgetGround } from "./ground.js";
 import { revealResult } from "./lens.js";
 import { present } from "./live.js";
-import { drawSheet, fitCanvas, isSmall, tiles } from "./pictures.js";
+import { tiles } from "./pictures.js";
 import { again, carried, emit } from "./pins.js";
 import { stage } from "./tools.js";
+import { ordered } from "latent-map/areas.js";
+import { clamp, latestWins } from "latent-map/basics.js";
+import { drawSheet, fitCanvas, haloed, isSmall } from "latent-map/canvases.js";
 
 // ---------------------------------------------------------------- region -> grid
 export const cells = () => clamp(Math.round(Number(q(".lv-cells").value)) || 10, 2, 20);
@@ -29,7 +32,6 @@ const fetchGrid = latestWins(async (corners, final) => {
 });
 
 export const shapeOf = (corners) => (corners.length === 2 ? { box: ordered(corners).map(round) } : { polygon: corners.map(round) });
-export const ordered = ([a, b]) => [a.map((x, i) => Math.min(x, b[i])), a.map((x, i) => Math.max(x, b[i]))];
 
 export function setRegion(corners, final = true) {
   play(false); S.film = null; S.draft = []; S.cell = -1; element.removeAttribute("data-decoded");
@@ -49,7 +51,7 @@ export function paintGrid() {
   drawSheet(ctx, region.tiles, region.rows, region.cols, width, height);
   if (S.cell >= 0) {
     const w = width / region.cols, h = height / region.rows;
-    ctx.beginPath(); ctx.rect((S.cell % region.cols) * w + 1.5, Math.floor(S.cell / region.cols) * h + 1.5, w - 3, h - 3); haloed(ctx, 2, theme.accent);
+    ctx.beginPath(); ctx.rect((S.cell % region.cols) * w + 1.5, Math.floor(S.cell / region.cols) * h + 1.5, w - 3, h - 3); haloed(ctx, theme, 2, theme.accent);
   }
 }
 
@@ -147,7 +149,7 @@ export function paintStrip() {
   canvas.style.height = h * rows + "px";
   const ctx = fitCanvas(canvas, width, h * rows);
   drawSheet(ctx, film.tiles, rows, cols, width, h * rows);
-  ctx.beginPath(); ctx.rect((frame() % cols) * w + 1.5, Math.floor(frame() / cols) * h + 1.5, w - 3, h - 3); haloed(ctx, 2.5, theme.accent);
+  ctx.beginPath(); ctx.rect((frame() % cols) * w + 1.5, Math.floor(frame() / cols) * h + 1.5, w - 3, h - 3); haloed(ctx, theme, 2.5, theme.accent);
 }
 
 export function drawCover(ctx, pictures, w, h) { // side by side, cropped to their cells

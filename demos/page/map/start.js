@@ -4,7 +4,7 @@ import { openAddress, placeOf, restoreAddress, writeNow } from "./address.js";
 import { ask } from "./asking.js";
 import { listPicked } from "./choosing.js";
 import { legend, setTints } from "./colours.js";
-import { EMPTY_VIEW, S, bytes, calm, dim, mapCanvas, q, say, show, stats, text } from "./core.js";
+import { S, calm, dim, mapCanvas, q, say, show, stats, text } from "./core.js";
 import { folded, mountDirections, openDirections, paintWalk } from "./directions.js";
 import { readTheme, redraw } from "./drawing.js";
 import { refreshGround } from "./ground.js";
@@ -18,6 +18,8 @@ import { listPins, placePin } from "./pins.js";
 import { doubleClick, fingers, pointerDown, pointerMove, pointerUp, wheel } from "./pointer.js";
 import { paintGrid, paintStrip, play } from "./samples.js";
 import { change, click, input, setTool, stage } from "./tools.js";
+import { bytes } from "latent-map/basics.js";
+import { EMPTY_VIEW } from "latent-map/projection.js";
 
 export function setState(state, title = "", words = "") {
   S.shown = [state, title, words];

@@ -1,6 +1,7 @@
 // Round numbers on the scale of a layer, at their places.
 
-import { clamp, q } from "./core.js";
+import { q } from "./core.js";
+import { clamp } from "latent-map/basics.js";
 
 const roundStep = (span) => { const ten = 10 ** Math.floor(Math.log10(span)); return [10, 5, 2, 1].find((k) => k * ten <= span * 1.0001) * ten; };
 

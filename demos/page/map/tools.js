@@ -1,14 +1,14 @@
 // Tools, legend, buttons and fields, and which result lies beside the map.
 
 import { firstMap, tryAgain } from "./address.js";
-import { chosenNumbers, copyNumbers, download, listPicked, saveCodes, zoomToPicked } from "./choosing.js";
+import { chosenNumbers, copyNumbers, listPicked, saveCodes, zoomToPicked } from "./choosing.js";
 import { toggleLabel, unhide } from "./colours.js";
 import { copyPicture } from "./copying.js";
-import { HINTS, S, clamp, dim, q, show, signed, text, touching } from "./core.js";
+import { HINTS, S, dim, q, show, text, touching } from "./core.js";
 import { chooseDirection, chooseSet, slide, startAt, stepTo, unmove } from "./directions.js";
 import { redraw } from "./drawing.js";
 import { closePicked, searchFor } from "./finding.js";
-import { box, fit, onPlane, planeAxes, zoomAt } from "./geometry.js";
+import { box, fit, zoomAt } from "./geometry.js";
 import { redo, undo } from "./history.js";
 import { follow, pinCell } from "./keyboard.js";
 import { setLayer } from "./layers.js";
@@ -18,6 +18,8 @@ import { again, choosePin, emit, pinHere, place, removePin, removePins, wipe } f
 import { cellAt, cells, chooseCell, endFilm, moreLike, paintGrid, paintStrip, play, seek, setDetail, setPath, setRegion } from "./samples.js";
 import { toggleFull } from "./screen.js";
 import { step, tour } from "./tour.js";
+import { clamp, download, signed } from "latent-map/basics.js";
+import { onPlane, planeAxes } from "latent-map/projection.js";
 
 export function setTool(tool) {
   S.tool = element.dataset.tool = tool; S.draft = [];
@@ -111,6 +113,6 @@ export function change(event) {
 export function setDepth(depth) {
   S.plane.depth = Math.round(clamp(depth) * 100) / 100;
   q(".lv-depth").value = S.plane.depth; text(".lv-depth-value", signed(S.plane.depth));
-  const [i, j] = planeAxes(), at = S.cursor || [0, 0, 0];
-  look(onPlane(at[i], at[j])); redraw(true);
+  const [i, j] = planeAxes(S.plane), at = S.cursor || [0, 0, 0];
+  look(onPlane(S.plane, at[i], at[j])); redraw(true);
 }

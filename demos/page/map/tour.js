@@ -1,6 +1,7 @@
 // A tour of four steps: each frames a part of the page and says what it is for. Escape or Skip ends it.
 
-import { clamp, q, text } from "./core.js";
+import { q, text } from "./core.js";
+import { clamp } from "latent-map/basics.js";
 
 const STEPS = [
   [".lv-map", "The map", "Every place of it is an image that the decoder makes. Point at it (or press the arrow keys) and the picture beside it follows; a click pins it. The wheel zooms after a click."],

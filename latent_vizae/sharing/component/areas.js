@@ -1,7 +1,10 @@
-// Regions of a map: two corners of a box (of an interval in 1-D), or three and more of a polygon.
+// Regions of a map: two corners of a box (of an interval in 1-D, of any depth in 3-D), or three and more of a polygon.
 
-export function within(p, corners) { // even-odd rule; of two corners, their box
-  if (corners.length === 2) return p.every((x, c) => c > 1 || (x >= Math.min(corners[0][c], corners[1][c]) && x <= Math.max(corners[0][c], corners[1][c])));
+import { planeAxes } from "./projection.js";
+
+export const ordered = ([a, b]) => [a.map((x, i) => Math.min(x, b[i])), a.map((x, i) => Math.max(x, b[i]))];
+
+export function inPolygon(p, corners) { // even-odd rule
   let inside = false;
   for (let i = 0, j = corners.length - 1; i < corners.length; j = i++) {
     const [x0, y0] = corners[i], [x1, y1] = corners[j];
@@ -10,22 +13,53 @@ export function within(p, corners) { // even-odd rule; of two corners, their box
   return inside;
 }
 
-export const outline = ([a, b]) => (a.length === 1 ? [a, b] : [a, [b[0], a[1], ...a.slice(2)], b, [a[0], b[1], ...a.slice(2)]]);
+export function codesIn(corners, { dim, points, count }, kinds, hidden, plane) { // those that are shown
+  const found = [], p = Array(dim), [low, high] = corners.length === 2 ? ordered(corners) : [null, null];
+  const across = low && (dim === 3 ? planeAxes(plane) : low.map((_, c) => c));
+  for (let i = 0; i < count; i++) {
+    if (kinds[i] === hidden) continue;
+    for (let c = 0; c < dim; c++) p[c] = points[i * dim + c];
+    if (low ? across.every((c) => p[c] >= low[c] && p[c] <= high[c]) : inPolygon(p, corners)) found.push(i);
+  }
+  return found;
+}
 
-const boundsOf = (corners) => [Math.min, Math.max].map((extreme) => [0, 1].map((c) => extreme(...corners.map((p) => p[c] ?? 0))));
+export function outline([a, b], plane) { // the corners of a box, for drawing
+  if (a.length === 1) return [a, b];
+  const [i, j] = a.length === 3 ? planeAxes(plane) : [0, 1], at = (x, y) => { const p = [...a]; p[i] = x; p[j] = y; return p; };
+  return [a, at(b[i], a[j]), at(b[i], b[j]), at(a[i], b[j])];
+}
 
 export function isNothing(corners) {
-  const [low, high] = boundsOf(corners);
-  return high[0] - low[0] < 1e-3 && high[1] - low[1] < 1e-3;
+  return corners[0].every((_, c) => { const xs = corners.map((p) => p[c]); return Math.max(...xs) - Math.min(...xs) < 1e-3; });
 }
 
 // Places of a sheet of a region, row by row from the top; null for one that is not in it. A 1-D map's run on from row to row.
-export function gridIn(corners, rows, columns, depth) {
-  const [low, high] = boundsOf(corners), dim = corners[0].length, places = [];
+export function gridIn(corners, rows, columns, plane) {
+  const dim = corners[0].length, [i, j] = dim === 3 ? planeAxes(plane) : [0, 1], places = [];
+  const span = (c) => { const xs = corners.map((p) => p[c]); return [Math.min(...xs), Math.max(...xs)]; };
+  const [left, right] = span(i), [bottom, top] = dim === 1 ? [0, 0] : span(j);
   for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) {
-    const x = dim === 1 ? (r * columns + c) / (rows * columns - 1) : (c + 0.5) / columns, y = (r + 0.5) / rows;
-    const p = [low[0] + x * (high[0] - low[0]), high[1] - y * (high[1] - low[1]), depth].slice(0, dim);
-    places.push(corners.length === 2 || within(p, corners) ? p : null);
+    const x = dim === 1 ? (r * columns + c) / (rows * columns - 1) : (c + 0.5) / columns, p = [...corners[0]];
+    p[i] = left + x * (right - left);
+    if (dim > 1) p[j] = top - (r + 0.5) / rows * (top - bottom);
+    places.push(corners.length === 2 || inPolygon(p, corners) ? p : null);
   }
   return places;
+}
+
+export function nearestFew(point, most, { dim, points, count }, kinds, hidden) { // [code, squared distance], the nearest first
+  const found = [];
+  let farthest = Infinity;
+  for (let i = 0; i < count; i++) {
+    let far = 0;
+    for (let c = 0; c < dim; c++) far += (points[i * dim + c] - point[c]) ** 2;
+    if (far >= farthest || kinds[i] === hidden) continue;
+    let at = found.length;
+    while (at && found[at - 1][1] > far) at--;
+    found.splice(at, 0, [i, far]);
+    if (found.length > most) found.pop();
+    if (found.length === most) farthest = found[most - 1][1];
+  }
+  return found;
 }

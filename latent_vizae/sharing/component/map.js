@@ -2,23 +2,30 @@
 // {ready, element, look(point), again(), select(indices), close()}; the element sends "look" and "select" events of its own making,
 // their `detail` is {point}, and {indices, corners}.
 //
-// `map`: {title, text, note, dim, points: Float32Array, rows: numbers of the codes (or null where all are shown),
-// labels: an index into `names` for each point (or null), names, differences}. Whatever comes in is shown as text.
+// `map`: {title, text, note, dim, points: Float32Array, rows: numbers of the codes (or null where all are shown), start, tints: what
+// colours the codes, as in tints.js, the first one at first}. Whatever comes in is shown as text.
 
-import { gridIn, isNothing, outline, within } from "./areas.js";
+import { codesIn, gridIn, isNothing, nearestFew, outline } from "./areas.js";
+import { clamp, download, figure, signed } from "./basics.js";
+import { drawArea, drawCross, drawFrame, drawHeat, drawPlane, fitCanvas, haloed, pixelPicture, themeOf, trace } from "./canvases.js";
 import { drawGround } from "./ground.js";
-import { clamp, drawCross, drawFrame, drawHeat, drawLine, drawRug, drawSpan, heatPicture, paletteOf, pointPicture, projection } from "./drawing.js";
 import { listen } from "./input.js";
+import { fillLegend } from "./legend.js";
+import { drawNames } from "./names.js";
+import { drawPoints, drawRug } from "./points.js";
+import { EMPTY_VIEW, onPlane, projection, viewOf, zoomed } from "./projection.js";
 import { HINTS, TEMPLATE } from "./template.js";
+import { HIDDEN, isolated, kindsOf, rampStyle, shade, swatchesOf } from "./tints.js";
 
-const MOST_IN_LEGEND = 40, FRAMES = 24, SIDE = 8;
+const FRAMES = 24, SIDE = 8;
 
 export function mountMap(host, map, transport) {
-  const { dim, points, labels, names } = map, count = points.length / dim, closing = new AbortController();
+  const { dim, points, tints } = map, count = points.length / dim, cloud = { dim, points, count }, closing = new AbortController();
   const q = (name) => element.querySelector("." + name);
   const S = {
-    view: { cx: 0, cy: 0, zoom: 1 }, tool: "look", depth: 0, point: Array(dim).fill(0), start: null, // of what is being made
-    draft: [], region: null, path: null, chosen: null, frame: 0, hidden: new Set(), layer: null, heat: null,
+    view: { ...EMPTY_VIEW }, plane: { axis: 2, depth: 0 }, tool: "look", point: Array(dim).fill(0), start: null, // of what is being made
+    draft: [], region: null, path: null, chosen: null, frame: 0, layer: null, heat: null,
+    tint: tints[0] ?? null, hidden: new Set(), kinds: null, // of the tint's words, and of all codes
   };
   const element = host.appendChild(document.createElement("div"));
   host.classList.add("lv-host"); element.className = "lv"; element.innerHTML = TEMPLATE; element.dataset.dim = dim;
@@ -29,22 +36,12 @@ export function mountMap(host, map, transport) {
 
   // ---------------------------------------------------------------- what is shown
   const text = (name, words) => { q(name).textContent = words; };
-  const kindOf = (i) => (labels ? (S.hidden.has(labels[i]) ? -1 : labels[i] % theme.palette.length) : 0);
-  const signed = (x) => x.toFixed(2).replace("-0.00", "0.00").replace("-", "−");
+  const labelled = tints.find((tint) => tint.key === "labels"), labelOf = (i) => (labelled ? ` (${labelled.names[labelled.ranks[i]]})` : "");
   const numberOf = (i) => (map.rows ? map.rows[i] : i);
 
   function readTheme() {
-    const style = getComputedStyle(element), rgb = (style.backgroundColor.match(/[\d.]+/g) || [255, 255, 255]).slice(0, 3).map(Number);
-    const dark = rgb[0] * 0.3 + rgb[1] * 0.59 + rgb[2] * 0.11 < 128;
-    theme = { paper: style.backgroundColor, rgb, ink: style.color, accent: style.accentColor, dark, palette: paletteOf(dark) };
-    element.querySelectorAll(".legend i").forEach((dot, i) => { dot.style.background = theme.palette[i % theme.palette.length]; });
-  }
-
-  function sized(target, w, h) {
-    const ratio = devicePixelRatio || 1, ctx = target.getContext("2d");
-    target.width = Math.max(1, Math.round(w * ratio)); target.height = Math.max(1, Math.round(h * ratio));
-    ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
-    return ctx;
+    const style = getComputedStyle(element);
+    theme = themeOf(style, style.accentColor);
   }
 
   function redraw(all = true) {
@@ -57,25 +54,26 @@ export function mountMap(host, map, transport) {
   function draw() {
     if (!canvas.clientWidth) return;
     box.w = canvas.clientWidth; box.h = canvas.clientHeight;
-    at = projection(box, dim, S.view, S.depth);
-    if (stale || base.style.width !== `${box.w}px`) { stale = false; base.style.width = `${box.w}px`; drawBase(sized(base, box.w, box.h)); }
-    const ctx = sized(canvas, box.w, box.h);
+    at = projection(box, dim, S.view, S.plane);
+    if (stale || base.style.width !== `${box.w}px`) { stale = false; base.style.width = `${box.w}px`; drawBase(fitCanvas(base, box.w, box.h)); }
+    const ctx = fitCanvas(canvas, box.w, box.h), path = S.tool === "path" ? S.draft : S.path, shape = S.draft.length > 1 ? S.draft : S.path ?? S.region;
     ctx.drawImage(base, 0, 0, box.w, box.h);
-    const shape = S.draft.length > 1 ? S.draft : S.tool === "path" ? S.path : S.region;
-    if (shape) { if (dim === 1) drawSpan(ctx, box, at, shape, theme); else drawLine(ctx, at, shape, theme, S.tool !== "path" || shape.length > 2); }
-    drawCross(ctx, at, S.point, theme);
+    if (dim === 3) drawPlane(ctx, theme, at.to, [[-1, -1], [1, -1], [1, 1], [-1, 1]].map(([a, b]) => onPlane(S.plane, a, b)));
+    if (shape && shape === path && dim > 1) { trace(ctx, at.to, shape); haloed(ctx, theme, 2.2, theme.accent); } else if (shape) drawArea(ctx, theme, at.to, box, shape);
+    if (q("named").checked) drawNames(ctx, theme, cloud, S.tint, S.hidden, box, at.to);
+    drawCross(ctx, theme, at.to(S.point));
   }
 
   function drawBase(ctx) {
     ctx.fillStyle = theme.paper; ctx.fillRect(0, 0, box.w, box.h);
     if (S.layer === "pictures") drawGround(ctx, box, at, transport.ground);
-    else if (S.heat) { ctx.globalAlpha = 0.7; drawHeat(ctx, at, S.heat); ctx.globalAlpha = 1; }
-    drawFrame(ctx, at, dim, theme);
-    if (dim === 1) return drawRug(ctx, box, at, points, kindOf, (i) => (labels ? labels[i] : 0), Math.max(1, names.length), theme.palette, S.chosen);
-    const layer = document.createElement("canvas"), ratio = devicePixelRatio || 1;
-    const size = { w: layer.width = base.width, h: layer.height = base.height };
-    layer.getContext("2d").putImageData(pointPicture(size, ratio, dim, at, points, kindOf, theme.palette, theme.rgb, S.depth, S.chosen), 0, 0);
-    ctx.drawImage(layer, 0, 0, box.w, box.h);
+    else if (S.heat) drawHeat(ctx, theme, at.to, S.heat);
+    drawFrame(ctx, theme, at.to, dim);
+    const marks = {
+      kinds: S.kinds, swatches: swatchesOf(S.tint, theme.dark), lanes: S.tint?.ranks ? S.tint.names.length : 1, rim: S.layer === "pictures",
+      mask: S.chosen && Uint8Array.from({ length: count }, (_, i) => S.chosen.has(i)), solid: (i) => clamp(1.05 - 1.5 * Math.abs(points[3 * i + 2] - S.plane.depth), 0.16, 1),
+    };
+    if (dim === 1) drawRug(ctx, cloud, marks, box, at.to); else drawPoints(ctx, theme, cloud, marks, box, at.to, S.view.zoom);
   }
 
   // ---------------------------------------------------------------- a place
@@ -86,8 +84,8 @@ export function mountMap(host, map, transport) {
     text("at", `(${point.map(signed).join(", ")})`);
     const trust = transport.can.support ? transport.supportAt(point) : null;
     text("support", trust === null ? "" : `support ${trust.toFixed(2)}${trust < 0.5 ? ": few codes near, the map guesses" : ""}`);
-    const near = nearest(point);
-    text("near", near === null ? "" : `nearest code: ${numberOf(near)}${labels ? ` (${names[labels[near]]})` : ""}`);
+    const [near] = nearestFew(point, 1, cloud, S.kinds, HIDDEN)[0] ?? [null];
+    text("near", near === null ? "" : `nearest code: ${numberOf(near)}${labelOf(near)}${wordOf(near)}`);
     wanted = point;
     if (busy) return;
     busy = true;
@@ -109,32 +107,12 @@ export function mountMap(host, map, transport) {
     ctx.drawImage(picture, 0, 0, w, h);
   }
 
-  function nearest(point) {
-    let best = null, least = Infinity;
-    for (let i = 0; i < count; i++) {
-      if (labels && S.hidden.has(labels[i])) continue;
-      let far = 0;
-      for (let c = 0; c < dim; c++) far += (points[i * dim + c] - point[c]) ** 2;
-      if (far < least) { least = far; best = i; }
-    }
-    return best;
-  }
-
   // ---------------------------------------------------------------- regions and paths
-  function codesIn(corners) { // of a 3-D map at any height
-    const found = [], p = Array(dim);
-    for (let i = 0; i < count; i++) {
-      for (let c = 0; c < dim; c++) p[c] = points[i * dim + c];
-      if (!(labels && S.hidden.has(labels[i])) && within(p, corners)) found.push(i);
-    }
-    return found;
-  }
-
   async function setRegion(corners) {
     if (isNothing(corners)) return clear();
-    S.region = corners.length === 2 ? outline(corners) : corners;
+    S.region = corners.length === 2 ? outline(corners, S.plane) : corners;
     S.path = null; S.draft = [];
-    const found = codesIn(corners), columns = SIDE, wanted = gridIn(corners, dim === 1 ? 2 : SIDE, columns, S.depth);
+    const found = codesIn(corners, cloud, S.kinds, HIDDEN, S.plane), columns = SIDE, wanted = gridIn(corners, dim === 1 ? 2 : SIDE, columns, S.plane);
     S.chosen = new Set(found);
     send("select", { indices: found.map(numberOf), corners });
     await showSheet(wanted, columns, "region", `${found.length.toLocaleString("en")} of ${count.toLocaleString("en")} codes lie in this region${dim === 3 ? ", at any third coordinate" : ""}.`, found.map(numberOf));
@@ -169,18 +147,12 @@ export function mountMap(host, map, transport) {
   }
 
   function select(indices) { // codes by their numbers; the map moves to where they lie
-    const wanted = new Set(indices), low = Array(2).fill(1), high = Array(2).fill(-1);
+    const wanted = new Set(indices);
     clear(true);
     if (!wanted.size) return;
-    S.chosen = new Set();
-    for (let i = 0; i < count; i++) {
-      if (!wanted.has(numberOf(i))) continue;
-      S.chosen.add(i);
-      for (let c = 0; c < Math.min(dim, 2); c++) { low[c] = Math.min(low[c], points[i * dim + c]); high[c] = Math.max(high[c], points[i * dim + c]); }
-    }
-    if (!S.chosen.size) return;
-    const spread = Math.max(...low.map((x, c) => (c < dim ? high[c] - x : 0)));
-    S.view = { cx: (low[0] + high[0]) / 2, cy: dim > 1 ? (low[1] + high[1]) / 2 : 0, zoom: clamp(1.6 / Math.max(spread, 0.05), 1, 20) };
+    const rows = Array.from({ length: count }, (_, i) => i).filter((i) => wanted.has(numberOf(i)));
+    if (!rows.length) return;
+    S.chosen = new Set(rows); S.view = viewOf(S.view, cloud, rows) ?? S.view;
     redraw();
   }
 
@@ -213,53 +185,55 @@ export function mountMap(host, map, transport) {
     S.layer = name; S.heat = null;
     const layer = transport.can.layers.includes(name) ? await transport.layer(name) : null;
     if (S.layer !== name) return;
-    if (layer) { S.heat = heatPicture(layer); text("low", figure(layer.low)); text("high", figure(layer.high)); text("meaning", layer.text); }
+    if (layer) { S.heat = pixelPicture(layer.side, layer.side, (i) => shade(layer.values[i] / 255)); text("low", figure(layer.low)); text("high", figure(layer.high)); text("meaning", layer.text); }
     q("scale").hidden = !layer;
     redraw();
   }
 
-  const figure = (x) => String(Number(x.toPrecision(2)));
+  // ---------------------------------------------------------------- colours
+  function wordOf(i) { // of a code, besides its label
+    const { tint } = S;
+    if (!tint || tint === labelled) return "";
+    return `, ${tint.name} ${tint.ranks ? tint.names[tint.ranks[i]] : Number.isNaN(tint.values[i]) ? "not known" : figure(tint.values[i])}`;
+  }
 
-  function fillLegend() {
-    const legend = q("legend");
-    legend.hidden = !labels;
-    if (!labels) return;
-    names.slice(0, MOST_IN_LEGEND).forEach((name, index) => {
-      const button = document.createElement("button"), dot = document.createElement("i");
-      button.type = "button"; button.setAttribute("aria-pressed", "true"); button.title = "Show or hide; twice: this one alone";
-      button.append(dot, document.createTextNode(name));
-      button.onclick = (event) => toggle(index, event.altKey);
-      button.ondblclick = () => toggle(index, true);
-      legend.append(button);
+  function setTint(tint, hidden = new Set()) {
+    Object.assign(S, { tint, hidden, kinds: kindsOf(tint, hidden, count) });
+    q("tints").value = tint?.key ?? "none";
+    q("naming").hidden = !tint?.ranks || dim === 1;
+    fillLegend(q("legend"), tint, hidden, theme.dark, (rank, alone) => {
+      const others = new Set(S.hidden);
+      if (!others.delete(rank)) others.add(rank);
+      setTint(S.tint, alone ? isolated(S.hidden, rank, S.tint.names.length) : others);
     });
-    if (names.length > MOST_IN_LEGEND) legend.append(document.createTextNode(`and ${names.length - MOST_IN_LEGEND} more`));
+    q("ramp").hidden = !tint?.values;
+    if (tint?.values) {
+      q("ramp").querySelector("i").style.background = rampStyle(tint, theme.dark);
+      text("least", (tint.cut ? "≤ " : "") + figure(tint.low)); text("most", (tint.cut ? "≥ " : "") + figure(tint.high));
+      text("missing", tint.missing ? `${tint.missing.toLocaleString("en")} without a value, in grey` : "");
+    }
+    if (element.dataset.state) look(S.point, true);
+    redraw();
   }
 
-  function toggle(index, alone) {
-    const others = names.map((_, i) => i).filter((i) => i !== index);
-    if (alone) S.hidden = others.every((i) => S.hidden.has(i)) && !S.hidden.has(index) ? new Set() : new Set(others);
-    else if (!S.hidden.delete(index)) S.hidden.add(index);
-    element.querySelectorAll(".legend button").forEach((b, i) => b.setAttribute("aria-pressed", String(!S.hidden.has(i))));
-    look(S.point); redraw();
-  }
-
-  function zoomAt(x, y, factor) {
-    const old = S.view.zoom;
-    S.view.zoom = clamp(old * factor, 1, 60);
-    const after = at.unit * S.view.zoom / old, k = 1 / at.unit - 1 / after;
-    pan((x - box.w / 2) * k, -(y - box.h / 2) * k);
-  }
+  function zoomAt(x, y, factor) { S.view = zoomed(box, at, S.view, x, y, factor, dim === 3 ? 0.6 : 1, 60); redraw(); }
 
   function pan(dx, dy) {
     S.view.cx = clamp(S.view.cx + dx); S.view.cy = dim === 1 ? 0 : clamp(S.view.cy + dy);
     redraw();
   }
 
-  const fitAll = () => { S.view = { cx: 0, cy: 0, zoom: 1 }; redraw(); };
+  function drag(dx, dy) { // by pixels: a 3-D map turns
+    if (dim < 3) return pan(-dx / at.unit, dy / at.unit);
+    S.view.yaw += dx * 0.008; S.view.pitch = clamp(S.view.pitch + dy * 0.008, -1.5, 1.5);
+    redraw();
+  }
+
+  const fitAll = () => { S.view = { ...EMPTY_VIEW }; redraw(); };
 
   listen(canvas, S, {
     dim, at: () => at, lasso: () => dim > 1 && q("shapes").value === "lasso", playing: () => timer !== 0,
-    look, play, pan, zoomAt, fitAll, setRegion, setPath, clear, redraw,
+    look, play, pan, drag, zoomAt, fitAll, setRegion, setPath, clear, redraw,
   });
 
   q("sheet").onclick = (event) => {
@@ -271,18 +245,15 @@ export function mountMap(host, map, transport) {
   q("clear").onclick = () => clear();
   q("fit").onclick = fitAll;
   q("layers").onchange = (event) => setLayer(event.target.value);
-  q("depth").oninput = (event) => { S.depth = Number(event.target.value); look([S.point[0], S.point[1], S.depth]); redraw(); };
+  q("depth").oninput = (event) => { S.plane.depth = Number(event.target.value); look([S.point[0], S.point[1], S.plane.depth]); redraw(); };
+  q("tints").onchange = (event) => setTint(tints.find((tint) => tint.key === event.target.value) ?? null);
+  q("named").onchange = () => redraw(false);
   q("copy").onclick = async () => {
     q("indices").select();
     try { await navigator.clipboard.writeText(q("indices").value); } catch { document.execCommand("copy"); }
     text("copy", "Copied"); setTimeout(() => text("copy", "Copy"), 1500);
   };
-  q("keep").onclick = () => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([q("indices").value], { type: "application/json" }));
-    link.download = "codes.json"; link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  };
+  q("keep").onclick = () => download([q("indices").value], "application/json", "codes.json");
 
   // ---------------------------------------------------------------- begin
   text("title", map.title); text("text", map.text); text("note", map.note);
@@ -295,11 +266,14 @@ export function mountMap(host, map, transport) {
   const layers = [...(transport.can.ground ? ["pictures"] : []), ...(dim === 2 ? transport.can.layers : []), "nothing"];
   for (const name of layers) q("layers").append(new Option(name, name));
   q("under").hidden = layers.length === 1; q("shape").hidden = dim === 1; q("height").hidden = dim !== 3;
-  fillLegend(); readTheme(); setTool("look"); setLayer(layers[0]);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readTheme(); redraw(); }, { signal: closing.signal });
+  if (!labelled) q("tints").append(new Option("nothing", "none"));
+  for (const { key, name } of tints) q("tints").append(new Option(name, key));
+  q("colour").hidden = tints.length + !labelled < 2;
+  readTheme(); setTint(labelled ?? null); setTool("look"); setLayer(layers[0]);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readTheme(); setTint(S.tint, S.hidden); }, { signal: closing.signal });
   new ResizeObserver(() => redraw()).observe(canvas);
   const first = map.start ?? Array(dim).fill(0);
-  S.depth = first[2] ?? 0; q("depth").value = S.depth;
+  S.plane.depth = first[2] ?? 0; q("depth").value = S.plane.depth;
   draw();
   const ready = look(first, true).then(() => { element.dataset.state = "ready"; });
   return { ready, element, select, look: (point) => look(point, true), again: () => look(S.point, true), close() { play(false); closing.abort(); element.remove(); } };

@@ -1,6 +1,6 @@
 // The transport of a file with the generator in it: exact pictures by onnxruntime-web, from tiles until that is loaded.
 
-import { bytes } from "./tiles.js";
+import { bytes } from "./basics.js";
 
 const BREATH = 12; // milliseconds, after which the page may draw
 

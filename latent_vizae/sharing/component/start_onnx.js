@@ -1,9 +1,9 @@
 // The page of one file with the generator in it.
 
-import { tileTransport } from "./tiles.js";
-import { withDecoder } from "./onnx.js";
 import { mountMap } from "./map.js";
+import { withDecoder } from "./onnx.js";
 import { given, host, map } from "./start.js";
+import { tileTransport } from "./tiles.js";
 
 tileTransport(given.transport).then(async (tiles) => {
   const transport = withDecoder(tiles, given.image), view = mountMap(host, map, transport);

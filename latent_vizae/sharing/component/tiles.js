@@ -6,7 +6,7 @@
 //   layer(name)       promise of {side, values: Uint8Array, low, high, text}: a square of a 2-D map, the top row first
 //   ground            {side, draw(ctx, column, row, x, y, width, height)}: pictures beneath the points of a 2-D map
 
-export const bytes = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+import { bytes } from "./basics.js";
 
 export async function tileTransport({ dim, side, columns, width, height, kind, sheet, layers }) {
   const picture = new Image();

@@ -1,7 +1,8 @@
 // The transport of a notebook: pictures from Python, and until they are there from tiles where the decoder was fast enough.
 
-import { bytes, tileTransport } from "./tiles.js";
+import { mapOf } from "./given.js";
 import { mountMap } from "./map.js";
+import { tileTransport } from "./tiles.js";
 
 const MOST_ASKED = 64; // points of one question
 
@@ -39,12 +40,7 @@ async function kernelTransport(model, given) {
 
 async function render({ model, el }) {
   const { map, ...given } = model.get("_given");
-  const values = (base64, Kind) => (base64 === null ? null : new Kind(bytes(base64).buffer));
-  const shown = {
-    ...map, rows: values(map.rows, Uint32Array), labels: values(map.labels, Uint16Array),
-    points: Float32Array.from(values(map.points, Int16Array), (x) => x / 32767),
-  };
-  const transport = await kernelTransport(model, given), view = mountMap(el, shown, transport);
+  const transport = await kernelTransport(model, given), view = mountMap(el, mapOf(map), transport);
   let telling = false; // what this view said itself comes back as a change
   const tell = (name, value) => { telling = true; model.set(name, value); model.save_changes(); telling = false; };
   view.element.addEventListener("look", ({ detail }) => tell("point", detail.point));

@@ -1,0 +1,142 @@
+"""Regions, draws and paths before they are decoded, and their images part by part.
+
+A question is answered with as many images as are made in `SECONDS`, so that a slow decoder's come one after the other and
+a visitor stops them by asking no more.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latent_vizae.decoders.contract import decode_images
+from latent_vizae.demos.page.checks import checked_points, whole_number
+from latent_vizae.demos.page.fitted import FittedMap, image_shape_of
+from latent_vizae.demos.page.pictures import packed_images
+from latent_vizae.maps.paths import lengths_along, resample
+from latent_vizae.maps.regions import cover, polygon_region
+from latent_vizae.maps.samples import Samples
+
+__all__ = ["Plan", "draws_plan", "grid_plan", "pace_of", "path_plan"]
+
+MOST_FRAMES, MOST_CORNERS, MOST_ROWS = 64, 32, 20
+MOST_LASSO = 128
+"""Corners of a polygon, as one draws it by hand."""
+SECONDS = 0.7
+"""That a part may take, or one image if that takes longer."""
+PACES = ("constant", "linear")
+LOOKED_AT, PACE_SECONDS = 16, 12.0
+"""Images for each frame that a constant pace takes, about; a path that would take longer for it has even steps on the map."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Points (k, d) and codes (k, *latent_shape) whose images, row by row, are a sheet or a film."""
+
+    points: Tensor
+    codes: Tensor
+    rows: int
+
+    def samples(self, decoder: Any) -> Samples:
+        """All of them, decoded."""
+        return Samples(self.points, self.codes, decode_images(decoder, self.codes), rows=self.rows)
+
+    def part(self, decoder: Any, first: Any) -> dict[str, Any]:
+        """Images from number ``first`` on for the page, as many as are soon made; None for all.
+
+        Returns:
+            rows, cols, points: of all; images: of this part; seconds: that an image takes.
+        """
+        shape = {"rows": self.rows, "cols": len(self.points) // self.rows, "points": self.points.tolist()}
+        start = 0 if first is None else whole_number(first, "first image", 0, len(self.points) - 1)
+        left, made, batch, begun = self.codes[start:], [], 1, time.perf_counter()
+        if first is None:
+            return {**shape, "images": packed_images(decode_images(decoder, left))}
+        while len(left):
+            made.append(decode_images(decoder, left[:batch]).cpu())
+            left = left[batch:]
+            count, spent = sum(map(len, made)), time.perf_counter() - begun
+            batch = max(1, int((SECONDS - spent) * count / spent))
+            if spent + spent / count > SECONDS:
+                break
+        return {**shape, "images": packed_images(torch.cat(made)), "seconds": spent / count}
+
+
+def grid_plan(fitted: FittedMap, region: Any, rows: Any, columns: Any, added: dict[str, Any]) -> Plan:
+    """A box as a grid, or a polygon evenly covered; of large pictures fewer."""
+    v = fitted.latent_map.v
+    rows, columns = whole_number(rows, "rows", 1, MOST_ROWS), whole_number(columns, "columns", 1, MOST_ROWS)
+    most = _most_rows(fitted)
+    rows, columns = min(rows, most), min(columns, most)
+    if not isinstance(region, dict) or len(region) != 1 or not set(region) <= {"box", "polygon"}:
+        raise ValueError("A region is a box or a polygon.")
+    if "polygon" in region:
+        if v.dim != 2:
+            raise ValueError("Polygons are for maps of two dimensions; draw a box.")
+        corners = checked_points(region["polygon"], 2, 3, MOST_LASSO)
+        where = cover(polygon_region(corners, 2), rows * columns, 0)
+        return Plan(where, v.decode(where, **added), rows)
+    low, high = checked_points(region["box"], v.dim, 2, 2)
+    low, high = torch.minimum(low, high), torch.maximum(low, high)
+    if not (high - low > 1e-6).any():
+        raise ValueError("This box is a single point: drag a larger one.")
+    if v.dim == 1:
+        where = torch.linspace(low[0].item(), high[0].item(), rows * columns).unsqueeze(1)
+    else:  # a box of a 3-D map lies on a plane: its two longest sides are the picture's
+        first, second = sorted((high - low).topk(2).indices.tolist())
+        where = ((low + high) / 2).repeat(rows * columns, 1)
+        across = torch.linspace(low[first].item(), high[first].item(), columns)
+        down = torch.linspace(high[second].item(), low[second].item(), rows)
+        where[:, first], where[:, second] = across.repeat(rows), down.repeat_interleave(columns)
+    return Plan(where, v.decode(where, **added), rows)
+
+
+def draws_plan(fitted: FittedMap, point: Any, seed: int) -> Plan:
+    """Sixteen draws from what the map leaves open at a point; of large pictures fewer."""
+    v = fitted.latent_map.v
+    where, side = checked_points([point], v.dim, 1, 1), min(4, _most_rows(fitted))
+    points = where.to(v.points).expand(side * side, -1)
+    return Plan(points, v.sample(points, seed), side)
+
+
+def path_plan(fitted: FittedMap, corners: Any, frames: Any, added: dict[str, Any], pace: Any) -> Plan:
+    """A transformation along a polyline.
+
+    Args:
+        fitted: the map.
+        corners: 2 to 32 points.
+        frames: 2 to 64.
+        added: see `Maps.added`.
+        pace: "constant", equal changes of the image from frame to frame, for which many images are looked at; or "linear",
+            even steps on the map.
+    """
+    v = fitted.latent_map.v
+    where = checked_points(corners, v.dim, 2, MOST_CORNERS)
+    frames = whole_number(frames, "frames", 2, MOST_FRAMES)
+    if pace not in PACES:
+        raise ValueError(f"A pace is {' or '.join(PACES)}, got {pace!r}.")
+    if pace == "constant":
+        plain = {} if "residual_of" in added else added
+        samples = fitted.latent_map.path(where, frames=frames, **plain)
+        where = samples.points
+        return Plan(where, samples.codes if plain is added else v.decode(where, **added), 1)
+    line = where.to(v.points)
+    lengths = lengths_along(line, list(range(len(line))), None)
+    where = resample(line, lengths, torch.linspace(0, 1, frames).to(lengths) * lengths[-1])
+    return Plan(where, v.decode(where, **added), 1)
+
+
+def pace_of(fitted: FittedMap, frames: Any) -> str:
+    """The pace for a path of this map: even steps on it where the decoder, by its last picture, is slow."""
+    frames = whole_number(frames, "frames", 2, MOST_FRAMES)
+    return PACES[fitted.seconds * frames * LOOKED_AT > PACE_SECONDS]
+
+
+def _most_rows(fitted: FittedMap) -> int:
+    """Rows and columns of a grid of this map's pictures, at most."""
+    return max(2, math.isqrt(max(4, 2**22 // math.prod(image_shape_of(fitted)))))
