@@ -123,6 +123,7 @@ def test_bad_input_is_answered(made):
         (("x",), {}, TypeError),
         ((made,), {"labels": [1]}, ValueError),
         ((made,), {"title": 1}, TypeError),
+        ((made,), {"columns": {"a": [1]}}, ValueError),
     ):
         with pytest.raises(error):
             MapWidget(*arguments, **options)

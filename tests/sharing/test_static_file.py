@@ -195,6 +195,47 @@ def test_labels_names_and_titles_are_text_on_maps_of_any_dimension(files, maps, 
 
 
 @needs_a_browser
+def test_columns_colour_the_codes_of_a_file(maps, browser, tmp_path):
+    columns = {"age": [float(i) if i % 9 else float("nan") for i in range(90)], EVIL: ["x", EVIL] * 45}
+    file = maps[2].save(tmp_path / "map.html", tiles=4, progress=False, columns=columns)
+    with opened(browser, file) as page:
+        assert page.locator(".tints option").all_inner_texts() == ["nothing", "age", EVIL]
+        before = page.evaluate("document.querySelector('.canvas').toDataURL()")
+        page.locator(".tints").select_option("0")
+        assert page.locator(".ramp").inner_text().split("\n")[0].startswith("1")
+        assert page.locator(".missing").inner_text() == "10 without a value, in grey"
+        page.wait_for_function("before => document.querySelector('.canvas').toDataURL() !== before", arg=before)
+        page.locator(".tints").select_option("1")
+        page.get_by_role("button", name="x", exact=True).click()  # the even codes are hidden
+        assert not page.locator(".ramp").is_visible()
+        page.get_by_role("button", name="Region").click()
+        drag(page, (0.02, 0.02), (0.98, 0.98))
+        found = json.loads(page.locator(".indices").input_value())
+        assert len(found) > 40
+        assert all(number % 2 for number in found)
+        assert page.evaluate("window.bad") is None
+
+
+def test_columns_that_do_not_fit_are_refused_and_nothing_is_written(maps, tmp_path):
+    for columns, error in (({"a": [1.0]}, ValueError), ({"a": [[1]] * 90}, TypeError), (tmp_path / "no.csv", OSError)):
+        with pytest.raises(error):
+            maps[2].save(tmp_path / "map.html", tiles=4, progress=False, columns=columns)
+    with pytest.raises(ValueError, match=r"columns: only \.html"):
+        maps[2].save(tmp_path / "map.png", columns={"a": range(90)})
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_a_browser
+def test_a_map_of_three_dimensions_turns(files, browser):
+    with opened(browser, files[3]) as page:
+        canvas = "document.querySelector('.canvas').toDataURL()"
+        page.get_by_role("button", name="Move").click()
+        before = page.evaluate(canvas)
+        drag(page, (0.4, 0.4), (0.6, 0.5))
+        page.wait_for_function(f"before => {canvas} !== before", arg=before)
+
+
+@needs_a_browser
 def test_keys_do_what_the_mouse_does(files, browser):
     with opened(browser, files[2]) as page:
         page.locator(".canvas").focus()
