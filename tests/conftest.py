@@ -36,7 +36,27 @@ def pytest_addoption(parser):
     )
 
 
+LONGEST = (
+    "demos/gallery/test_gallery.py", "test_devices.py", "demos/page/test_address.py", "demos/page/test_hub.py",
+    "demos/page/test_directions.py", "demos/page/test_dimensions.py", "demos/page/test_page.py", "demos/page",
+)  # fmt: skip
+"""Under tests/: files and folders that begin first where processes share the files (pytest -n), so that nobody waits
+for one of them at the end."""
+
+
+def pytest_collection_modifyitems(config, items):
+    if hasattr(config, "workerinput"):
+        first = [str(Path(__file__).parent / name) for name in LONGEST]
+        rank = {
+            path: next((n for n, name in enumerate(first) if path.startswith(name)), len(first))
+            for path in {str(item.path) for item in items}
+        }
+        items.sort(key=lambda item: rank[str(item.path)])
+
+
 def pytest_configure(config):
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False  # which begins with files of many tests, however short these are
     shift, plain = config.getoption("seed_shift"), torch.Generator
     if shift:
 

@@ -45,23 +45,23 @@ def deterministic():
     return setting(torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms, True)
 
 
-def at_once():
+def together(*each):
     stack = contextlib.ExitStack()
-    for each in (default_dtype(torch.float16), torch.device("meta"), torch.autocast("cpu", torch.float16)):
-        stack.enter_context(each)
+    for one in each:
+        stack.enter_context(one)
     return stack
 
 
-SURROUNDINGS = {
-    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
-    "no_grad": torch.no_grad,
-    "inference": torch.inference_mode,
-    "float64": lambda: default_dtype(torch.float64),
-    "bfloat16": lambda: default_dtype(torch.bfloat16),
-    "float16": lambda: default_dtype(torch.float16),
-    "device": lambda: torch.device("meta"),
-    "deterministic": deterministic,
-    "all at once": at_once,
+def at_once():
+    return together(default_dtype(torch.float16), torch.device("meta"), torch.autocast("cpu", torch.float16))
+
+
+SURROUNDINGS = {  # some together: results that do not depend on these depend on none
+    "half precision and a device": at_once,
+    "no gradients": lambda: together(
+        torch.no_grad(), default_dtype(torch.float64), deterministic(), torch.autocast("cpu", torch.bfloat16)
+    ),
+    "inference": lambda: together(torch.inference_mode(), default_dtype(torch.bfloat16)),
 }
 
 CODES = torch.randn(120, 6, generator=torch.Generator().manual_seed(0))

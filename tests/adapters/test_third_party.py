@@ -1,5 +1,6 @@
 """The worked example of an adapter outside of the package, installed and used as its README says."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fresh_process import run_code
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "demos" / "third_party_adapter"
 
@@ -26,7 +28,7 @@ def installed(tmp_path_factory):
 
 def run(installed, code):
     code = f"import sys; sys.path.insert(0, {str(installed / 'site')!r})\n{code}"
-    return subprocess.run([sys.executable, "-c", code], cwd=installed, capture_output=True, text=True, timeout=200)
+    return run_code(code, os.environ, installed)
 
 
 def test_the_readme_of_the_example_runs_as_it_stands(installed):
@@ -41,5 +43,5 @@ def test_its_errors_and_its_absence_are_told(installed):
     done = run(installed, 'from latent_vizae import load_decoder\nload_decoder("waves:cosine")')
     assert "knows sine, square, got 'cosine'" in done.stderr
     code = "from latent_vizae import LatentMap\nLatentMap.from_pretrained('waves-map')"
-    done = subprocess.run([sys.executable, "-c", code], cwd=installed, capture_output=True, text=True, timeout=200)
+    done = run_code(code, os.environ, installed)
     assert "No decoder is registered for 'waves'" in done.stderr

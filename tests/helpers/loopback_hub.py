@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
+from fresh_process import run_code
 
 DATE = "2026-01-02T03:04:05.000Z"
 LARGE = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npz", ".onnx", ".zip", ".gz", ".parquet")
@@ -195,8 +196,7 @@ class Hub:
         env |= {"HF_TOKEN": token} if token else {}
         env |= {"HF_HUB_OFFLINE": "1"} if offline else {}
         env |= {} if xet else {"HF_HUB_DISABLE_XET": "1"}
-        command = [sys.executable, "-c", textwrap.dedent(code)]
-        return subprocess.run(command, env=env, cwd=cwd, timeout=timeout, capture_output=True, text=True)
+        return run_code(textwrap.dedent(code), env, cwd, timeout)
 
     # Xet: where the storage's address is local://, hf_xet keeps the whole storage in that folder.
 

@@ -201,9 +201,10 @@ import resource, sys
 import numpy as np
 from latent_vizae import fit
 np.ones((1000, 1000)) @ np.ones((1000, 1000))
-fit(np.random.default_rng(0).normal(size=(2000, 16)).astype("f4"), steps=20)
+brief = {"steps": 20, "hidden": (16, 16)}  # of a wide v, a minute goes by while all codes are encoded
+fit(np.random.default_rng(0).normal(size=(2000, 16)).astype("f4"), **brief)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-fit(sys.argv[1], steps=20)
+fit(sys.argv[1], **brief)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 """
 

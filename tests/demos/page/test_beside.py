@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from draws import normal
-from serving import CHROMIUM, serving
+from serving import CHROMIUM, shared_page
 
-from latent_vizae import LatentMap, fit, load_decoder, show
+from latent_vizae import LatentMap, fit, show
 
 pytest.importorskip("gradio")
 from latent_vizae.demos.page.beside import have_same_codes, maps_given
@@ -61,35 +61,39 @@ def test_what_is_no_list_of_maps_is_said(m):
         show([m, m], labels=[1], browser=False)
 
 
+@pytest.fixture(scope="module")
+def points(f_d):
+    """Of the script's plane, and of its line of the same codes."""
+    codes, labels = f_d.examples(count=120, seed=0)
+    return fit(codes, f_d, labels=labels, seed=0).points, fit(codes, dim=1, labels=labels, seed=1).points
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
 @pytest.mark.parametrize(("kind", "size"), [("same", (1280, 900)), ("same", (390, 844)), ("other", (768, 1024))])
-def test_one_pointer_shows_a_code_on_each_map(browser, kind, size):
-    f_d = load_decoder("mnist")
-    codes, labels = f_d.examples(count=120, seed=0)
-    first = fit(codes, f_d, labels=labels, seed=0).points
-    line = fit(codes, dim=1, labels=labels, seed=1).points
-    with serving(sys.executable, "-c", SCRIPT, kind) as address:
-        page = browser.new_page(viewport={"width": size[0], "height": size[1]})
-        wrong = []
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.goto(address)
-        page.wait_for_function("document.querySelectorAll('[data-state=ready]').length === 3", timeout=60_000)
-        assert page.locator(".lv-title").all_inner_texts() == ["<b>plane</b>", "line", "cube"]
-        canvases = page.locator(".lv-map canvas[role=application]")
-        canvases.nth(0).scroll_into_view_if_needed()
-        box = canvases.nth(0).bounding_box()
-        scale = min(box["width"], box["height"]) / 2.12
-        row = int(((first - torch.tensor([0.2, 0.1])) ** 2).sum(1).argmin())
-        x, y = first[row].tolist()
-        page.mouse.move(box["x"] + box["width"] / 2 + x * scale, box["y"] + box["height"] / 2 - y * scale, steps=3)
-        page.wait_for_timeout(1500)
-        at = page.locator("[data-state=ready]").nth(1).get_attribute("data-at")
-        assert np.isclose(float(at), line[row].item(), atol=1e-4) == (kind == "same")
-        said = page.locator(".lv-head").first.inner_text()
-        assert ("same codes" in said) == (kind == "same")
-        if size[0] > 1000:
-            boxes = [canvases.nth(i).bounding_box() for i in range(3)]
-            assert boxes[0]["x"] < boxes[1]["x"] < boxes[2]["x"]  # beside each other
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        assert wrong == []
-        page.close()
+def test_one_pointer_shows_a_code_on_each_map(browser, points, kind, size):
+    first, line = points
+    address = shared_page(sys.executable, "-c", SCRIPT, kind)
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(address)
+    page.wait_for_function("document.querySelectorAll('[data-state=ready]').length === 3", timeout=60_000)
+    assert page.locator(".lv-title").all_inner_texts() == ["<b>plane</b>", "line", "cube"]
+    canvases = page.locator(".lv-map canvas[role=application]")
+    canvases.nth(0).scroll_into_view_if_needed()
+    box = canvases.nth(0).bounding_box()
+    scale = min(box["width"], box["height"]) / 2.12
+    row = int(((first - torch.tensor([0.2, 0.1])) ** 2).sum(1).argmin())
+    x, y = first[row].tolist()
+    page.mouse.move(box["x"] + box["width"] / 2 + x * scale, box["y"] + box["height"] / 2 - y * scale, steps=3)
+    page.wait_for_timeout(1500)
+    at = page.locator("[data-state=ready]").nth(1).get_attribute("data-at")
+    assert np.isclose(float(at), line[row].item(), atol=1e-4) == (kind == "same")
+    said = page.locator(".lv-head").first.inner_text()
+    assert ("same codes" in said) == (kind == "same")
+    if size[0] > 1000:
+        boxes = [canvases.nth(i).bounding_box() for i in range(3)]
+        assert boxes[0]["x"] < boxes[1]["x"] < boxes[2]["x"]  # beside each other
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert wrong == []
+    page.close()

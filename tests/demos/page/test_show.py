@@ -11,8 +11,10 @@ import pytest
 import torch
 from draws import normal
 from serving import CHROMIUM, READY, hover, pixels, serving, visiting
+from typer.testing import CliRunner
 
 from latent_vizae import LatentMap, fit
+from latent_vizae.cli.app import app
 
 EVIL = "<script>window.bad = 1</script><img src=x onerror='window.bad = 1'>"
 
@@ -111,13 +113,14 @@ def test_bad_input_is_answered_before_anything_is_served(linear):
         odd.show(browser=False)
 
 
-def test_the_command_says_what_is_wrong_in_a_line(tmp_path):
+def test_the_command_says_what_is_wrong_in_a_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.execve", None)  # the page would take this process's place
     for given, message in (
         (["--map", "nowhere"], "no folder"),
         (["--decoder", "nothing"], "No decoder is registered"),
         (["--columns", "x.csv"], "give --map too"),
     ):
-        command = [sys.executable, "-m", "latent_vizae.cli", "demo", *given]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
-        assert done.returncode == 2
+        done = CliRunner().invoke(app, ["demo", *given])
+        assert done.exit_code == 2
         assert message in done.stderr
