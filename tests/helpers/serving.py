@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import io
+import json
 import os
 import re
 import shutil
@@ -17,6 +18,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from PIL import Image
@@ -97,17 +100,48 @@ def browsing() -> Iterator:
 @contextmanager
 def visiting(browser, address: str, **options) -> Iterator:
     """A fresh visitor, with the map before him; at the end nothing may have gone wrong or out."""
-    context = browser.new_context(**{"viewport": {"width": 1280, "height": 1000}, **options})
+    with _visitor(browser, address, {"viewport": {"width": 1280, "height": 1000}, **options}) as page:
+        wrong, outside = [], []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: outside.append(request.url) if not is_here(request.url) else None)
+        page.goto(address)
+        page.wait_for_selector(READY, timeout=30_000)
+        yield page
+        page.close()
+        assert (wrong, outside) == ([], []), f"errors {wrong}, requests elsewhere {outside}"
+
+
+_absent: WeakKeyDictionary = WeakKeyDictionary()
+"""By browser: contexts of which nobody uses one now, by address and options."""
+
+
+@contextmanager
+def _visitor(browser, address: str, options: dict) -> Iterator:
+    """A page in a context without cookies and stored things, for one visitor at a time.
+
+    Afterwards the context waits for the next one: with what the page consists of in its cache, and with a document of
+    the page's origin, or its process would end. So a visit takes 1.5 processor seconds instead of 2.7.
+    """
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(address))
+    waiting = _absent.setdefault(browser, {}).setdefault((origin, json.dumps(options)), [])
+    if waiting:
+        context = waiting.pop()
+    else:
+        context = browser.new_context(**options)
+        context.new_page().goto(f"{origin}/robots.txt")
     page = context.new_page()
-    wrong, outside = [], []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-    page.on("request", lambda request: outside.append(request.url) if not is_here(request.url) else None)
-    page.goto(address)
-    page.wait_for_selector(READY, timeout=30_000)
-    yield page
-    context.close()
-    assert (wrong, outside) == ([], []), f"errors {wrong}, requests elsewhere {outside}"
+    try:
+        yield page
+        for left in context.pages[1:]:
+            left.close()
+        session = context.new_cdp_session(context.pages[0])
+        session.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
+        session.detach()
+    except BaseException:
+        context.close()
+        raise
+    waiting.append(context)
 
 
 def is_here(url: str) -> bool:
