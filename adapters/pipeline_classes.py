@@ -148,35 +148,34 @@ def _has_ip_adapter(pipe: Any) -> bool:
 
 
 def _ip_input(pipe: Any, call: Call) -> Embeddings:
-    """An image's embedding of zeros, what an adapter takes where there is no image."""
+    """The embedding that an adapter takes where there is no image, as the pipeline itself makes it."""
     if not _has_ip_adapter(pipe):
         return {}
     layers = pipe.unet.encoder_hid_proj.image_projection_layers
     if len(layers) > 1:
         raise ValueError(f"A code is the embedding of one image, and {len(layers)} IP-Adapters are loaded: load one.")
     shape = getattr(layers[0], "image_embeds", None)
-    if shape is None:  # as of IP-Adapter Plus, which takes what is before the projection
-        width, tokens = layers[0].proj_in.in_features, _vision_tokens(pipe)
-        return {"image_embeds": torch.zeros(1, tokens, width)}
-    return {"image_embeds": torch.zeros(1, shape.in_features)}
+    nothing = _embedding_of_black(pipe) if shape is None else torch.zeros(1, shape.in_features)
+    return {"image_embeds": nothing, "negative_image_embeds": nothing}
 
 
-def _vision_tokens(pipe: Any) -> int:
+def _embedding_of_black(pipe: Any) -> Tensor:
+    """Of IP-Adapter Plus, which takes what is before the projection: (1, tokens, width)."""
     if pipe.image_encoder is None:
         raise ValueError("This IP-Adapter needs its image encoder, and the pipeline has none: load it with one.")
-    config = pipe.image_encoder.config
-    tokens: int = (config.image_size // config.patch_size) ** 2 + 1
-    return tokens
+    config, weight = pipe.image_encoder.config, next(pipe.image_encoder.parameters())
+    black = weight.new_zeros(1, config.num_channels, config.image_size, config.image_size)
+    embedding: Tensor = pipe.image_encoder(black, output_hidden_states=True).hidden_states[-2]
+    return embedding
 
 
 def _as_ip(pipe: Any, call: Call, inputs: dict[str, Any]) -> dict[str, Any]:
     """One embedding after the other, behind that of no image where there is guidance."""
-    embeds = inputs.pop("image_embeds", None)
+    embeds, opposite = inputs.pop("image_embeds", None), inputs.pop("negative_image_embeds", None)
     if embeds is not None:
-        stacked = embeds[:, None]
         pipe._guidance_scale = call.guidance  # which its own property reads
-        guided = pipe.do_classifier_free_guidance
-        inputs["ip_adapter_image_embeds"] = [torch.cat([torch.zeros_like(stacked), stacked]) if guided else stacked]
+        both = [opposite, embeds] if pipe.do_classifier_free_guidance else [embeds]
+        inputs["ip_adapter_image_embeds"] = [torch.cat(both)[:, None]]
     return inputs
 
 

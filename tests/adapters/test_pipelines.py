@@ -5,6 +5,7 @@ from functools import cache
 
 import pytest
 import torch
+from PIL import Image
 
 from latent_vizae import LatentMap, fit, load_decoder
 from latent_vizae.testing import check_decoder
@@ -20,10 +21,10 @@ tiny = pytest.importorskip("tiny_pipelines")
 def pipeline(name):
     base, _, change = name.partition(" with ")
     pipe = tiny.seeded(getattr(tiny, base))
-    if change == "an IP-Adapter":
+    if "an IP-Adapter" in change:
         with torch.random.fork_rng([]):
             torch.manual_seed(1)
-            pipe = tiny.with_ip_adapter(pipe)
+            pipe = tiny.with_ip_adapter(pipe, plus="Plus" in change)
         pipe.image_encoder.eval()
     return pipe
 
@@ -32,6 +33,7 @@ def pipeline(name):
 ASKED = {
     "stable_diffusion": ("StableDiffusionPipeline", {"steps": 2}),
     "stable_diffusion with an IP-Adapter": ("StableDiffusionPipeline", {"steps": 2}),
+    "stable_diffusion with an IP-Adapter Plus": ("StableDiffusionPipeline", {"steps": 2}),
     "sdxl": ("StableDiffusionXLPipeline", {"steps": 2}),
     "sdxl with an IP-Adapter": ("StableDiffusionXLPipeline", {"steps": 2}),
     "latent_consistency": ("LatentConsistencyModelPipeline", {"steps": 2}),
@@ -146,6 +148,27 @@ def test_pictures_have_codes_where_there_is_an_image_encoder(name):
     assert torch.allclose(pipeline(name).image_encoder(pixels).image_embeds, codes, atol=1e-5)
     assert not hasattr(loaded(name, "noise"), "encode")
     assert not hasattr(loaded("kandinsky"), "encode")
+
+
+@pytest.mark.parametrize("name", ["stable_diffusion with an IP-Adapter", "stable_diffusion with an IP-Adapter Plus"])
+@pytest.mark.parametrize("guidance", [0, 3.0])
+def test_a_picture_makes_the_image_that_the_pipeline_makes_of_it(name, guidance):
+    pipe, f_d = pipeline(name), loaded(name, "image_embeds", prompt="a cat", seed=7, guidance=guidance)
+    pictures = torch.rand(2, 3, 20, 24, generator=torch.Generator().manual_seed(0))
+    codes = f_d.encode(pictures)
+    assert codes.shape[1:] == f_d.latent_shape == ((5, tiny.WIDTH) if "Plus" in name else (tiny.WIDTH,))
+    images = f_d(codes)
+    assert (images[0] - images[1]).abs().max() > 1e-3
+    for picture, image in zip(pictures, images, strict=True):
+        own = pipe(
+            "a cat", ip_adapter_image=to_pil_image(picture), num_inference_steps=2, guidance_scale=guidance,
+            height=16, width=16, generator=torch.Generator().manual_seed(7), output_type="pt",
+        ).images  # fmt: skip
+        assert (own[0] - image).abs().max() < 1e-4
+
+
+def to_pil_image(picture):
+    return Image.fromarray((picture * 255).round().byte().movedim(0, 2).numpy())
 
 
 def test_a_pipeline_in_hand_stays_as_it_is():

@@ -122,14 +122,36 @@ def sdxl(scheduler=None):
     )  # fmt: skip
 
 
-def with_ip_adapter(pipe):
+def with_ip_adapter(pipe, plus=False):
     """The same with an IP-Adapter of random weights, and the image encoder that it needs."""
     pipe.register_modules(image_encoder=clip_vision(), feature_extractor=clip_pictures())
-    pipe.load_ip_adapter([ip_adapter_state(pipe.unet)], subfolder="", weight_name="")
+    pipe.load_ip_adapter([ip_adapter_state(pipe.unet, plus)], subfolder="", weight_name="")
     return pipe
 
 
-def ip_adapter_state(model):
+def resampler(width, inside=8):
+    """Weights of IP-Adapter Plus's way from what an image encoder sees to tokens of the UNet, four blocks."""
+
+    def scale(name, size):
+        return {f"{name}.weight": torch.ones(size), f"{name}.bias": torch.zeros(size)}
+
+    state = {
+        "latents": torch.randn(1, 4, inside), "proj_in.weight": torch.randn(inside, WIDTH),
+        "proj_in.bias": torch.zeros(inside), "proj_out.weight": torch.randn(width, inside),
+        "proj_out.bias": torch.zeros(width), **scale("norm_out", width),
+    }  # fmt: skip
+    for number in range(4):
+        one, two = f"layers.{number}.0", f"layers.{number}.1"
+        state |= scale(f"{one}.norm1", inside) | scale(f"{one}.norm2", inside) | scale(f"{two}.0", inside)
+        state |= {
+            f"{one}.to_q.weight": torch.randn(64, inside), f"{one}.to_kv.weight": torch.randn(128, inside),
+            f"{one}.to_out.weight": 0.1 * torch.randn(inside, 64), f"{two}.1.weight": torch.randn(4 * inside, inside),
+            f"{two}.3.weight": torch.randn(inside, 4 * inside),
+        }  # fmt: skip
+    return state
+
+
+def ip_adapter_state(model, plus=False):
     """Weights of an IP-Adapter for a UNet, by part, as files have them."""
     width = model.config.cross_attention_dim
     attention = {}
@@ -141,7 +163,7 @@ def ip_adapter_state(model):
         "proj.weight": torch.randn(4 * width, WIDTH), "proj.bias": torch.randn(4 * width),
         "norm.weight": torch.ones(width), "norm.bias": torch.zeros(width),
     }  # fmt: skip
-    return {"image_proj": projection, "ip_adapter": attention}
+    return {"image_proj": resampler(width) if plus else projection, "ip_adapter": attention}
 
 
 def latent_consistency():
