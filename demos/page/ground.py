@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from latent_vizae.decoders.spending import seconds_per_image
 from latent_vizae.demos.page.checks import whole_number
 from latent_vizae.demos.page.fitted import FittedMap
 from latent_vizae.demos.page.kept import Kept
@@ -89,7 +90,8 @@ def _made(
     fitted: FittedMap, cells: list[tuple[int, int]], side: int, added: dict[str, Any]
 ) -> list[tuple[tuple[int, int], np.ndarray]]:
     """The first cells with their pictures (height, width, channels), as many as `SECONDS` are enough for."""
-    begun, made, batch = time.perf_counter(), [], 1
+    begun, made, known = time.perf_counter(), [], seconds_per_image(fitted.latent_map.decoder)
+    batch = 1 if known is None else max(1, int(SECONDS / known))
     where = torch.tensor([[column, row] for column, row in cells] or [[]], dtype=torch.float32)
     points = ((where + 0.5) / side * 2 - 1) * torch.tensor([1.0, -1.0]) if cells else where
     while len(made) < len(cells):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from latent_vizae.decoders.contract import decode_images
+from latent_vizae.decoders.spending import Limit, seconds_per_image, spending
 from latent_vizae.demos.page.fitted import FittedMap, shown_rows
 from latent_vizae.demos.page.pictures import as_base64
 
@@ -44,9 +44,13 @@ def layer_names(fitted: FittedMap) -> dict[str, str]:
 
 def _affordable(fitted: FittedMap, most: int) -> int:
     """How many images a layer may decode: all it wants, or fewer of a slow decoder."""
-    started = time.perf_counter()
-    decode_images(fitted.latent_map.decoder, fitted.codes_at(slice(1)))
-    return max(64, min(most, int(LAYER_SECONDS / (time.perf_counter() - started + 1e-6))))
+    decoder = fitted.latent_map.decoder
+    seconds = seconds_per_image(decoder)
+    if seconds is None:
+        with spending() as spent:
+            decode_images(decoder, fitted.codes_at(slice(1)))
+        seconds = spent.seconds / spent.images
+    return int(max(64, min(most, Limit(seconds=LAYER_SECONDS).images_at(seconds))))
 
 
 def layer(fitted: FittedMap, name: str) -> dict[str, Any]:

@@ -54,14 +54,14 @@ class FlowRecipe:
     """
 
     plan: Plan
-    straight_from: float = 0.6
+    straight_from: float = 0.635
     straightening: float = 0.375
     config: dict[str, Any] = field(default_factory=dict)
 
 
 FLOWS = {
     "flow-emoji": FlowRecipe(
-        Plan(20_000, batch_size=16, rate=2e-3, betas=(0.9, 0.99)),
+        Plan(4_000, batch_size=16, rate=2e-3, betas=(0.9, 0.99)),
         config={"block_out_channels": [16, 16, 48, 96], "norm_num_groups": 8, "attention_head_dim": 32},
     )
 }
