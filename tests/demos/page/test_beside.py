@@ -35,7 +35,7 @@ def test_the_same_codes_are_told_from_others(f_d):
     (codes, labels), (others, their) = f_d.examples(count=300, seed=0), f_d.examples(count=300, seed=5)
     codes, others = codes[labels.argsort()], others[their.argsort()]  # alike in order, not the same
     m, same, line, other = (
-        LatentMap(fit(given, dim=dim, seed=seed), f_d)
+        LatentMap(fit(given, dim=dim, seed=seed, steps=120), f_d)
         for given, dim, seed in ((codes, 2, 0), (codes, 2, 1), (codes, 1, 0), (others, 2, 0))
     )
     assert have_same_codes(m, m)

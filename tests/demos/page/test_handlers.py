@@ -4,8 +4,6 @@ import base64
 import copy
 import io
 import os
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from fresh_process import run_code
 from PIL import ExifTags, Image
 from safetensors.torch import load_file
 
@@ -401,7 +400,7 @@ print(*asyncio.run(prepare(start, {}, "")), demo.delete_cache)
     folders = {name: tmp_path / name for name in ("TMPDIR", "GRADIO_TEMP_DIR")}
     folders["TMPDIR"].mkdir()
     environment = {**os.environ, **{name: str(folder) for name, folder in folders.items()}}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    done = run_code(code, environment)
     file, _, removing = done.stdout.strip().partition(" ")
     assert zipfile.is_zipfile(file), done.stderr
     assert Path(file).is_relative_to(folders["GRADIO_TEMP_DIR"])
