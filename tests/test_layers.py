@@ -94,7 +94,7 @@ def test_imports_go_downwards(name):
 
 def test_the_test_sees_imports_of_every_kind():
     assert "publish" in IMPORTS["model/vizae"]  # deferred
-    assert "fitting/few" in IMPORTS["fitting/fit"]  # of the same folder
+    assert "fitting/few" in IMPORTS["fitting/sheet"]  # of the same folder
     assert "decoders/contract" in IMPORTS["fitting/fit"]  # of another one
     assert all((CORE / name).is_file() for name, _ in UPWARDS)
 

@@ -11,46 +11,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from latent_vizae.decoders.contract import decode_images, require_decoder
+from latent_vizae.decoders.contract import require_decoder
 from latent_vizae.decoders.load import as_source_options
-from latent_vizae.decoders.repeats import notice_noise
 from latent_vizae.decoders.spending import Budget, as_limit, spending
 from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_device, as_share, as_whole
 from latent_vizae.inputs.names import as_labels
-from latent_vizae.inputs.sources import VALUES_PER_PART, CodeReader, drawn, open_codes
+from latent_vizae.inputs.sources import CodeReader, drawn, open_codes
 from latent_vizae.inputs.surroundings import own_surroundings, warn_caller
 from latent_vizae.model.vizae import VizAE, check_dim
 from latent_vizae.network.threads import one_thread
-from latent_vizae.training.checkpoint import Checkpoint, fingerprint
+from latent_vizae.training.checkpoint import Checkpoint
 
-from .affine import set_identity, set_plane, to_principal_axes
-from .budget import Decoding, cost_of_measuring
-from .detail import set_detail
-from .few import FEW, place_few, solve_few
-from .frame import LARGE_IMAGE, VERY_LARGE_IMAGE, Frame, code_frame
-from .many import begin, returned, train
-from .measure import FEWEST_IMAGES, images_wanted, measure, originals
-from .one_code import completed_frame
+from .budget import Decoding
+from .detail import Realism, set_detail
+from .frame import VERY_LARGE_IMAGE
+from .measure import Originals, images_wanted, measure, originals
 from .place import place_all
-from .settings import Settings
-from .subspace import subspace
-from .survey import survey
+from .settings import Request, Settings
+from .sheet import Sheet, fit_sheet, framed
+from .survey import Survey, survey
 
 __all__ = ["fit", "fit_codes"]
 
-TRAINED_ON = 50_000
-"""Of more codes, so many drawn at random are trained on: twice as many change no measure."""
-LARGE, STEPS, LARGE_STEPS = 10_000, 340, 400
-"""Steps of training below 10,000 codes and from there on, where layers are wider too."""
-HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 1000
-"""Of the codes that are trained on: enough to choose the best weights by."""
 SHOWN = 400
 """Codes that places of the map are compared with."""
 BUDGET = "60s"
@@ -148,13 +138,20 @@ def fit(
             f"fit has keep_neighbours, 0 to 1, instead of pull (got pull={pull!r}): 0 is what pull=0 was. "
             "v.pull of a fitted v can still be set."
         )
-    settings = Settings(hidden=_check_hidden(hidden), steps=None if steps is None else as_whole(steps, "steps", 1))
     if outliers not in ("keep", "ignore"):
         raise ValueError(f"outliers is 'keep' or 'ignore', got {outliers!r}.")
-    return fit_codes(
-        codes, decoder, dim, labels, as_share(keep_neighbours, "keep_neighbours"), outliers == "ignore",
-        _check_detail(detail), seed, device, progress, checkpoint, settings, budget,
-    )  # fmt: skip
+    request = Request(
+        dim=check_dim(dim),
+        keep_neighbours=as_share(keep_neighbours, "keep_neighbours"),
+        ignore_outliers=outliers == "ignore",
+        detail=_check_detail(detail),
+        seed=as_whole(seed, "seed"),
+        device=None if device is None else as_device(device),
+        progress=progress,
+        checkpoint=None if checkpoint is None else Checkpoint(checkpoint),
+        settings=Settings(hidden=_check_hidden(hidden), steps=None if steps is None else as_whole(steps, "steps", 1)),
+    )
+    return fit_codes(codes, decoder, request, labels, budget)
 
 
 @torch.inference_mode(False)  # training works under a caller's no_grad or inference_mode too
@@ -163,166 +160,104 @@ def fit(
 def fit_codes(
     codes: ArrayLike,
     decoder: Callable[[Tensor], Tensor] | None,
-    dim: int,
-    labels: ArrayLike | None,
-    keep_neighbours: float,
-    ignore: bool,
-    detail: float | None,
-    seed: int,
-    device: str | torch.device | None,
-    progress: bool | Callable[[int, int, str], object],
-    checkpoint: str | Path | None,
-    settings: Settings,
+    request: Request,
+    labels: ArrayLike | None = None,
     budget: Budget = BUDGET,
 ) -> VizAE:
     """`fit`, with settings that an ablation may change."""
-    limit = as_limit(budget)
     with spending() as spent:
-        asked = Decoding(decoder, limit, spent, progress)
+        asked = Decoding(decoder, as_limit(budget), spent, request.progress)
         try:
-            return _fit(
-                codes, decoder, asked, dim, labels, keep_neighbours, ignore, detail, seed, device, progress,
-                checkpoint, settings,
-            )  # fmt: skip
+            return _fit(codes, decoder, request, labels, asked)
         finally:
             asked.close()
 
 
 def _fit(
     codes: ArrayLike,
-    given: Callable[[Tensor], Tensor] | None,
-    asked: Decoding,
-    dim: int,
+    decoder: Callable[[Tensor], Tensor] | None,
+    request: Request,
     labels: ArrayLike | None,
-    keep_neighbours: float,
-    ignore: bool,
-    detail: float | None,
-    seed: int,
-    device: str | torch.device | None,
-    progress: bool | Callable[[int, int, str], object],
-    checkpoint: str | Path | None,
-    settings: Settings,
+    asked: Decoding,
 ) -> VizAE:
-    """`fit_codes`, within a budget. ``given`` is the decoder, ``asked`` what may be asked of it."""
+    """`fit_codes`, within a budget. ``asked`` is what may be asked of the decoder."""
     started = time.perf_counter()
-    dim = check_dim(dim)
-    reader = every = open_codes(codes, device=None if device is None else as_device(device))
-    latent_shape = reader.latent_shape
+    every = open_codes(codes, device=request.device)
     all_labels = None if labels is None else as_labels(labels, len(every))
-    if reader.n < dim:
-        raise ValueError(f"A map of dim={dim} needs codes of at least {dim} values, these have {reader.n}.")
-    generator = torch.Generator().manual_seed(as_whole(seed, "seed"))
-    saved = None if checkpoint is None else Checkpoint(checkpoint)
-    surveyed = rest = survey(every)
-    if len(surveyed.outliers):
-        kept = every.without(surveyed.outliers)
-        rest = survey(kept)
-        if ignore:
-            reader = kept
-        elif rest.variance.sum() * rest.count < surveyed.variance.sum() * surveyed.count / 2:
-            warn_caller(
-                f"More than half of the variance of {len(every)} codes is that of {len(surveyed.outliers)} outliers, "
-                f"up to {surveyed.farthest:.3g} times as far from the middle as nine tenths of the codes; the map is "
-                "of them, not of the rest. fit(..., outliers='ignore') fits it to the rest."
-            )
-    k, pixels, decoder = len(reader), 0, asked.decoder
-    if given is not None:
-        require_decoder(given, latent_shape)
-    if decoder is not None:
-        pixels = decode_images(decoder, reader[:1])[0].numel()
-        if asked.may_check:
-            with asked.uncounted():
-                notice_noise(decoder, reader[: min(2, k)])
-    source, options = _source_of(given)
-
-    inside = subspace(reader, rest if ignore else surveyed, generator)
-    trained = torch.arange(min(k, TRAINED_ON))
-    held_out, loop, interrupted = trained[:0], None, False
-    hidden = _default_hidden(k) if settings.hidden is None else settings.hidden
-    has_residuals = k >= FEW and inside.basis.shape[1] > dim
-    if detail and not has_residuals:
+    if every.n < request.dim:
         raise ValueError(
-            f"{k} codes that vary in {inside.basis.shape[1]} directions have a map of {dim} dimensions that goes "
-            f"through all of them, so there is no detail to add, got detail={detail}. Leave it at 'auto'."
+            f"A map of dim={request.dim} needs codes of at least {request.dim} values, these have {every.n}."
         )
-    rank, wanted = inside.basis.shape[1], images_wanted(pixels) if pixels else 0
-    apart = min(MOST_HELD_OUT, round(HELD_OUT_SHARE * k)) if hidden and k >= FEW and rank > dim else 0
-    sizes = (min(k - apart, TRAINED_ON), apart)
-    to_measure = cost_of_measuring(wanted, sizes, has_residuals)
-    if k < FEW and pixels > LARGE_IMAGE and rank > dim:  # the frame has made images of all
-        to_measure = min(k, FEWEST_IMAGES)
-    asked.announce(k, reader.n, pixels, rank, dim, to_measure)
-    if inside.basis.shape[1] <= dim:
-        frame = completed_frame(reader, inside, dim, decoder, pixels, generator, asked.for_metric(to_measure))
-        v = _new_vizae(latent_shape, dim, (), frame)
-        set_identity(v)
-    else:
-        most = asked.for_metric(to_measure)
-        frame = code_frame(reader, inside, decoder, pixels, generator, settings, most)
-        v = _new_vizae(latent_shape, dim, hidden, frame)
-        if hidden and k >= FEW:
-            v.keep_neighbours = keep_neighbours
-            held_out, trained = drawn(k, min(k, apart + TRAINED_ON), generator).tensor_split([apart])
-            begin(v, generator, settings)
-            x, x_held = _framed(v, reader, trained), _framed(v, reader, held_out)
-            steps = settings.steps or (STEPS if k < LARGE else LARGE_STEPS)
-            if saved is not None:
-                said = [dim, list(hidden), steps, keep_neighbours, seed, source, options]
-                saved.open(fingerprint(said, [x, v.frame]))
-            try:
-                loop = train(
-                    v, frame, x, x_held, keep_neighbours=keep_neighbours, steps=steps, settings=settings,
-                    generator=generator, progress=progress, checkpoint=saved,
-                )  # fmt: skip
-                if settings.hidden is None:
-                    plane = _new_vizae(latent_shape, dim, (), frame)
-                    plane.keep_neighbours = keep_neighbours
-                    set_plane(plane, frame)
-                    v = plane if returned(plane, x_held) < returned(v, x_held) else v
-            except KeyboardInterrupt:  # before the first step or after the last
-                interrupted = True
-        elif hidden:
-            x = _framed(v, reader, trained)
-            solve_few(v.encoder, v.decoder, x, place_few(frame.for_neighbours(x), dim), generator)
-            to_principal_axes(v, x)
-        else:
-            set_plane(v, frame)
+    generator = torch.Generator().manual_seed(request.seed)
+    surveyed, rest, reader = _survey(every, request.ignore_outliers)
+    if decoder is not None:
+        require_decoder(decoder, every.latent_shape)
+    source = _source_of(decoder)
+    sheet = fit_sheet(reader, rest if request.ignore_outliers else surveyed, request, asked, source, generator)
+
+    v, k = sheet.v, len(every)
     v.requires_grad_(False).eval()
-    interrupted = interrupted or (loop is not None and loop.interrupted)
-    chosen = drawn(len(every), MOST_POINTS, generator).sort().values if len(every) > MOST_POINTS else trained[:0]
-    v.points, cut_short = place_all(v, every, reader, chosen, progress)
+    chosen = drawn(k, MOST_POINTS, generator).sort().values if k > MOST_POINTS else torch.arange(0)
+    v.points, cut_short = place_all(v, every, reader, chosen, request.progress)
     if all_labels is not None:
         v.labels = (all_labels[chosen] if len(chosen) else all_labels).numbers[: len(v.points)].to(v.device)
         v.label_names = all_labels.names
-    v.source, v.source_options = source, options
-    measured: dict[str, Any] = {
-        "steps": 0 if loop is None else loop.step, "seconds": time.perf_counter() - started,
-        "interrupted": interrupted or cut_short, "surveyed": surveyed, "rest": rest, "ignored": ignore,
-        "asked": asked,
-    }  # fmt: skip
-    realism = None
+    v.source, v.source_options = source
+    report = partial(
+        measure, v, reader, sheet.trained, sheet.held_out, frame=sheet.frame, steps=sheet.steps, surveyed=surveyed,
+        rest=rest, ignored=request.ignore_outliers, asked=asked, started=started,
+    )  # fmt: skip
+    realism, interrupted = None, sheet.interrupted or cut_short
     try:
-        count, with_images = asked.to_measure(wanted, (len(trained), len(held_out)), has_residuals)
-        large, first = pixels > VERY_LARGE_IMAGE, trained
-        if large and frame.sampled is not None and len(known := trained[torch.isin(trained, frame.sampled)]) >= 4:
-            first = known  # their images are there
-        shown = originals(reader, first, decoder, count, frame), originals(reader, held_out, decoder, count, frame)
-        if has_residuals:
-            some, images = trained[:SHOWN], [one.images for one in shown if one is not None]
-            codes_of = reader.take(some).unflatten(1, latent_shape)
-            realism = set_detail(
-                v, frame, k, _framed(v, reader, some), _framed(v, reader, held_out), codes_of,
-                torch.cat(images) if images and with_images else None, decoder, detail,
-                v.encode(shown[1].codes) if large and shown[0] and shown[1] else None,
-            )  # fmt: skip
-        measured["seconds"] = time.perf_counter() - started
-        v.report = measure(v, reader, trained, held_out, decoder, shown, frame, realism, **measured)
+        shown, realism = _with_detail(sheet, reader, request, asked)
+        v.report = report(shown=shown, realism=realism, interrupted=interrupted)
     except KeyboardInterrupt:  # images take their time, codes alone next to none
-        measured["interrupted"] = True
-        v.report = measure(v, reader, trained, held_out, None, (None, None), frame, realism, **measured)
-    if saved is not None and not measured["interrupted"]:
-        saved.remove()
+        interrupted = True
+        v.report = report(shown=(None, None), realism=realism, interrupted=interrupted)
+    if request.checkpoint is not None and not interrupted:
+        request.checkpoint.remove()
     return v
+
+
+def _survey(every: CodeReader, ignore: bool) -> tuple[Survey, Survey, CodeReader]:
+    """What all codes are like, what they are like without outliers, and the codes to fit."""
+    surveyed = survey(every)
+    if not len(surveyed.outliers):
+        return surveyed, surveyed, every
+    kept = every.without(surveyed.outliers)
+    rest = survey(kept)
+    if ignore:
+        return surveyed, rest, kept
+    if rest.variance.sum() * rest.count < surveyed.variance.sum() * surveyed.count / 2:
+        warn_caller(
+            f"More than half of the variance of {len(every)} codes is that of {len(surveyed.outliers)} outliers, "
+            f"up to {surveyed.farthest:.3g} times as far from the middle as nine tenths of the codes; the map is "
+            "of them, not of the rest. fit(..., outliers='ignore') fits it to the rest."
+        )
+    return surveyed, rest, every
+
+
+def _with_detail(
+    sheet: Sheet, reader: CodeReader, request: Request, asked: Decoding
+) -> tuple[tuple[Originals | None, Originals | None], Realism | None]:
+    """Give v its detail; images of some codes trained on and held out, and what detail does."""
+    v, frame, trained, held_out = sheet.v, sheet.frame, sheet.trained, sheet.held_out
+    sizes, wanted = (len(trained), len(held_out)), images_wanted(sheet.pixels) if sheet.pixels else 0
+    count, with_images = asked.to_measure(wanted, sizes, sheet.has_residuals)
+    large, first = sheet.pixels > VERY_LARGE_IMAGE, trained
+    if large and frame.sampled is not None and len(known := trained[torch.isin(trained, frame.sampled)]) >= 4:
+        first = known  # their images are there
+    of_trained = originals(reader, first, asked.decoder, count, frame)
+    of_held_out = originals(reader, held_out, asked.decoder, count, frame)
+    if not sheet.has_residuals:
+        return (of_trained, of_held_out), None
+    some, images = trained[:SHOWN], [one.images for one in (of_trained, of_held_out) if one is not None]
+    realism = set_detail(
+        v, frame, len(reader), framed(v, reader, some), framed(v, reader, held_out),
+        reader.take(some).unflatten(1, v.latent_shape), torch.cat(images) if images and with_images else None,
+        asked.decoder, request.detail, v.encode(of_held_out.codes) if large and of_trained and of_held_out else None,
+    )  # fmt: skip
+    return (of_trained, of_held_out), realism
 
 
 def _check_hidden(hidden: Any) -> tuple[int, ...] | None:
@@ -346,31 +281,3 @@ def _source_of(decoder: Any) -> tuple[str | None, dict[str, Any]]:
     if not isinstance(source, str):
         return None, {}
     return source, as_source_options(getattr(decoder, "options", {}))
-
-
-def _default_hidden(k: int) -> tuple[int, ...]:
-    if k < FEW:
-        return (128, 128) if k < FEW / 2 else (256, 256)
-    return (72, 72, 72) if k < LARGE else (96, 96, 96)
-
-
-def _new_vizae(latent_shape: tuple[int, ...], dim: int, hidden: tuple[int, ...], frame: Frame) -> VizAE:
-    """A VizAE with its frame, weights still empty (torch's own start would draw from the global generator)."""
-    with torch.device("meta"):
-        v = VizAE(latent_shape, dim, hidden, frame.rank)
-    for layer in (*v.encoder, *v.decoder):  # to_empty would do, but imports for half a second
-        for name, weight in list(layer.named_parameters()):
-            empty = torch.empty(weight.shape, dtype=weight.dtype, device=frame.variances.device)
-            setattr(layer, name, torch.nn.Parameter(empty))
-    for name, part in frame.coordinates._asdict().items():
-        setattr(v, name, part)
-    return v.requires_grad_(False)
-
-
-def _framed(v: VizAE, reader: CodeReader, chosen: Tensor) -> Tensor:
-    """The chosen codes (K,) in the frame, (K, rank), a part at a time and in the order in which they lie."""
-    order = chosen.argsort()
-    x = torch.empty(len(chosen), v.basis.shape[1], dtype=torch.float32, device=v.device)
-    for part in order.split(max(1, VALUES_PER_PART // reader.n)):
-        x[part.to(x.device)] = v.coordinates.into(reader.take(chosen[part]).to(x.device))
-    return x

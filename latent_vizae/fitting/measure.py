@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -71,13 +72,12 @@ def measure(
     reader: CodeReader,
     trained: Tensor,
     held_out: Tensor,
-    decoder: Callable[[Tensor], Tensor] | None,
+    *,
     shown: tuple[Originals | None, Originals | None],
     frame: Frame,
     realism: Realism | None,
-    *,
     steps: int,
-    seconds: float,
+    started: float,
     interrupted: bool,
     surveyed: Survey,
     rest: Survey,
@@ -93,12 +93,11 @@ def measure(
         reader: the codes that v was fitted to.
         trained: numbers of those trained on.
         held_out: numbers of the others.
-        decoder: for image errors, or None.
-        shown: some codes trained on and held out, with their images.
+        shown: some codes trained on and held out, with their images; None for no image errors.
         frame: of the fit.
         realism: what detail does.
-        steps: `FitReport`, as ``seconds`` and ``interrupted``.
-        seconds: wall-clock time.
+        steps: of training.
+        started: when the fit began, of `time.perf_counter`.
         interrupted: whether Ctrl-C stopped it.
         surveyed: of all codes.
         rest: of all but the outliers.
@@ -120,10 +119,11 @@ def measure(
         if len(chosen) == 0:
             return None, None
         share = fvu_of(chosen, v.mean)
-        if decoder is None or some is None:
+        if asked.decoder is None or some is None:
             return share, None
-        return share, image_error(some.images, decode_images(decoder, v(some.codes)))
+        return share, image_error(some.images, decode_images(asked.decoder, v(some.codes)))
 
+    seconds = round(time.perf_counter() - started, 3)
     trained_fvu, trained_error = errors(trained, shown[0])
     held_fvu, held_error = errors(held_out, shown[1])
     fvu_of_rest = trained_fvu if ignored and len(surveyed.outliers) else None
@@ -146,7 +146,7 @@ def measure(
         image_error=trained_error,
         image_error_held_out=held_error,
         steps=steps,
-        seconds=round(seconds, 3),
+        seconds=seconds,
         interrupted=interrupted,
         guided_by=frame.guided_by,
         outliers=len(surveyed.outliers),

@@ -1,10 +1,15 @@
-"""The parts of `fit` that can be switched off or turned from outside: `make ablate` does, users need not."""
+"""What a fit is asked for, and the parts of it that `make ablate` switches off or turns from outside."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-__all__ = ["Settings"]
+import torch
+
+from latent_vizae.training.checkpoint import Checkpoint
+from latent_vizae.training.progress import Reporting
+
+__all__ = ["Request", "Settings"]
 
 
 @dataclass(frozen=True)
@@ -38,3 +43,18 @@ class Settings:
     pull: tuple[float, float, float] = (55.0, 55.0, 11.0)
     hidden: tuple[int, ...] | None = None
     steps: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What `fit` was asked for, checked; ``detail`` is None for "auto" (see `fit`)."""
+
+    dim: int = 2
+    keep_neighbours: float = 0.5
+    ignore_outliers: bool = False
+    detail: float | None = None
+    seed: int = 0
+    device: torch.device | None = None
+    progress: Reporting = False
+    checkpoint: Checkpoint | None = None
+    settings: Settings = field(default_factory=Settings)

@@ -25,7 +25,7 @@ import tables
 from shared_models import face_gan, face_vae
 
 from latent_vizae.fitting.fit import fit_codes
-from latent_vizae.fitting.settings import Settings
+from latent_vizae.fitting.settings import Request, Settings
 from latent_vizae.measures.metrics import continuity, image_error, trustworthiness
 
 RESULTS = Path(__file__).parent / "results"
@@ -79,7 +79,7 @@ def measure(task: peer_cells.Task, part: str, size: int, seed: int) -> dict[str,
     codes, held = task.draw(size, seed).unflatten(1, task.shape), task.codes[: min(task.held, 500)]
     started = time.perf_counter()
     with torch.enable_grad():
-        v = fit_codes(codes, task.decoder, 2, None, keep, 0.0, seed, None, False, None, settings)
+        v = fit_codes(codes, task.decoder, Request(keep_neighbours=keep, detail=0.0, seed=seed, settings=settings))
     fitted = time.perf_counter() - started
     if part.startswith("guess"):
         v.pull = 1e6

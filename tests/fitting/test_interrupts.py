@@ -63,7 +63,7 @@ def raising_at(function, calls):
         ("fitting.many.to_principal_axes", 1),
         ("fitting.many.trustworthiness", 1),
         ("fitting.last_layer.solve_last_layer", 1),
-        ("fitting.fit.set_plane", 1),
+        ("fitting.sheet.set_plane", 1),
         ("model.vizae.nearest_point", 2),  # when v is measured
     ],
 )
