@@ -15,10 +15,13 @@ from torch import Tensor
 
 from latent_vizae import LatentMap, VizAE
 from latent_vizae.decoders.contract import decode_images
+from latent_vizae.demos.page.kept import Kept
 from latent_vizae.inputs.columns import Column
 
 __all__ = ["FittedMap", "Question", "image_shape_of", "lasting_id", "plain", "quality", "shown_rows"]
 
+MOST_PICTURES, PICTURE_BYTES = 4096, 2**26
+"""Pictures of points of one map that are kept for all visitors, where its decoder is slow."""
 MOST_DRAWN = 2_000_000
 """Codes that the page draws: 16 MB to send, and a million take 30 ms to draw."""
 
@@ -48,6 +51,7 @@ class FittedMap:
     layers: dict[str, dict[str, Any]] = field(default_factory=dict)
     classifier: Any = None
     questions: deque[Question] = field(default_factory=deque)
+    pictures: Kept[tuple[Tensor, Tensor]] = field(default_factory=lambda: Kept(MOST_PICTURES, PICTURE_BYTES))
     cycles: Tensor | None = None  # errors on a grid, see supports.py
     cycles_measured: Any = None  # the task
     seconds: float = 1.0  # that a picture took last

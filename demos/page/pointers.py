@@ -1,7 +1,8 @@
 """Pictures under pointers: those that wait for the same map are decoded together.
 
 Together, 32 pictures of the first map take a sixth of the time that they take one by one. A slow decoder's are decoded
-one by one: together, the first would come as late as the last. The same point is decoded once for all who ask.
+one by one: together, the first would come as late as the last. The same point is decoded once for all who ask, also
+for those who ask later where the decoder is slow.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
+from latent_vizae.decoders.contract import is_slow
 from latent_vizae.demos.page.checks import checked_points
 from latent_vizae.demos.page.fitted import FittedMap, Question
 from latent_vizae.demos.page.maps import MOST_POINTS, Maps
@@ -33,6 +35,8 @@ async def picture_at(maps: Maps, queues: Queues, map_id: Any, point: Any) -> tup
     """
     fitted = maps.get(map_id)
     checked_points([point], fitted.latent_map.v.dim, 1, 1)
+    if (known := fitted.pictures.find(str(_key(point)))) is not None:
+        return known
     question = Question(point)
     fitted.questions.append(question)
     try:
@@ -81,6 +85,9 @@ def _answer(fitted: FittedMap) -> None:
             question.answer.set_exception(error)
         return
     fitted.seconds = (time.perf_counter() - begun) / len(places)
+    if is_slow(fitted.latent_map.decoder):
+        for place, row in places.items():
+            fitted.pictures.add(str(place), (support[row : row + 1].clone(), images[row : row + 1].clone()))
     for row, question in zip(rows, questions, strict=True):
         question.answer.set_result((support[row : row + 1], images[row : row + 1]))
 

@@ -184,6 +184,53 @@ def test_a_slow_decoders_pictures_come_one_by_one(maps, f_d):
     assert slow.calls == [1] * 6
 
 
+def test_ten_visitors_of_a_slow_decoder_have_one_queue_and_one_cache(maps, f_d):
+    class Slow(Stuck):
+        inside, most = 0, 0
+
+        def __call__(self, codes):
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            self.calls += [tuple(code) for code in codes.tolist()]
+            time.sleep(0.08 * len(codes))
+            self.inside -= 1
+            return self.f_d(codes)
+
+    slow = Slow(f_d)
+    map_id, queues = with_decoder(maps, slow), Queues()
+    calls = {call.__name__: call for call in map_calls(maps, Steering(maps), queues)}
+    points, cells = [[0.1, 0.2], [0.5, -0.5]], [[0, 0], [0, 1], [1, 0], [1, 1]]
+    box = {"box": [[-0.5, -0.5], [0.5, 0.5]]}
+
+    async def tiles():
+        known = set()
+        while len(known) < len(cells):
+            left = [cell for cell in cells if tuple(cell) not in known]
+            known |= {tuple(cell) for cell in (await calls["tiles"]([map_id, 1, left]))["cells"]}
+
+    async def visit():
+        await tiles()
+        pictures = [await picture_at(maps, queues, map_id, point) for point in points]
+        region = await calls["grid"]([map_id, box, 2, 2])
+        return torch.cat([image for _, image in pictures]), region["images"]
+
+    async def together():
+        first = await asyncio.gather(*(visit() for _ in range(10)))
+        made = len(slow.calls)
+        return first, made, await visit(), len(slow.calls) - made
+
+    first, made, later, more = asyncio.run(together())
+    _, _, wanted = maps.images_at(maps.start.id, points)
+    for pictures, region in (*first, later):
+        assert torch.allclose(pictures, wanted, atol=1e-4)
+        assert region == later[1]
+    different = len(set(slow.calls))
+    assert different <= 11  # tiles, points, the region, and the first code, which tells how fast it is
+    assert made <= 2 * different + 10  # each visitor's region looks at one image again
+    assert more <= 1
+    assert slow.most <= 4  # a picture or two, a region or two, a tile: other visitors wait
+
+
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_the_support_that_is_looked_up_is_nearly_that_of_the_map(f_d, dim):
     codes, _ = f_d.examples(count=60)
