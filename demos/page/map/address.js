@@ -116,12 +116,12 @@ async function restorePins({ pins, pin }) {
 }
 
 async function askPinned(point, id, own) { // one's own picture goes with the server it was on
-  const reply = await askQuietly("render", S.map.id, [round(point)], id, own);
+  const reply = await askQuietly("render", S.map?.id, [round(point)], id, own);
   return reply && { tile: (await tiles(reply.images))[0] };
 }
 
 async function drawnTile(values) {
-  const [seed, cell] = values.slice(-2), point = values.slice(0, -2), reply = fits([point]) ? await askQuietly("draws", S.map.id, point, seed) : null;
+  const [seed, cell] = values.slice(-2), point = values.slice(0, -2), reply = fits([point]) ? await askQuietly("draws", S.map?.id, point, seed) : null;
   const pictures = reply ? await tiles(reply.images) : [];
   return pictures[cell] && { tile: pictures[cell], drawn: [point, seed, cell] };
 }

@@ -14,7 +14,7 @@ const TRUSTED = 0.15; // of the support: arrows below it do not count for the le
 export async function layArrows() {
   if (!S.found) { setLayer("none"); return say("Find directions first: the tab Directions, below the map."); }
   const { found } = S, { label } = directionSet(), corners = [lift(0, box.h), lift(box.w, 0)].map(round);
-  const reply = await ask("arrows", S.map.id, found.id, label, corners);
+  const reply = await ask("arrows", S.map?.id, found.id, label, corners);
   if (!reply || S.layerName !== "arrows" || S.found !== found || directionSet().label !== label) return;
   const [points, moves, trust] = [reply.points, reply.moves, reply.trust].map((part) => new Float32Array(bytes(part).buffer));
   S.arrows = { points, moves, trust, count: reply.count, apart: reply.apart, factor: commonFactor(moves, trust, reply.apart) };

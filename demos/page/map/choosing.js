@@ -61,7 +61,7 @@ function base64Of(array) {
 }
 
 export async function saveCodes() {
-  const reply = await ask("chosen", S.map.id, base64Of(S.picked.rows));
+  const reply = await ask("chosen", S.map?.id, base64Of(S.picked.rows));
   if (reply) { download([bytes(reply.file)], "application/octet-stream", "codes.npz"); say("codes.npz has " + reply.count.toLocaleString("en") + " codes, their points and their numbers."); }
 }
 

@@ -35,7 +35,7 @@ export const isFaded = (i) => Boolean(S.picked) && !S.picked.mask[i];
 export async function tintBy(key) {
   const map = S.map;
   if (!S.tints.has(key) && key !== "none") {
-    const reply = await ask("column", map.id, Number(key));
+    const reply = await ask("column", map?.id, Number(key));
     if (map !== S.map) return;
     if (!reply) return legend();
     const data = bytes(reply.values).buffer;

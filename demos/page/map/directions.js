@@ -18,7 +18,7 @@ export const directionSet = () => S.found.sets[S.found.at];
 export const directionName = () => directionSet().names[S.found.number];
 
 export async function openDirections(id) {
-  const reply = await ask("directions", S.map.id, id);
+  const reply = await ask("directions", S.map?.id, id);
   if (!reply) return;
   S.found = { ...reply, at: 0, number: 0, steps: reply.sets[0].names.map(() => 0), start: null, walk: null };
   q(".lv-directions").open = true; listLayers();
@@ -100,7 +100,7 @@ export function startAt(pin) { // a pin, or a place
 }
 
 async function askMoved(start, steps) {
-  const question = [S.map.id, S.found.id, directionSet().label, start, steps];
+  const question = [S.map?.id, S.found.id, directionSet().label, start, steps];
   connect();
   const answer = await askWire(question);
   if (answer !== undefined) return answer;
@@ -132,7 +132,7 @@ const refreshWalk = later(60, latestWins(async () => {
   const { found } = S;
   if (!found?.start) return;
   const { start, number, at } = found, steps = [...found.steps];
-  const reply = await ask("traverse", S.map.id, found.id, directionSet().label, number, start, steps);
+  const reply = await ask("traverse", S.map?.id, found.id, directionSet().label, number, start, steps);
   if (!reply) return;
   const pictures = await tiles(reply.images);
   if (found !== S.found || start !== found.start || number !== found.number || at !== found.at) return; // another is on its way

@@ -48,7 +48,7 @@ function fogOf({ side, values, low, high }) {
 }
 
 const refreshFog = latestWins(async () => {
-  const reply = S.fog ? null : await askQuietly("layer", S.map.id, "support");
+  const reply = S.fog ? null : await askQuietly("layer", S.map?.id, "support");
   if (reply?.values) { S.fog = { ...reply, values: bytes(reply.values) }; redraw(true); }
 });
 
@@ -70,7 +70,7 @@ export const refreshGround = later(30, latestWins(async () => {
     while (impatient && !(stats.lastLatencyMs < 100)) await new Promise((done) => setTimeout(done, 60)); // the pointer's picture goes first
     const next = grounded() && missingTiles(), known = S.ground;
     if (!next) return;
-    const reply = await askQuietly("tiles", S.map.id, next.level, next.cells, detail());
+    const reply = await askQuietly("tiles", S.map?.id, next.level, next.cells, detail());
     if (!reply) return;
     const picture = await createImageBitmap(new Blob([bytes(reply.sheet)], { type: "image/webp" }));
     const { columns, width, height } = reply;

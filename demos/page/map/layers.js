@@ -23,7 +23,7 @@ export async function setLayer(name) {
   refreshThumbs(); refreshGround();
   if (name === "none" || name === "images" || !S.map || dim() !== 2) return;
   if (name === "arrows") return layArrows();
-  const reply = await ask("layer", S.map.id, name);
+  const reply = await ask("layer", S.map?.id, name);
   if (!reply || !reply.values || name !== S.layerName) return;
   const values = bytes(reply.values);
   S.layer = { picture: pixelPicture(reply.side, reply.side, (i) => shade(values[i] / 255)) };
@@ -42,7 +42,7 @@ export const refreshThumbs = later(90, latestWins(async () => {
   redraw(true);
   const missing = S.shownThumbs.map((t) => t.index).filter((i) => !S.thumbs.has(i));
   if (!missing.length) return;
-  const reply = await ask("thumbs", S.map.id, missing);
+  const reply = await ask("thumbs", S.map?.id, missing);
   if (!reply) return;
   if (S.thumbs.size > 2000) S.thumbs.clear();
   (await tiles(reply.images)).forEach((tile, i) => S.thumbs.set(missing[i], tile));
@@ -67,7 +67,7 @@ export const refreshLine = later(60, latestWins(async () => {
   if (!S.map || dim() !== 1) return;
   const canvas = q(".lv-line canvas"), count = clamp(Math.floor(canvas.clientWidth / canvas.clientHeight), 4, 12), w = canvas.clientWidth / count;
   const spots = Array.from({ length: count }, (_, i) => lift((i + 0.5) * w, 0));
-  const reply = await ask("render", S.map.id, spots.map(round), carried(), detail());
+  const reply = await ask("render", S.map?.id, spots.map(round), carried(), detail());
   if (!reply) return;
   S.line = await tiles(reply.images); paintLine();
 }));

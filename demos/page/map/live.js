@@ -30,6 +30,7 @@ let told = Promise.resolve();
 export const askWire = (question) => (told = told.catch(() => {}).then(() => tell(question))); // one question at a time
 
 async function tell(question) { // undefined: there is no socket, null: no picture
+  if (!question[0]) return null; // no map is shown
   const turn = S.turn, socket = wire;
   if (socket?.readyState !== 1) return undefined;
   let patience = 0;
@@ -51,9 +52,9 @@ async function tell(question) { // undefined: there is no socket, null: no pictu
 
 async function askPicture(point) {
   connect();
-  const answer = await askWire([S.map.id, round(point), carried(), ...(detail() ? [detail()] : [])]);
+  const answer = await askWire([S.map?.id, round(point), carried(), ...(detail() ? [detail()] : [])]);
   if (answer !== undefined) return answer;
-  const reply = await ask("render", S.map.id, [round(point)], carried(), detail());
+  const reply = await ask("render", S.map?.id, [round(point)], carried(), detail());
   return reply && { tile: (await tiles(reply.images))[0], support: reply.support[0] };
 }
 

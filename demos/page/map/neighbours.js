@@ -29,7 +29,7 @@ export const showNeighbours = later(120, latestWins(async () => {
   if (!S.map || !S.mark || !list || S.film?.playing) return;
   const found = nearestCodes(S.mark, NEAR), missing = found.map(([i]) => i).filter((i) => !S.thumbs.has(i));
   if (missing.length) {
-    const reply = await ask("thumbs", S.map.id, missing);
+    const reply = await ask("thumbs", S.map?.id, missing);
     if (!reply) return;
     (await tiles(reply.images)).forEach((tile, k) => S.thumbs.set(missing[k], tile));
   }

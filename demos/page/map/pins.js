@@ -135,7 +135,7 @@ export async function place() {
 }
 
 export async function placePin(pin) { // a pin of the server or of the host page
-  const images = pin.image || (await ask("render", S.map.id, [pin.point], pin.id))?.images;
+  const images = pin.image || (await ask("render", S.map?.id, [pin.point], pin.id))?.images;
   if (!images) return;
   endFilm();
   const { point } = addPin(pin.point, (await tiles(images))[0], pin.id ?? null);

@@ -108,7 +108,7 @@ function pressed(drag) { // a click without a drag
 }
 
 export async function exact(point) { // the picture of exactly this position, even if the pointer moved on
-  const reply = await ask("render", S.map.id, [round(point)], carried(), detail());
+  const reply = await ask("render", S.map?.id, [round(point)], carried(), detail());
   if (!reply) return;
   settle(); paintPreview((await tiles(reply.images))[0], point, reply.support[0]);
 }

@@ -19,7 +19,7 @@ export const cells = () => clamp(Math.round(Number(q(".lv-cells").value)) || 10,
 
 const fetchGrid = latestWins(async (corners, final) => {
   const shape = shapeOf(corners), { act } = S;
-  const started = performance.now(), n = cells(), reply = await ask("grid", S.map.id, shape, n, n, carried(), detail());
+  const started = performance.now(), n = cells(), reply = await ask("grid", S.map?.id, shape, n, n, carried(), detail());
   if (!reply) return;
   const pictures = await tiles(reply.images);
   if (!S.region || act !== S.act) return; // cleared, or another one, meanwhile
@@ -69,7 +69,7 @@ export function cellAt(event) {
 }
 
 // ---------------------------------------------------------------- detail, and more samples of one place
-export const detail = () => (S.map.detail === null || (S.detail === S.map.detail && !S.variant) ? null : [S.detail, S.variant]);
+export const detail = () => (!S.map || S.map.detail === null || (S.detail === S.map.detail && !S.variant) ? null : [S.detail, S.variant]);
 
 export function setDetail(amount, variant) {
   S.detail = amount; S.variant = variant;
@@ -80,7 +80,7 @@ export function setDetail(amount, variant) {
 }
 
 export async function moreLike(point, seed = S.drawn ? S.drawn.seed + 1 : 0) { // sixteen draws from what the map leaves open there
-  const reply = await ask("draws", S.map.id, round(point), seed);
+  const reply = await ask("draws", S.map?.id, round(point), seed);
   if (!reply) return;
   endFilm(); unpick(); S.draft = []; S.cell = -1; S.drawn = { seed };
   S.region = { corners: [point, point], draws: [round(point), seed], rows: reply.rows, cols: reply.cols, points: reply.points, tiles: await tiles(reply.images) };
@@ -90,7 +90,7 @@ export async function moreLike(point, seed = S.drawn ? S.drawn.seed + 1 : 0) { /
 // ---------------------------------------------------------------- path -> film
 export async function setPath(corners) {
   S.draft = []; S.region = null; unpick();
-  const reply = await ask("path", S.map.id, thin(corners, 32).map(round), FRAMES, carried(), detail());
+  const reply = await ask("path", S.map?.id, thin(corners, 32).map(round), FRAMES, carried(), detail());
   if (!reply) return redraw();
   S.film = { corners, points: reply.points, tiles: await tiles(reply.images), at: 0, step: 1, playing: false };
   const scrub = q(".lv-scrub");

@@ -294,3 +294,17 @@ def test_a_region_of_a_slow_decoder_says_that_it_is_decoded(browser, slow):
         page.wait_for_selector(".lv-grid canvas", state="visible")
         assert page.evaluate(f"{STATS}.lastGridMs") > 4000
         page.get_by_text("Decoding the region").wait_for(state="hidden")
+
+
+@in_browser
+def test_what_waits_for_its_turn_is_dropped_where_the_map_goes_meanwhile(browser, slow):
+    with visiting(browser, slow) as page:
+        page.locator(".lv-map canvas").first.scroll_into_view_if_needed()
+        page.evaluate("document.querySelector('#host-gone').click()")
+        gone = page.get_by_text("This map could not be opened")
+        for count in range(400):  # so that a picture is waited for, half a second each, and another waits for its turn
+            page.mouse.move(*spot(page, 0.3 + 0.01 * (count % 40), 0.5))
+            if gone.is_visible():
+                break
+        gone.wait_for()
+        page.wait_for_timeout(1200)  # for what was under way; visiting() sees errors
