@@ -16,7 +16,7 @@ from torch import nn
 
 from latent_vizae.adapters.module import ModuleDecoder
 from latent_vizae.adapters.onnx_graph import OnnxDecoder
-from latent_vizae.adapters.zoo import ARCHITECTURES, ZooGenerator
+from latent_vizae.adapters.zoo import ARCHITECTURES, LatentVAE, ZooGenerator
 from latent_vizae.adapters.zoo.files import read_json, read_weights
 from latent_vizae.inputs.checks import as_device
 from latent_vizae.storage.folder import CONFIG_FILE, MODEL_FILE
@@ -100,6 +100,7 @@ def load_hub(
     image_shape: tuple[int, int, int] | None = None,
     output_range: tuple[float, float] | Literal["logits"] = (0.0, 1.0),
     file: str | None = None,
+    taef2: str | None = None,
     subfolder: str | None = None,
     revision: str | None = None,
     device: str | torch.device | None = None,
@@ -117,6 +118,7 @@ def load_hub(
         output_range: values of black and white in the output of a module or graph, or "logits".
         file: the .safetensors (for a module) or .onnx file; needed where there are several. It may also be the end
             of the reference.
+        taef2: for a `latent_vizae.adapters.zoo.LatentVAE`: the folder or repository with ``taef2.safetensors``.
         subfolder: the same as in the reference.
         revision: the same as in the reference.
         device: of the decoder; by default the CPU, or the module's. ONNX graphs stay on the CPU.
@@ -167,7 +169,9 @@ def load_hub(
         config = repository.folder / CONFIG_FILE
         described = read_json(config) if config.is_file() else None
         if isinstance(described, dict) and "latent_vizae" in described:
-            return _from_zoo(repository, described, latent_shape, image_shape, output_range, device)
+            return _from_zoo(repository, described, latent_shape, image_shape, output_range, taef2, device)
+    if taef2 is not None:
+        raise ValueError(f"{repository.source} is not a LatentVAE: taef2= has no use here.")
     graph = repository.one(".onnx", "model.onnx") if file is None else repository.named(file)
     if graph is None or file == MODEL_FILE:
         raise ValueError(_nothing(repository))
@@ -208,6 +212,7 @@ def _from_zoo(
     latent_shape: Any,
     image_shape: Any,
     output_range: Any,
+    taef2: str | None,
     device: Any,
 ) -> ZooGenerator:
     if "architecture" not in described and "dim" in described:
@@ -220,7 +225,10 @@ def _from_zoo(
             raise ValueError(f"{name}={tuple(said)} was given; this generator has {tuple(getattr(generator, name))}.")
     if _tuple(output_range) != (0.0, 1.0):
         raise ValueError(f"A generator of the zoo makes images in [0, 1]; output_range={output_range!r} was given.")
+    if taef2 is not None and not isinstance(generator, LatentVAE):
+        raise ValueError(f"taef2= is for a LatentVAE; {repository.source} holds a {type(generator).__name__}.")
     generator.source = repository.source
+    generator.options = {} if taef2 is None else {"taef2": taef2}
     return generator if device is None else generator.to(device)
 
 

@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
     parser.add_argument("--batch-size", type=int, help="instead of the recipe's")
     parser.add_argument("--config", type=json.loads, default={}, help="arguments of the architecture, as JSON")
+    parser.add_argument("--taef2", help="for latent-vae: folder or repository of TAEF2, by default from the Hub")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args(arguments)
@@ -58,6 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
                 opened = f"diffusers-pipeline:{out / 'pipeline'}"
             else:
                 model = build(recipe.architecture, recipe.config | given.config, given.seed, given.device)
+                model.options |= {} if given.taef2 is None else {"taef2": given.taef2}
                 images, test = (framed(part, model.image_shape[-1]) for part in load_images(data))
                 _, rows = train(model, plan, images, test, out, seed=given.seed, stop=stop)
                 opened = f"hub:{out / 'generator'}"
@@ -67,7 +69,8 @@ def main(arguments: list[str] | None = None) -> None:
         print("Stopped; the same command goes on.")
     elif rows:
         print(f"Done in {rows[-1]['seconds']:.0f} s: {json.dumps(rows[-1])}")
-    print(f'load_decoder("{opened}")')
+    taef2 = "" if given.taef2 is None else f', taef2="{given.taef2}"'
+    print(f'load_decoder("{opened}"{taef2})')
 
 
 if __name__ == "__main__":

@@ -127,6 +127,10 @@ class Autoencoder(ZooGenerator):
         """
         return {"reconstruction": self.reconstruction(self.encode(images), images)}
 
+    def learns_from(self, images: Tensor) -> Tensor:
+        """What `losses` takes, made once of all images of a training (N, C, H, W), uint8: by default they stay."""
+        return images
+
     def start_at_mean(self, mean: float) -> None:
         """Set the last bias so that the untrained network decodes to about this grey, in (0, 1), everywhere."""
         last = [layer for layer in self.decoder.modules() if isinstance(layer, nn.Linear | nn.ConvTranspose2d)][-1]

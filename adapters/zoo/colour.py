@@ -1,19 +1,22 @@
-"""A variational autoencoder of colour images: convolutions, and a loss that keeps edges sharp."""
+"""Generators of colour images: a variational autoencoder whose loss keeps edges sharp, and a GAN."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from latent_vizae.adapters.zoo.autoencoder import as_image_shape, as_share, as_sizes, start_glorot
 from latent_vizae.adapters.zoo.base import architecture, in_the_order_of_pixels
+from latent_vizae.adapters.zoo.gan import AdversarialGenerator
+from latent_vizae.adapters.zoo.layers import MinibatchDeviation
 from latent_vizae.adapters.zoo.regularised import Variational
 from latent_vizae.inputs.checks import as_whole
 
-__all__ = ["ConvolutionalVAE", "laplacian_l1"]
+__all__ = ["ColourGAN", "ConvolutionalVAE", "laplacian_l1"]
 
 
 def laplacian_l1(images: Tensor, others: Tensor, least: int = 4) -> Tensor:
@@ -99,3 +102,55 @@ class ConvolutionalVAE(Variational):
     def reconstruction(self, codes: Tensor, images: Tensor) -> Tensor:
         """`laplacian_l1` of decoded codes and images."""
         return laplacian_l1(self.decode(codes), images)
+
+
+@architecture
+class ColourGAN(AdversarialGenerator):
+    """A small convolutional GAN of colour images of 64 pixels.
+
+        generator       n -> Linear -> 4x4 -> Dconv k4 s2, batch norm, ReLU for each width -> Dconv k4 s2 3, tanh
+        discriminator   3x64x64 -> Conv k4 s2, LeakyReLU 0.2 for each width backwards -> 4x4 and their deviation over
+                        the batch -> Linear 1
+
+    `DCGAN` at 64 pixels, without normalisation in the discriminator, which R1 replaces.
+
+    Args:
+        latent_size: n, codes are (B, n).
+        channels: from 4x4 pixels on; each doubles the side, and so does the last layer.
+        image_channels: 3 for colour.
+    """
+
+    def __init__(
+        self, latent_size: int = 64, channels: Sequence[int] = (128, 96, 48, 24), image_channels: int = 3
+    ) -> None:
+        self.channels = as_sizes(channels, "channels")
+        super().__init__(latent_size=latent_size, channels=self.channels, image_channels=image_channels)
+        side = 4 * 2 ** len(self.channels)
+        self.image_shape = (as_whole(image_channels, "image_channels", 1), side, side)
+        self.latent_shape = (as_whole(latent_size, "latent_size", 1),)
+        layers: list[nn.Module] = [nn.Linear(latent_size, 16 * self.channels[0], bias=False)]
+        layers += [nn.Unflatten(1, (self.channels[0], 4, 4)), nn.BatchNorm2d(self.channels[0]), nn.ReLU()]
+        for coarse, fine in itertools.pairwise(self.channels):
+            layers += [nn.ConvTranspose2d(coarse, fine, 4, stride=2, padding=1, bias=False)]
+            layers += [nn.BatchNorm2d(fine), nn.ReLU()]
+        last = nn.ConvTranspose2d(self.channels[-1], image_channels, 4, stride=2, padding=1)
+        self.layers = nn.Sequential(*layers, last, nn.Tanh())
+        start_glorot(self)
+        in_the_order_of_pixels(self)
+
+    def pictures(self, codes: Tensor, random: torch.Generator | None = None) -> Tensor:
+        """Codes (B, n) to images (B, C, S, S) in [-1, 1]."""
+        images: Tensor = self.layers(codes)
+        return images
+
+    def opponent(self) -> nn.Module:
+        """The generator's mirror."""
+        layers: list[nn.Module] = []
+        for fine, coarse in itertools.pairwise([self.image_shape[0], *self.channels[::-1]]):
+            layers += [nn.Conv2d(fine, coarse, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        network = nn.Sequential(
+            *layers, MinibatchDeviation(), nn.Flatten(), nn.Linear(16 * (self.channels[0] + 1), 1), nn.Flatten(0)
+        )
+        start_glorot(network)
+        in_the_order_of_pixels(network)
+        return network

@@ -166,5 +166,6 @@ def framed(images: Tensor, side: int) -> Tensor:
 
 
 def as_input(images: Tensor, device: str | torch.device) -> Tensor:
-    """Bytes to floats in [0, 1], in the memory layout in which convolutions are fastest."""
-    return (images.to(device).float() / 255).contiguous(memory_format=torch.channels_last)
+    """Bytes to floats in [0, 1], floats as they are, in the memory layout in which convolutions are fastest."""
+    moved = images.to(device)
+    return (moved if moved.is_floating_point() else moved.float() / 255).contiguous(memory_format=torch.channels_last)

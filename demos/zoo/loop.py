@@ -115,13 +115,16 @@ def train(
         rows = order(epoch)[place * plan.batch_size : (place + 1) * plan.batch_size]
         return as_input(images[rows], device)
 
-    test_input = as_input(some(test, 500), device)
     settings = [type(model).__name__, model.config, asdict(plan), seed, len(images)]
     mark = fingerprint(settings, [images[:: max(1, len(images) // 100)]])
+    seen = some(test if isinstance(model, Autoencoder) else images, 500)  # draws are compared with what was learned
+    test_input = as_input(seen, device)
+    if isinstance(model, Autoencoder):
+        images, test_input = model.learns_from(images), as_input(model.learns_from(seen), device)
     rows = drive(training, plan.steps, batch, test_input, out, mark, type(model).__name__, seed, stop, say)
     result: ZooGenerator = training.result.eval()
     result.save_pretrained(out / "generator")
-    save_sheet(result, test_input, out / "samples.png")
+    save_sheet(result, as_input(seen, device), out / "samples.png")
     return result, rows
 
 

@@ -106,31 +106,29 @@ def reconstruction(generator: Autoencoder, data: str) -> dict[str, float]:
     return {"error": squares, "pca": lost} | likelihood
 
 
-def colour_scores(generator: Autoencoder, data: str) -> dict[str, float]:
-    """Errors of the images that were trained on and of those that were not, and how like real ones draws are."""
-    seen_images, others = (as_input(part, "cpu") for part in images_of(data))
-    length = generator.latent_shape[0]
-
-    def error(images: Tensor) -> float:
-        parts = [generator(generator.encode(part)) for part in images.split(200)]
-        return image_error(torch.cat(parts), images)
-
-    def through_pca(images: Tensor) -> float:
-        flat = images.flatten(1) - mean
-        return image_error((flat @ axes @ axes.T + mean).clamp(0, 1).reshape(images.shape), images)
-
-    flat = seen_images.flatten(1)
+def copies_in_colour(generator: Autoencoder, data: str) -> dict[str, float]:
+    """Errors of the images that were trained on and of those that were not, beside those of a PCA."""
+    parts = [as_input(part, "cpu") for part in images_of(data)]
+    flat = parts[0].flatten(1)
     mean = flat.mean(0)
-    axes = torch.linalg.svd(flat - mean, full_matrices=False).Vh[:length].T
-    half = len(seen_images) // 2
-    order = some(seen_images, len(seen_images))
+    axes = torch.linalg.svd(flat - mean, full_matrices=False).Vh[: generator.latent_shape[0]].T
+    scores = {}
+    for ending, images in zip(("", "_variants"), parts, strict=True):
+        again = torch.cat([generator(generator.encode(part)) for part in images.split(200)])
+        rows = images.flatten(1) - mean
+        linear = (rows @ axes @ axes.T + mean).clamp(0, 1).reshape(images.shape)
+        scores |= {f"error{ending}": image_error(again, images), f"pca{ending}": image_error(linear, images)}
+    return scores
+
+
+def draws_in_colour(generator: ZooGenerator, data: str) -> dict[str, float]:
+    """How like real images draws are, in units of how like one half of these is the other."""
+    images = as_input(images_of(data)[0], "cpu")
+    half = len(images) // 2
+    order = some(images, len(images))
     one, other = order[:half], order[half : 2 * half]
     drawn = torch.cat([generator(part) for part in generator.sample(half, 0).split(200)])
     return {
-        "error": error(seen_images),
-        "pca": through_pca(seen_images),
-        "error_variants": error(others),
-        "pca_variants": through_pca(others),
         "patches": sliced_wasserstein(drawn, one) / sliced_wasserstein(other, one),
         "unlikeness": unlikeness(drawn, other, one),
         "spread": spread(drawn, one),
@@ -142,7 +140,8 @@ def scores_of(generator: ZooGenerator, data: str) -> dict[str, Any]:
     """All that the table says of a generator's quality."""
     scores: dict[str, Any] = sizes(generator)
     if generator.image_shape[0] == 3:
-        return scores | colour_scores(generator, data)
+        copies = copies_in_colour(generator, data) if isinstance(generator, Autoencoder) else {}
+        return scores | copies | draws_in_colour(generator, data)
     if isinstance(generator, Autoencoder):
         scores |= reconstruction(generator, data)
     if hasattr(generator, "sample") and data == "mnist":
@@ -151,7 +150,13 @@ def scores_of(generator: ZooGenerator, data: str) -> dict[str, Any]:
     return scores
 
 
-def update(name: str, trained: Path | None, scores: dict[str, Any], say: Callable[[str], object]) -> None:
+def update(
+    name: str,
+    trained: Path | None,
+    scores: dict[str, Any],
+    say: Callable[[str], object],
+    options: dict[str, Any] | None = None,
+) -> None:
     """Score one generator and draw its sheet, if its weights are here; else leave what there is."""
     data = ZOO[name].data if name in ZOO else "mnist"
     if name in ZOO and trained is not None and (trained / name / "generator").is_dir():
@@ -164,7 +169,7 @@ def update(name: str, trained: Path | None, scores: dict[str, Any], say: Callabl
         if not here or not here[0].is_dir():
             say(f"{name}: no weights here; its scores stay as they are")
             return
-        generator = load_decoder(f"hub:{here[0]}")
+        generator = load_decoder(f"hub:{here[0]}", **(options or {}))
     known = scores.get(name, {})
     kept = {key: known[key] for key in ("steps", "seconds", "threads") if key in known}
     measured = scores_of(generator, data)
@@ -184,6 +189,7 @@ def main(arguments: list[str] | None = None) -> None:
     names = [*ZOO, "bundled"]
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; by default all")
     parser.add_argument("--trained", type=Path, help="folder with what train_zoo left, in NAME each")
+    parser.add_argument("--taef2", help="folder or repository of TAEF2 for emoji-latents, by default from the Hub")
     given = parser.parse_args(arguments)
     if unknown := set(given.names) - set(names):
         parser.error(f"there is no {', '.join(sorted(unknown))} in the zoo")
@@ -193,7 +199,7 @@ def main(arguments: list[str] | None = None) -> None:
             real = judged(as_input(some(images_of("mnist")[0], DRAWS), "cpu"))
             scores["real"] = {key: round(value, 6) for key, value in real.items()}
         for name in given.names or names:
-            update(name, given.trained, scores, print)
+            update(name, given.trained, scores, print, {"taef2": given.taef2} if name == "emoji-latents" else {})
     except (ValueError, FileNotFoundError, ImportError) as error:
         raise SystemExit(str(error)) from error
     finally:

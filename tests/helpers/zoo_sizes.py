@@ -5,6 +5,7 @@ import torch
 from latent_vizae.adapters.zoo import ARCHITECTURES
 
 SMALL = {
+    "ColourGAN": {"latent_size": 4, "channels": [6, 4], "image_channels": 2},
     "ConvolutionalAutoencoder": {"channels": [3, 5], "image_shape": [2, 9, 6]},
     "ConvolutionalVAE": {"latent_size": 3, "down": [4, 5], "up": [6, 5, 4], "image_shape": [3, 8, 8]},
     "DCGAN": {"latent_size": 4, "channels": [6, 4]},

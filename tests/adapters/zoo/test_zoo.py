@@ -17,7 +17,10 @@ ARGUMENTS = [(name, key) for name in OURS for key in ARCHITECTURES[name](**SMALL
 
 
 def test_these_tests_know_every_architecture():
-    assert set(OURS) == {name for name, kind in ARCHITECTURES.items() if kind.__module__.startswith("latent_vizae")}
+    apart = {"LatentVAE"}  # test_latents: it needs the weights of another
+    assert set(OURS) | apart == {
+        name for name, kind in ARCHITECTURES.items() if kind.__module__.startswith("latent_vizae")
+    }
 
 
 @pytest.mark.parametrize("name", OURS)
