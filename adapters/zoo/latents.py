@@ -17,6 +17,8 @@ from latent_vizae.inputs.checks import as_whole
 from latent_vizae.inputs.surroundings import own_surroundings
 
 __all__ = ["LatentVAE"]
+LOG_VARIANCE = (-12.0, 4.0)
+"""Bounds: without them a training on emoji went to infinity after a thousand steps."""
 
 
 @architecture
@@ -93,7 +95,7 @@ class LatentVAE(Variational):
         """Mean and log variance (B, n) of the code of each image, or of what `learns_from` made of it."""
         latents = self.latents(images) if images.shape[1] == 3 else images
         mean, log_variance = self.encoder(latents).chunk(2, 1)
-        return mean, log_variance
+        return mean, log_variance.clamp(*LOG_VARIANCE)
 
     @own_surroundings()
     def decode(self, codes: Tensor) -> Tensor:

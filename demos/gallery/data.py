@@ -11,13 +11,12 @@ from torch import Tensor
 
 from latent_vizae import load_decoder
 from latent_vizae.adapters.zoo import Autoencoder, ZooGenerator
-from latent_vizae.demos.zoo.data import framed, load_images, load_labels
+from latent_vizae.demos.zoo.data import CLOTHES, framed, load_images, load_labels
 from latent_vizae.storage.folder import MODEL_FILE
 
 __all__ = ["CLOTHES", "Labelled", "class_names", "encoded", "generator", "labelled", "table"]
 
 ZOO = Path(__file__).parents[1] / "zoo"
-CLOTHES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "trainer", "bag", "boot")
 CODES_PER_BATCH = 1000
 
 

@@ -22,6 +22,8 @@ from torch.nn.functional import pad
 from latent_vizae.demos.zoo.emoji import FILE, read_emoji
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+CLOTHES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "trainer", "bag", "boot")
+"""Classes of Fashion-MNIST, by label."""
 ON_THE_HUB = {"mnist": "ylecun/mnist", "fashion-mnist": "zalando-datasets/fashion_mnist"}
 CHECKSUMS = {
     "mnist": (

@@ -37,7 +37,7 @@ RECIPES = {
     "variational": Recipe(zoo.VariationalAutoencoder, Plan(12_000)),
     "beta": Recipe(zoo.VariationalAutoencoder, Plan(12_000), {"beta": 4.0}),
     "convolutional-vae": Recipe(zoo.ConvolutionalVAE, Plan(2_600, batch_size=32, rate=1.5e-3)),
-    "latent-vae": Recipe(zoo.LatentVAE, Plan(5_000, batch_size=64, rate=2e-3)),
+    "latent-vae": Recipe(zoo.LatentVAE, Plan(5_000, batch_size=64, rate=1.5e-3)),
     "table1": Recipe(zoo.Table1Autoencoder, Plan(4_000, rate=2e-3)),
     "gan": Recipe(zoo.PlainGAN, Plan(20_000, **GAME)),
     "dcgan": Recipe(zoo.DCGAN, Plan(6_000, **PENALISED)),

@@ -1,6 +1,7 @@
-"""The maps at the top of the page: emoji first, digits one click away."""
+"""The maps at the top of the page: emoji first; digits, clothes and, where installed, faces one click away."""
 
 import sys
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from latent_vizae import LatentMap, VizAE, load_decoder
 
 pytest.importorskip("gradio")
 from latent_vizae.demos.page import firsts
+from latent_vizae.demos.page.faces import PACKAGE
+from latent_vizae.demos.zoo.data import CLOTHES
 
 
 @pytest.fixture(scope="module")
@@ -18,13 +21,16 @@ def offered():
 
 
 def test_each_first_map_has_its_codes_at_its_points(offered):
-    assert tuple(offered) == firsts.FIRSTS
+    faces = ("faces",) if find_spec(PACKAGE) else ()
+    assert tuple(offered) == (*firsts.FIRSTS, "clothes", *faces)
     for fitted in offered.values():
-        v = fitted.latent_map.v
-        assert len(fitted.codes) == len(v.points) == len(fitted.labels)
-        assert torch.equal(fitted.labels, v.labels)
+        v, codes = fitted.latent_map.v, fitted.codes_at(slice(None))
+        assert len(codes) == len(v.points)
+        assert (v.labels is None) == (fitted.labels is None)
+        assert fitted.labels is None or torch.equal(fitted.labels, v.labels)
         assert v.source == fitted.latent_map.decoder.source
-        places = v.encode(fitted.codes[::50])
+        assert 1800 < len(codes) <= 2000
+        places = v.encode(codes[::50])
         assert (places - v.points[::50]).norm(dim=1).quantile(0.9) < 0.02
 
 
@@ -34,9 +40,33 @@ def test_the_groups_of_emoji_have_their_names(offered):
     assert offered["emoji"].title == f"{len(offered['emoji'].codes):,} emoji"
 
 
+def test_clothes_have_names_and_a_generator_that_is_no_path_of_a_machine(offered):
+    clothes = offered["clothes"]
+    assert sorted(clothes.names.values()) == sorted(CLOTHES)
+    assert clothes.latent_map.v.source is None
+    images = clothes.latent_map.decoder(clothes.codes_at(slice(4)))
+    assert images.shape == (4, 1, 28, 28)
+    assert images.std() > 0.1
+
+
+def test_faces_are_draws_of_the_installed_generator(offered):
+    if "faces" not in offered:
+        pytest.skip(f"{PACKAGE} is not installed")
+    faces = offered["faces"]
+    assert torch.equal(faces.codes, faces.latent_map.decoder.sample(len(faces.codes), seed=0))
+    assert faces.latent_map.grid(shape=2).images.shape == (4, 3, 64, 64)
+
+
+def test_faces_are_not_fitted_without_their_generator(monkeypatch):
+    monkeypatch.setattr(firsts, "load_faces", lambda: None)
+    assert firsts.faces_map() is None
+    with pytest.raises(ImportError, match="pip install --no-deps gan_face_generate"):
+        firsts.main(["faces"])
+
+
 def test_a_first_map_can_be_fitted_anew(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(firsts, "DIGITS", tmp_path / "digits")
-    monkeypatch.setattr(firsts, "examples", lambda _, f_d: f_d.examples(count=20, seed=0))
+    monkeypatch.setattr(firsts, "CODES", 20)
     firsts.main(["digits"])
     assert "20 codes" in capsys.readouterr().out
     v = VizAE.from_pretrained(tmp_path / "digits")
@@ -49,5 +79,8 @@ def test_the_page_opens_on_emoji_and_a_click_brings_the_digits(browser):
         assert "Food & Drink" in page.locator(".lv-legend").inner_text()
         page.click("#lv-first-digits")
         page.wait_for_function("document.querySelector('.lv-title').innerText == '2,000 handwritten digits'")
+        page.click("#lv-first-clothes")
+        page.wait_for_function("document.querySelector('.lv-title').innerText == '2,000 clothes'")
+        assert "trousers" in page.locator(".lv-legend").inner_text()
         page.click("#lv-first-emoji")
         page.wait_for_function("document.querySelector('.lv-title').innerText == '1,854 emoji'")
