@@ -17,11 +17,12 @@ from latent_vizae.demos.gallery.compression import (
     draws,
     pca,
 )
-from latent_vizae.demos.gallery.data import CLOTHES, Labelled, encoded, generator, labelled, table
+from latent_vizae.demos.gallery.data import CLOTHES, Labelled, encoded, generator, labelled, table, taef2
 from latent_vizae.demos.gallery.mixing import Sum, difference, extremes, mixed_images, slants, sum_of, sums_table
 from latent_vizae.demos.gallery.pictures import (
     before_and_after,
     class_maps_picture,
+    classes_picture,
     draws_sheet,
     sheet,
     space_picture,
@@ -58,6 +59,7 @@ __all__ = [
     "before_and_after",
     "class_areas",
     "class_maps_picture",
+    "classes_picture",
     "compression",
     "compression_table",
     "difference",
@@ -85,6 +87,7 @@ __all__ = [
     "sum_picture",
     "sums_table",
     "table",
+    "taef2",
     "three_ways",
     "troubles",
     "troubles_table",

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from latent_vizae import load_decoder
 from latent_vizae.adapters.zoo import Autoencoder, ZooGenerator
-from latent_vizae.demos.zoo.data import CLOTHES, framed, load_images, load_labels
+from latent_vizae.adapters.zoo.taef2 import TAEF2_REPOSITORY
+from latent_vizae.demos.zoo.data import CLOTHES, SHARED, framed, load_images, load_labels
+from latent_vizae.demos.zoo.taef2 import convert
 from latent_vizae.storage.folder import MODEL_FILE
 
-__all__ = ["CLOTHES", "Labelled", "class_names", "encoded", "generator", "labelled", "table"]
+__all__ = ["CLOTHES", "Labelled", "class_names", "encoded", "generator", "labelled", "table", "taef2"]
 
+PICKLES = SHARED.parent / "models" / "taef2"
 ZOO = Path(__file__).parents[1] / "zoo"
 CODES_PER_BATCH = 1000
 
@@ -41,8 +45,20 @@ class Labelled:
         return Labelled(self.images[:count], self.labels[:count])
 
 
-def generator(name: str) -> ZooGenerator:
+def taef2() -> str:
+    """Where TAEF2 is, for ``taef2=``: the weights of ``../shared/models`` in a file here, or else the Hub."""
+    if not PICKLES.is_dir():
+        return TAEF2_REPOSITORY
+    convert(PICKLES, Path("taef2"))
+    return str(Path("taef2").absolute())
+
+
+def generator(name: str, **options: Any) -> ZooGenerator:
     """A trained generator of the zoo, by its name: a folder of ``demos/zoo``, in eval mode and frozen.
+
+    Args:
+        name: of the folder.
+        options: for `load_decoder`, such as ``taef2=`` for emoji-latents.
 
     Raises:
         FileNotFoundError: there is none of that name.
@@ -54,7 +70,7 @@ def generator(name: str) -> ZooGenerator:
             f"{ZOO} has no generator {name!r}, but {known}. They come with the repository, not with the package; "
             "python -m latent_vizae.demos.train_zoo trains them."
         )
-    loaded: ZooGenerator = load_decoder(f"hub:{folder}")
+    loaded: ZooGenerator = load_decoder(f"hub:{folder}", **options)
     return loaded
 
 

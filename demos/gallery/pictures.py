@@ -35,7 +35,7 @@ from latent_vizae.pictures.style import (
 )
 
 __all__ = [
-    "before_and_after", "class_maps_picture", "draws_sheet", "sheet", "space_picture", "sum_picture", "walk_picture",
+    "before_and_after", "class_maps_picture", "classes_picture", "draws_sheet", "sheet", "space_picture", "sum_picture", "walk_picture",
     "ways_picture",
 ]  # fmt: skip
 
@@ -117,6 +117,31 @@ def _legend(place: Any, names: dict[str, str], columns: int = 5) -> None:
         dots, names, ncols=columns, frameon=False, fontsize=10, labelcolor=INK, handletextpad=0.0, columnspacing=1.0,
         borderaxespad=0.2, loc="upper center", bbox_to_anchor=(0.5, -0.06),
     )  # fmt: skip
+
+
+def classes_picture(
+    maps: dict[str, LatentMap], path: str | Path, names: Sequence[str] | None = None, columns: int = 4
+) -> Path:
+    """Maps side by side, their codes as points in the colours of their classes.
+
+    Args:
+        maps: 2-D ones with labels, whole numbers from 0 on, by name.
+        path: of the picture, ``.png``.
+        names: of the classes; by default their numbers.
+        columns: of panels.
+    """
+    target, rows = checked(path), math.ceil(len(maps) / columns)
+    figure, panels = new_figure(12, 12 / columns * 1.06 * rows + 0.5, rows, columns)
+    for panel, (name, m) in zip(panels, maps.items(), strict=False):
+        labels = m.v.labels
+        panel.scatter(*m.v.points.T, s=6, c=np.array(PALETTE)[labels.numpy()], linewidths=0)
+        panel.set(xticks=(), yticks=(), aspect="equal")
+        caption(panel, name)
+    for panel in panels[len(maps) :]:
+        panel.set_visible(False)
+    kinds = class_names(torch.cat([m.v.labels for m in maps.values()]), names)
+    _legend(panels[len(maps) - 1], dict(zip(kinds, PALETTE, strict=False)))
+    return save_figure(figure, target)
 
 
 def class_maps_picture(maps: dict[str, LatentMap], path: str | Path, columns: int = 4, cells: int = 8) -> Path:

@@ -49,8 +49,9 @@ def clothes_map() -> FittedMap:
     ``python -m latent_vizae.demos.gallery.clothes`` fits it.
     """
     v, f_d = VizAE.from_pretrained(CLOTHES), ZooGenerator.from_folder(CLOTHES_GENERATOR)
+    codes = v.decode(v.points)  # the codes themselves: a map of two numbers loses nothing
     return FittedMap(
-        "2,000 clothes", LatentMap(v, f_d), None, v.labels, quality(v), lasting_id(v), names=v.label_names
+        "2,000 clothes", LatentMap(v, f_d), codes, v.labels, quality(v), lasting_id(v), names=v.label_names
     )
 
 

@@ -12,7 +12,7 @@ KEPT = sorted(run_notebooks.NOTEBOOKS.glob("*.ipynb"))
 
 
 def test_the_notebooks_of_the_guide_are_there():
-    assert {"directions", "emoji", "fives", "your-generator"} <= {path.stem for path in KEPT}
+    assert {"directions", "emoji", "fives", "prompts", "your-generator"} <= {path.stem for path in KEPT}
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
