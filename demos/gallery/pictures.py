@@ -35,8 +35,8 @@ from latent_vizae.pictures.style import (
 )
 
 __all__ = [
-    "before_and_after", "class_maps_picture", "classes_picture", "draws_sheet", "sheet", "space_picture", "sum_picture", "walk_picture",
-    "ways_picture",
+    "before_and_after", "class_maps_picture", "classes_picture", "draws_sheet", "sheet", "space_picture",
+    "sum_picture", "walk_picture", "ways_picture",
 ]  # fmt: skip
 
 

@@ -61,7 +61,7 @@ ZOO = {
     "variational": Made("variational"),
     "beta": Made("beta", ships=False),
     "emoji": Made("convolutional-vae", "emoji", ships=False),
-    "emoji-latents": Made("latent-vae", "emoji"),
+    "emoji-latents": Made("latent-vae", "emoji", scored=False),
     "emoji-gan": Made("colour-gan", "emoji", ships=False, scored=False),
     "vae2-fashion": Made("variational", "fashion-mnist", {"latent_size": 2}),
     "table1": Made("table1", ships=False),

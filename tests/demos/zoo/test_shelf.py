@@ -45,7 +45,9 @@ def shipped(monkeypatch, taef2):
     def load(name):
         if ZOO[name].recipe == "latent-vae" and not (taef2 / TAEF2_FILE).is_file():
             pytest.skip("TAEF2 is not here")
-        return load_decoder(f"hub:demos/zoo/{name}", **{"taef2": str(taef2)} if ZOO[name].recipe == "latent-vae" else {})
+        return load_decoder(
+            f"hub:demos/zoo/{name}", **{"taef2": str(taef2)} if ZOO[name].recipe == "latent-vae" else {}
+        )
 
     return load
 
