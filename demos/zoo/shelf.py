@@ -29,7 +29,7 @@ MOST_BYTES = 15_000_000
 class Made:
     """How a generator is made: a recipe of `train_zoo`, its data, arguments; whether its weights ship.
 
-    ``scored`` is False where nobody has trained it to the end yet: then it has no row.
+    ``scored`` is False where nobody has trained it to the end and scored it yet: then it has no row.
     """
 
     recipe: str
@@ -230,7 +230,7 @@ def page(scores: dict[str, dict[str, Any]]) -> str:
     size = sum((SHELF / name / MODEL_FILE).stat().st_size for name in ships) / 1e6
     commands = "\n".join(made.command(name) for name, made in ZOO.items())
     unscored = [f"`{name}`" for name, made in ZOO.items() if not made.scored]
-    waiting = f"\n\nNot trained to the end yet, and so without a row: {', '.join(unscored)}." if unscored else ""
+    waiting = f"\n\nWithout a row, since nobody has scored them yet: {', '.join(unscored)}." if unscored else ""
     left = ", ".join(f"`{name}`" for name in ZOO if name not in ships and name not in BUNDLED)
     return PAGE.format(
         copies="\n".join(copies),

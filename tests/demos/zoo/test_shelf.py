@@ -118,13 +118,13 @@ def test_every_generator_has_its_row_and_its_sheet(scores):
     scored = {name: made for name, made in ZOO.items() if made.scored}
     assert scores.keys() == {"real", "bundled", *scored}
     assert {path.stem for path in PICTURES.iterdir()} == {"bundled", *scored}
-    for name in ZOO.keys() - scored.keys():
-        assert f"without a row: `{name}`" in TABLE.read_text(encoding="utf-8")
+    said = TABLE.read_text(encoding="utf-8").partition("Without a row")[2]
+    assert all(f"`{name}`" in said for name in ZOO.keys() - scored.keys())
     for name, made in scored.items():
         assert (scores[name]["steps"], scores[name]["seconds"] > 0) == (RECIPES[made.recipe].plan.steps, True)
 
 
-@pytest.mark.parametrize("name", [*SHIPPED, *BUNDLED])
+@pytest.mark.parametrize("name", [*(name for name in SHIPPED if ZOO[name].scored), *BUNDLED])
 def test_the_scores_are_of_the_checkpoint(name, shipped, scores):
     generator = load_decoder(BUNDLED[name]).autoencoder if name in BUNDLED else shipped(name)
     assert sizes(generator).items() <= scores[name].items()
