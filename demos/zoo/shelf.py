@@ -61,7 +61,7 @@ ZOO = {
     "variational": Made("variational"),
     "beta": Made("beta", ships=False),
     "emoji": Made("convolutional-vae", "emoji", ships=False),
-    "emoji-latents": Made("latent-vae", "emoji", scored=False),
+    "emoji-latents": Made("latent-vae", "emoji"),
     "emoji-gan": Made("colour-gan", "emoji", ships=False, scored=False),
     "vae2-fashion": Made("variational", "fashion-mnist", {"latent_size": 2}),
     "table1": Made("table1", ships=False),
@@ -113,8 +113,10 @@ latents of TAEF2, whose pretrained decoder (1.35 M parameters more) makes the im
 - *Unlikeness*: distance of draws to the nearest of one half of the emoji, divided by that of the other half; *spread*:
   mean distance between two draws, divided by that between two emoji. 1 is as the emoji are.
 
-1,854 pictures of nearly as many things are few: codes of emoji and paths between them are clear, sharp through TAEF2;
-draws from the prior are shapes and colours of emoji that are none.
+1,854 pictures of nearly as many things are few: codes of emoji and paths between them are clear, and sharp through
+TAEF2; draws from the prior are shapes and colours of emoji that are none. Sharp is not near: an edge that is a pixel
+off costs more than a blur, so that `emoji-latents` has larger errors than `emoji`, most of all where it was not
+trained.
 
 ## Draws from the prior: what codes give that no image was encoded to
 

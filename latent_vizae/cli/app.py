@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import warnings
 from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -39,8 +41,17 @@ class _Commands(TyperGroup):
             raise typer.Exit(2) from error
 
 
+def _guide() -> str | None:
+    """A line that says where the guide is, which comes with the package."""
+    demos = find_spec("latent_vizae.demos")
+    if demos is None or demos.origin is None:
+        return None
+    return f"\b\nThe guide: {Path(demos.origin).parent / 'guide' / 'README.md'}"
+
+
 app = typer.Typer(
     cls=_Commands,
+    epilog=_guide(),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

@@ -87,6 +87,8 @@ def test_export_writes_a_page_and_a_picture(made):
 def test_help_teaches(tmp_path):
     assert "latent-vizae grid --v" in run("grid", "--help", cwd=tmp_path).stdout
     assert run("--version", cwd=tmp_path).stdout.strip()
+    guide = Path(run("--help", cwd=tmp_path).stdout.partition("The guide: ")[2].strip())
+    assert guide.read_text(encoding="utf-8").startswith("# ")
 
 
 @pytest.mark.parametrize(

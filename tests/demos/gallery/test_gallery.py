@@ -138,6 +138,8 @@ def _everything_it_needs(page):
     absent = sorted(set(re.findall(r'"([a-z0-9-]+)"', page)) & KNOWN - {path.name for path in ZOO.glob("*")})
     if absent:
         pytest.skip(f"needs demos/zoo/{', '.join(absent)}, which python -m latent_vizae.demos.train_zoo makes")
+    if not (zoo_data.SHARED / "emoji").is_dir():
+        pytest.skip("needs the pictures of emoji, in ../shared/data")
     for data in zoo_data.ON_THE_HUB:
         if not (zoo_data.SHARED / data).is_dir():
             try:
@@ -147,9 +149,9 @@ def _everything_it_needs(page):
 
 
 KNOWN = {
-    "beta", "conv-fashion", "dcgan", "denoising", "denoising-dropout", "gan", "linear", "progressive", "recurrent",
-    "sparse", "sparse-l1", "stacked", "stacked-pretrained", "stacked-tied", "stylegan", "table1", "vae2-fashion",
-    "variational",
+    "beta", "conv-fashion", "dcgan", "denoising", "denoising-dropout", "emoji-latents", "gan", "linear",
+    "progressive", "recurrent", "sparse", "sparse-l1", "stacked", "stacked-pretrained", "stacked-tied", "stylegan",
+    "table1", "vae2-fashion", "variational",
 }  # fmt: skip
 
 
