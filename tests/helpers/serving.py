@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import io
 import json
@@ -14,7 +15,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
@@ -84,6 +86,12 @@ def shared_page(*command: str) -> Address:
 def host_page() -> Address:
     """The page with a slow decoder, and a host that sets the map's value."""
     return shared_page(sys.executable, str(Path(__file__).parent / "host_page.py"))
+
+
+def awaited(coroutine: Coroutine):
+    """What it returns, from a thread of its own: while a browser runs, its driver's loop is this one's."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
 
 
 @contextmanager

@@ -1,12 +1,11 @@
 """Detail on the page: what the map leaves out is added, varied, and drawn many times at one place."""
 
-import asyncio
 import json
 
 import numpy as np
 import pytest
 import torch
-from serving import CHROMIUM, changed, fit_on_page, hover, pixels, visiting
+from serving import CHROMIUM, awaited, changed, fit_on_page, hover, pixels, visiting
 
 pytest.importorskip("gradio")
 pytest.importorskip("playwright")
@@ -62,7 +61,7 @@ def test_pictures_regions_and_paths_have_the_detail_that_was_asked_for(maps, fit
 
 def test_over_the_socket_too(maps, fitted):
     question = json.dumps([fitted.id, [0.1, 0.2], None, [1, 2]])
-    message = asyncio.run(answer(Steering(maps), Queues(), question))
+    message = awaited(answer(Steering(maps), Queues(), question))
     size = int.from_bytes(message[:4], "little")
     expected = (fitted.latent_map.render([[0.1, 0.2]], detail=1.0, variant=2) * 255).round().byte().numpy()
     assert message[4 + size :] == expected.tobytes()

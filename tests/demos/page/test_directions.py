@@ -1,6 +1,5 @@
 """Directions on the page: what the server answers, and the sliders, arrows and walks in a real browser."""
 
-import asyncio
 import base64
 import json
 import zipfile
@@ -9,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from serving import CHROMIUM, READY, changed, drag, fit_on_page, pixels, spot, visiting
+from serving import CHROMIUM, READY, awaited, changed, drag, fit_on_page, pixels, spot, visiting
 
 from latent_vizae import Directions, LatentMap, fit
 from latent_vizae.directions.classifier import learn_classifier
@@ -130,7 +129,7 @@ def test_arrows_are_those_of_the_map_in_the_middles_of_its_cells(steering, few, 
 
 def test_over_the_socket_a_move_is_what_the_page_would_be_told(steering, few, found):
     asked = [few.id, found.id, None, {"row": 3}, [1, 0, 0]]
-    message = asyncio.run(answer(steering, Queues(), json.dumps(asked)))
+    message = awaited(answer(steering, Queues(), json.dumps(asked)))
     size = int.from_bytes(message[:4], "little")
     head, picture = json.loads(message[4 : 4 + size]), message[4 + size :]
     where, support, images = steering.moved_at(*asked)

@@ -1,6 +1,5 @@
 """A saved map that is uploaded, and decoders that only this page has."""
 
-import asyncio
 import os
 import sys
 import zipfile
@@ -11,7 +10,7 @@ import pytest
 import torch
 from draws import normal
 from fresh_process import run_code
-from serving import CHROMIUM, READY, hover, serving, visiting
+from serving import CHROMIUM, READY, awaited, hover, serving, visiting
 
 from latent_vizae import LatentMap, fit, load_decoder
 from latent_vizae.demos.page.hub import Decoders
@@ -71,7 +70,7 @@ def test_what_is_no_saved_map_is_said(own, zipped, f_d, tmp_path):
 def test_a_local_decoder_is_had_by_its_name_alone(own, f_d):
     decoders = Decoders({"mnist": f_d}, {"own": own.decoder})
     assert decoders.get(" own ") is own.decoder
-    assert asyncio.run(decoders.in_turn(Queues(), "own")) is own.decoder
+    assert awaited(decoders.in_turn(Queues(), "own")) is own.decoder
     assert decoders.named(own.decoder) is None  # another process does not have it
     for name in ("other", "hub:../own", str(Path(__file__).parent)):
         with pytest.raises(ValueError, match=r"hub:user/name|user/repo"):
