@@ -6,6 +6,7 @@ import hashlib
 import re
 import secrets
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,6 +50,7 @@ class FittedMap:
     names: dict[int, str] | None = None  # of labels that are not called what they are
     columns: list[Column] = field(default_factory=list)
     layers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    begun: dict[str, Iterator[dict[str, Any]]] = field(default_factory=dict)  # layers that are not whole
     classifier: Any = None
     questions: deque[Question] = field(default_factory=deque)
     pictures: Kept[tuple[Tensor, Tensor]] = field(default_factory=lambda: Kept(MOST_PICTURES, PICTURE_BYTES))

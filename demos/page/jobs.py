@@ -109,7 +109,9 @@ def pack(
         samples = maps.drawn_samples(fitted.id, *drawn)
         made += [samples.save(folder / "draws.png"), samples.save(folder / "draws-codes.safetensors")]
     if shown.get("path"):
-        samples = maps.path_samples(fitted.id, shown["path"], shown.get("frames"), carried, detail)
+        samples = maps.path_samples(
+            fitted.id, shown["path"], shown.get("frames"), carried, detail, shown.get("pace", "constant")
+        )
         made += [samples.save(folder / "path.gif"), samples.save(folder / "path-codes.safetensors")]
         with suppress(ImportError, ValueError):  # without the extra "plot", or of sizes that no MP4 has
             made.append(samples.save(folder / "path.mp4"))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,8 +15,9 @@ from latent_vizae.decoders.contract import decode_images
 from latent_vizae.decoders.spending import Limit, seconds_per_image, spending
 from latent_vizae.demos.page.fitted import FittedMap, shown_rows
 from latent_vizae.demos.page.pictures import as_base64
+from latent_vizae.maps.latent_map import LatentMap
 
-__all__ = ["layer", "layer_names"]
+__all__ = ["SECONDS", "layer", "layer_names"]
 
 LAYERS = {
     "support": "How far to trust a place: bright among the codes, dark where there are none and the map extrapolates.",
@@ -32,6 +36,8 @@ NAMES = {"error": "image error", "typical": "how typical", "explained": "share e
 DRAWS, PLACES = 8, 256
 LAYER_SECONDS = 30
 """About how long a layer may take; a slow decoder's is coarser."""
+SECONDS, SLICE_SECONDS = 0.7, 0.2
+"""That a part of a layer may take, and a slice of it; or one image's if that takes longer."""
 SIDES = {"support": 48, "stretch": 21, "error": 48, "typical": 48, "explained": 48}
 
 
@@ -53,39 +59,119 @@ def _affordable(fitted: FittedMap, most: int) -> int:
     return int(max(64, min(most, Limit(seconds=LAYER_SECONDS).images_at(seconds))))
 
 
-def layer(fitted: FittedMap, name: str) -> dict[str, Any]:
-    """A heat map of a 2-D map, for the page: bytes of a square, and the values that 0 and 255 stand for."""
-    m, side, text = fitted.latent_map, SIDES[name], (LAYERS | OF_DETAIL)[name]
-    if name == "stretch":  # four images a place
-        side = min(side, math.isqrt(_affordable(fitted, 4 * side * side) // 4))
+def layer(fitted: FittedMap, name: str, seconds: float = math.inf) -> dict[str, Any]:
+    """A heat map of a 2-D map, as far as it is after so many more seconds of work; whoever asks next goes on with it.
+
+    Returns:
+        Bytes of a square, the values that 0 and 255 stand for, and words; of one that is not whole also ``done``,
+        ``of`` and ``seconds``: images made, all, and what one takes; and ``known``, of how many places, row by row,
+        the values are known.
+    """
+    if name in fitted.layers:
+        return fitted.layers[name]
+    parts = fitted.begun.setdefault(name, _parts(fitted, name))
+    begun = time.perf_counter()
+    try:
+        for part in parts:
+            if "done" not in part:
+                fitted.layers[name] = part
+            if "done" not in part or time.perf_counter() - begun > seconds:
+                break
+    except BaseException:
+        fitted.begun.pop(name, None)  # it begins anew
+        raise
+    if "done" not in part:
+        del fitted.begun[name]
+    return part
+
+
+def _parts(fitted: FittedMap, name: str) -> Iterator[dict[str, Any]]:
+    """A layer as it grows: as `layer` returns it, the last one whole."""
+    m, side, text, each = fitted.latent_map, SIDES[name], (LAYERS | OF_DETAIL)[name], 0
+    if name == "stretch":
+        side, each = min(side, math.isqrt(_affordable(fitted, 4 * side * side) // 4)), 4
     axis = torch.linspace(-1, 1, side)
     y, x = torch.meshgrid(axis.flip(0), axis, indexing="ij")
     points = torch.stack([x, y], -1).reshape(-1, 2)
     if name == "support":
-        values = m.support(points)
-    elif name == "stretch":
-        values = m.stretch(points)[:, 1].clamp(min=1e-6).log10()
+        found, spread = iter([m.support(points)]), None
     elif name == "typical":
-        found = m.typicality(points)
-        values, text = found.lengths, text.format(low=found.low, high=found.high)
+        lengths = m.typicality(points)
+        found, spread, text = iter([lengths.lengths]), None, text.format(low=lengths.low, high=lengths.high)
+    elif name == "stretch":
+        found, spread = _sliced(lambda rows: m.stretch(rows)[:, 1].clamp(min=1e-6).log10(), points), None
     elif name == "explained":
+        rows, each = shown_rows(len(m.v.points)), DRAWS
         images = _affordable(fitted, PLACES * DRAWS)
-        rows = shown_rows(len(m.v.points))
         rows = rows[torch.linspace(0, len(rows) - 1, max(2, min(PLACES, len(rows), images // DRAWS))).long()]
-        values = _nearby(points, m.v.points[rows], m.explained(m.v.points[rows], DRAWS).clamp(0, 1), 0.12)
+        found, spread = _explained(m, m.v.points[rows]), (m.v.points[rows], 0.12)
     else:
-        rows = shown_rows(len(m.v.points), _affordable(fitted, 2000) // 2)
-        made = decode_images(m.decoder, m.v.decode(m.v.points[rows]))
-        errors = (decode_images(m.decoder, fitted.codes_at(rows)) - made).square().flatten(1).mean(1)
-        values = _nearby(points, m.v.points[rows], errors, 0.06)
+        rows, each = shown_rows(len(m.v.points), _affordable(fitted, 2000) // 2), 2
+        found, spread = _sliced(partial(_errors, fitted), rows), (m.v.points[rows], 0.06)
+    count = len(points) if spread is None else len(spread[0])
+    seconds = 0.0
+    while True:
+        begun = time.perf_counter()
+        values = next(found)
+        seconds += time.perf_counter() - begun
+        done = len(values)
+        known = done if spread is None else len(points)
+        shown = _shown(
+            name, values if spread is None else _nearby(points, spread[0][:done], values, spread[1]), len(points)
+        )
+        if done == count:
+            yield {"side": side, **shown, "text": text}
+            return
+        yield {
+            "side": side, **shown, "text": text, "known": known, "done": each * done, "of": each * count,
+            "seconds": seconds / (each * done),
+        }  # fmt: skip
+
+
+def _shown(name: str, values: Tensor, count: int) -> dict[str, Any]:
+    """Bytes of the first of ``count`` values, and what 0 and 255 stand for."""
     values = values.cpu()
     low, high = values.min().item(), values.max().item()
-    scaled = (255 * (values - low) / max(high - low, 1e-12)).round().byte().numpy()
+    scaled = torch.zeros(count, dtype=torch.uint8)
+    scaled[: len(values)] = (255 * (values - low) / max(high - low, 1e-12)).round().byte()
     shown = (10**low, 10**high) if name == "stretch" else (low, high)
     scale = "log" if name == "stretch" else "percent" if name in ("support", "explained") else "linear"
-    return {
-        "side": side, "values": as_base64(scaled), "low": shown[0], "high": shown[1], "scale": scale, "text": text,
-    }  # fmt: skip
+    return {"values": as_base64(scaled.numpy()), "low": shown[0], "high": shown[1], "scale": scale}
+
+
+def _sliced(function: Callable[[Tensor], Tensor], rows: Tensor) -> Iterator[Tensor]:
+    """``function(rows)``, as far as it is, slice by slice; a slice takes about `SLICE_SECONDS`."""
+    made: list[Tensor] = []
+    start, size = 0, 1
+    while start < len(rows):
+        begun = time.perf_counter()
+        made.append(function(rows[start : start + size]))
+        start += size
+        size = max(1, min(4 * size, int(SLICE_SECONDS * size / (time.perf_counter() - begun + 1e-6))))
+        yield torch.cat(made)
+
+
+def _errors(fitted: FittedMap, rows: Tensor) -> Tensor:
+    """Mean squares (rows,) between images of codes and what the map makes of them."""
+    m = fitted.latent_map
+    made = decode_images(m.decoder, m.v.decode(m.v.points[rows]))
+    return (decode_images(m.decoder, fitted.codes_at(rows)) - made).square().flatten(1).mean(1)
+
+
+def _explained(m: LatentMap, points: Tensor) -> Iterator[Tensor]:
+    """`LatentMap.explained` of the first points, of those that are decoded so far."""
+    codes = m.v.sample(points.repeat_interleave(DRAWS, 0), 0).unflatten(0, (-1, DRAWS))
+
+    def moments(some: Tensor) -> Tensor:  # of each place: mean and mean square of its images, (P, 2, pixels)
+        images = decode_images(m.decoder, some.flatten(0, 1)).flatten(1).double().unflatten(0, (-1, DRAWS))
+        return torch.stack([images.mean(1), images.square().mean(1)], 1)
+
+    for found in _sliced(moments, codes):
+        within = (found[:, 1] - found[:, 0].square()).sum(1) * DRAWS / (DRAWS - 1)
+        mean, square = found.mean(0)
+        count = DRAWS * len(found)
+        total = (square - mean.square()).sum() * count / (count - 1)
+        yield (1 - within / total.clamp(min=1e-300)).clamp(0, 1).float()
 
 
 def _nearby(points: Tensor, known: Tensor, values: Tensor, reach: float) -> Tensor:

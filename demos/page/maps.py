@@ -24,17 +24,15 @@ from latent_vizae.demos.page.columns import column_list
 from latent_vizae.demos.page.first_look import start_of
 from latent_vizae.demos.page.fitted import FittedMap, image_shape_of, shown_rows
 from latent_vizae.demos.page.kept import Kept
-from latent_vizae.demos.page.layers import layer, layer_names
+from latent_vizae.demos.page.layers import SECONDS, layer, layer_names
 from latent_vizae.demos.page.pictures import as_base64, packed_images
+from latent_vizae.demos.page.plans import draws_plan, grid_plan, pace_of, path_plan
 from latent_vizae.maps.samples import Samples
 
 __all__ = ["Maps", "Pin"]
 
 MOST_MAPS, MOST_PINS = 64, 2000
 MOST_POINTS = 64
-MOST_FRAMES, MOST_CORNERS, MOST_ROWS = 64, 32, 20
-MOST_LASSO = 128
-"""Corners of a polygon, as one draws it by hand."""
 NO_MAP = (
     "This map is no longer here: the server was started again since it was fitted, or has made room for the maps of "
     "others. Fit it again, or go on with the first map."
@@ -172,82 +170,68 @@ class Maps:
     def grid_samples(
         self, map_id: Any, region: Any, rows: Any = 10, columns: Any = 10, pin: Any = None, detail: Any = None
     ) -> Samples:
-        """A box as a grid, or a polygon evenly covered; of large pictures fewer."""
+        """Samples of interest: a region, decoded."""
         fitted = self.get(map_id)
-        m, dim = fitted.latent_map, fitted.latent_map.v.dim
-        rows, columns = whole_number(rows, "rows", 1, MOST_ROWS), whole_number(columns, "columns", 1, MOST_ROWS)
-        most = _most_rows(fitted)
-        rows, columns = min(rows, most), min(columns, most)
-        added = self.added(fitted, pin, detail)
-        if not isinstance(region, dict) or len(region) != 1 or not set(region) <= {"box", "polygon"}:
-            raise ValueError("A region is a box or a polygon.")
-        if "polygon" in region:
-            if dim != 2:
-                raise ValueError("Polygons are for maps of two dimensions; draw a box.")
-            corners = checked_points(region["polygon"], 2, 3, MOST_LASSO)
-            samples = m.region(polygon=corners, count=rows * columns, **added)
-            return Samples(samples.points, samples.codes, samples.images, rows=rows)
-        low, high = checked_points(region["box"], dim, 2, 2)
-        low, high = torch.minimum(low, high), torch.maximum(low, high)
-        if not (high - low > 1e-6).any():
-            raise ValueError("This box is a single point: drag a larger one.")
-        if dim == 1:
-            where = torch.linspace(low[0].item(), high[0].item(), rows * columns).unsqueeze(1)
-        else:  # a box of a 3-D map lies on a plane: its two longest sides are the picture's
-            first, second = sorted((high - low).topk(2).indices.tolist())
-            where = ((low + high) / 2).repeat(rows * columns, 1)
-            across = torch.linspace(low[first].item(), high[first].item(), columns)
-            down = torch.linspace(high[second].item(), low[second].item(), rows)
-            where[:, first], where[:, second] = across.repeat(rows), down.repeat_interleave(columns)
-        codes = m.v.decode(where, **added)
-        return Samples(where, codes, decode_images(m.decoder, codes), rows=rows)
-
-    def drawn_samples(self, map_id: Any, point: Any, seed: Any = 0) -> Samples:
-        """Sixteen draws from what the map leaves open at a point; of large pictures fewer."""
-        fitted = self.get(map_id)
-        where = checked_points([point], fitted.latent_map.v.dim, 1, 1)
-        seed, side = whole_number(seed, "seed", 0, MOST_VARIANTS), min(4, _most_rows(fitted))
-        samples = fitted.latent_map.samples(where[0], side * side, seed)
-        return Samples(samples.points, samples.codes, samples.images, rows=side)
-
-    def draws(self, map_id: Any, point: Any, seed: Any = 0) -> dict[str, Any]:
-        """More samples like the one at a point: `drawn_samples` for the page."""
-        return self._as_grid(self.drawn_samples(map_id, point, seed))
+        return grid_plan(fitted, region, rows, columns, self.added(fitted, pin, detail)).samples(
+            fitted.latent_map.decoder
+        )
 
     def grid(
-        self, map_id: Any, region: Any, rows: Any = 10, columns: Any = 10, pin: Any = None, detail: Any = None
+        self,
+        map_id: Any,
+        region: Any,
+        rows: Any = 10,
+        columns: Any = 10,
+        pin: Any = None,
+        detail: Any = None,
+        first: Any = None,
     ) -> dict[str, Any]:
-        """Samples of interest: `grid_samples` for the page."""
-        return self._as_grid(self.grid_samples(map_id, region, rows, columns, pin, detail))
+        """Samples of interest for the page; from number ``first`` on, those that are soon made."""
+        fitted = self.get(map_id)
+        plan = grid_plan(fitted, region, rows, columns, self.added(fitted, pin, detail))
+        return plan.part(fitted.latent_map.decoder, first)
 
-    @staticmethod
-    def _as_grid(samples: Samples) -> dict[str, Any]:
-        count = samples.rows or 1
-        return {
-            "rows": count,
-            "cols": len(samples) // count,
-            "points": samples.points.tolist(),
-            "images": packed_images(samples.images),
-        }
+    def drawn_samples(self, map_id: Any, point: Any, seed: Any = 0) -> Samples:
+        """Draws from what the map leaves open at a point."""
+        fitted = self.get(map_id)
+        seed = whole_number(seed, "seed", 0, MOST_VARIANTS)
+        return draws_plan(fitted, point, seed).samples(fitted.latent_map.decoder)
+
+    def draws(self, map_id: Any, point: Any, seed: Any = 0, first: Any = None) -> dict[str, Any]:
+        """More samples like the one at a point, for the page; from number ``first`` on, those that are soon made."""
+        fitted = self.get(map_id)
+        seed = whole_number(seed, "seed", 0, MOST_VARIANTS)
+        return draws_plan(fitted, point, seed).part(fitted.latent_map.decoder, first)
 
     def path_samples(
-        self, map_id: Any, corners: Any, frames: Any = 24, pin: Any = None, detail: Any = None
+        self,
+        map_id: Any,
+        corners: Any,
+        frames: Any = 24,
+        pin: Any = None,
+        detail: Any = None,
+        pace: Any = "constant",
     ) -> Samples:
-        """A transformation along a polyline, at constant pace."""
+        """A transformation along a polyline."""
         fitted = self.get(map_id)
-        where = checked_points(corners, fitted.latent_map.v.dim, 2, MOST_CORNERS)
-        frames = whole_number(frames, "frames", 2, MOST_FRAMES)
-        added = self.added(fitted, pin, detail)
-        if pin is None:
-            return fitted.latent_map.path(where, frames=frames, **added)
-        samples = fitted.latent_map.path(where, frames=frames)
-        codes = fitted.latent_map.v.decode(samples.points, **added)
-        return Samples(samples.points, codes, decode_images(fitted.latent_map.decoder, codes), rows=1)
+        plan = path_plan(fitted, corners, frames, self.added(fitted, pin, detail), pace)
+        return plan.samples(fitted.latent_map.decoder)
 
-    def path(self, map_id: Any, corners: Any, frames: Any = 24, pin: Any = None, detail: Any = None) -> dict[str, Any]:
-        """A transformation: `path_samples` for the page."""
-        samples = self.path_samples(map_id, corners, frames, pin, detail)
-        return {"points": samples.points.tolist(), "images": packed_images(samples.images)}
+    def path(
+        self,
+        map_id: Any,
+        corners: Any,
+        frames: Any = 24,
+        pin: Any = None,
+        detail: Any = None,
+        pace: Any = None,
+        first: Any = None,
+    ) -> dict[str, Any]:
+        """A transformation for the page, at the pace that its decoder allows; ``first`` as in `grid`."""
+        fitted = self.get(map_id)
+        pace = pace_of(fitted, frames) if pace is None else pace
+        plan = path_plan(fitted, corners, frames, self.added(fitted, pin, detail), pace)
+        return {**plan.part(fitted.latent_map.decoder, first), "pace": pace}
 
     def pinned_samples(self, map_id: Any, pins: Any) -> Samples:
         """Pinned pictures.
@@ -275,17 +259,15 @@ class Maps:
             return codes[[whole_number(drawn[2], "number of a draw", 0, len(codes) - 1)]].to(v.device)
         return v.decode(point, **self.added(fitted, None, pin.get("detail")))
 
-    def layer(self, map_id: Any, name: Any) -> dict[str, Any]:
-        """A heat map of a 2-D map; computed once."""
+    def layer(self, map_id: Any, name: Any, part: Any = False) -> dict[str, Any]:
+        """A heat map of a 2-D map, which is kept; as a part, as far as it is soon measured."""
         fitted = self.get(map_id)
         if fitted.latent_map.v.dim != 2:
             return {"side": 0, "values": None, "low": 0.0, "high": 0.0, "text": "Layers are drawn on 2-D maps."}
         names = layer_names(fitted)
         if not isinstance(name, str) or name not in names:
             raise ValueError(f"The layers are {', '.join(names)} on this map.")
-        if name not in fitted.layers:
-            fitted.layers[name] = layer(fitted, name)
-        return fitted.layers[name]
+        return layer(fitted, name, SECONDS if part else math.inf)
 
     def thumbs(self, map_id: Any, rows: Any) -> dict[str, Any]:
         """Images of at most 64 of the codes themselves."""
@@ -306,8 +288,3 @@ class Maps:
         if channels != 1 or len(pixels) != height * width:
             raise ValueError(f"A drawing for this map has {width} x {height} grey pixels.")
         return Image.frombytes("L", (width, height), pixels)
-
-
-def _most_rows(fitted: FittedMap) -> int:
-    """Rows and columns of a grid of this map's pictures, at most."""
-    return max(2, math.isqrt(max(4, 2**22 // math.prod(image_shape_of(fitted)))))

@@ -1,7 +1,7 @@
 """Regions, draws and paths before they are decoded, and their images part by part.
 
-A question is answered with as many images as are made in `SECONDS`, so that a slow decoder's come one after the other and
-a visitor stops them by asking no more.
+A question is answered with as many images as are made in `SECONDS`, so that a slow decoder's come one after the other
+and a visitor stops them by asking no more.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SECONDS = 0.7
 """That a part may take, or one image if that takes longer."""
 PACES = ("constant", "linear")
 LOOKED_AT, PACE_SECONDS = 16, 12.0
-"""Images for each frame that a constant pace takes, about; a path that would take longer for it has even steps on the map."""
+"""Images that a constant pace takes for a frame, about; a path that would take longer has even steps on the map."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ def path_plan(fitted: FittedMap, corners: Any, frames: Any, added: dict[str, Any
         corners: 2 to 32 points.
         frames: 2 to 64.
         added: see `Maps.added`.
-        pace: "constant", equal changes of the image from frame to frame, for which many images are looked at; or "linear",
-            even steps on the map.
+        pace: "constant", equal changes of the image from frame to frame, for which many images are looked at; or
+            "linear", even steps on the map.
     """
     v = fitted.latent_map.v
     where = checked_points(corners, v.dim, 2, MOST_CORNERS)

@@ -9,7 +9,7 @@ const WAITS = { grid: "Decoding the region…", draws: "Drawing samples…", pat
 
 export async function ask(name, id, ...args) {
   if (!id) return null;
-  const turn = S.turn, words = WAITS[name], slow = setTimeout(() => words && turn === S.turn && say(words, "wait"), 400);
+  const turn = S.turn, words = WAITS[name], slow = setTimeout(() => words && turn === S.turn && q(".lv-work").hidden && say(words, "wait"), 400);
   try {
     const reply = await server[name](id, ...args);
     if (turn !== S.turn) return null; // another map was loaded meanwhile

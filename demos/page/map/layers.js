@@ -7,6 +7,7 @@ import { S, dim, q, round, say, show, text } from "./core.js";
 import { redraw } from "./drawing.js";
 import { box, cloud, lift, projector } from "./geometry.js";
 import { grounded, refreshGround } from "./ground.js";
+import { parts, stop } from "./parts.js";
 import { tiles } from "./pictures.js";
 import { carried } from "./pins.js";
 import { detail, drawCover } from "./samples.js";
@@ -17,18 +18,19 @@ import { visible } from "latent-map/points.js";
 import { shade } from "latent-map/tints.js";
 
 export async function setLayer(name) {
-  S.layerName = name; S.layer = S.arrows = null; redraw(true); show(".lv-heat", false); show(".lv-heat-scale", name !== "arrows");
+  stop("layer"); S.layerName = name; S.layer = S.arrows = null; redraw(true); show(".lv-heat", false); show(".lv-heat-scale", name !== "arrows");
   q(".lv-layer").value = name;
   if (q(".lv-status").dataset.kind === "wait") say("", "none");
   refreshThumbs(); refreshGround();
   if (name === "none" || name === "images" || !S.map || dim() !== 2) return;
   if (name === "arrows") return layArrows();
-  const reply = await ask("layer", S.map?.id, name);
-  if (!reply || !reply.values || name !== S.layerName) return;
-  const values = bytes(reply.values);
-  S.layer = { picture: pixelPicture(reply.side, reply.side, (i) => shade(values[i] / 255)) };
-  text(".lv-heat-text", reply.text || ""); listTicks(reply);
-  show(".lv-heat", true); redraw(true);
+  for await (const { values: base64, known, side, ...reply } of parts("layer", () => ask("layer", S.map?.id, name, true))) {
+    if (!base64 || name !== S.layerName) return;
+    const values = bytes(base64);
+    S.layer = { picture: pixelPicture(side, side, (i) => (i < (known ?? side * side) ? shade(values[i] / 255) : [0, 0, 0, 0])) };
+    text(".lv-heat-text", reply.text || ""); listTicks(reply);
+    show(".lv-heat", true); redraw(true);
+  }
 }
 
 export function listLayers() { // arrows where there are directions

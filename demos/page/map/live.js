@@ -119,7 +119,7 @@ function* known() { // all pictures at hand, with their places
   yield* S.seen;
   const d = dim();
   for (const [i, tile] of S.thumbs) yield [S.points.subarray(i * d, i * d + d), tile];
-  for (const { points, tiles: pictures } of [S.region, S.film].filter(Boolean)) if (pictures) yield* points.map((point, i) => [point, pictures[i]]);
+  for (const { points, tiles: pictures } of [S.region, S.film].filter(Boolean)) if (pictures) yield* pictures.map((picture, i) => [points[i], picture]);
 }
 
 function nearestKnown(point) { // [picture, place]

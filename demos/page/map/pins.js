@@ -24,7 +24,7 @@ function shown() { // what can be kept: the grid and the film as they are seen, 
   const { region, film } = S;
   return {
     region: region?.tiles && !region.draws ? shapeOf(region.corners) : null, draws: region?.draws ?? null, detail: detail(), rows: region?.rows ?? null, cols: region?.cols ?? null,
-    path: film ? thin(film.corners, 32).map(round) : null, frames: film?.tiles.length ?? null, pin: carried(),
+    path: film ? thin(film.corners, 32).map(round) : null, frames: film?.points.length ?? null, pace: film?.pace ?? "constant", pin: carried(),
     pins: S.pins.map((pin) => ({ point: round(pin.point), pin: pin.id, drawn: pin.drawn, detail: pin.detail })),
   };
 }

@@ -7,7 +7,7 @@ import { redraw, theme } from "./drawing.js";
 import { forgetGround } from "./ground.js";
 import { revealResult } from "./lens.js";
 import { present } from "./live.js";
-import { tiles } from "./pictures.js";
+import { pictureParts, stop } from "./parts.js";
 import { again, carried, emit } from "./pins.js";
 import { stage } from "./tools.js";
 import { ordered } from "latent-map/areas.js";
@@ -19,22 +19,26 @@ export const cells = () => clamp(Math.round(Number(q(".lv-cells").value)) || 10,
 
 const fetchGrid = latestWins(async (corners, final) => {
   const shape = shapeOf(corners), { act } = S;
-  const started = performance.now(), n = cells(), reply = await ask("grid", S.map?.id, shape, n, n, carried(), detail());
+  const started = performance.now(), n = cells(), added = [carried(), detail()];
+  let reply = null;
+  for await (const part of pictureParts((first) => ask("grid", S.map?.id, shape, n, n, ...added, first))) {
+    if (!S.region || act !== S.act) return; // cleared, or another one, meanwhile
+    Object.assign(S.region, { rows: part.rows, cols: part.cols, points: part.points, tiles: part.tiles });
+    if (!reply) S.cell = -1;
+    paintGrid(); stage();
+    if (final && !reply) revealResult();
+    reply = part;
+  }
   if (!reply) return;
-  const pictures = await tiles(reply.images);
-  if (!S.region || act !== S.act) return; // cleared, or another one, meanwhile
-  Object.assign(S.region, { rows: reply.rows, cols: reply.cols, points: reply.points, tiles: pictures });
-  S.cell = -1; element.toggleAttribute("data-decoded", final);
-  paintGrid(); stage();
+  element.toggleAttribute("data-decoded", final && reply.done === reply.of);
   stats.lastGridMs = performance.now() - started;
-  if (final) revealResult();
   if (final) emit("region", { box: shape.box || null, corners: shape.polygon || shape.box, points: reply.points });
 });
 
 export const shapeOf = (corners) => (corners.length === 2 ? { box: ordered(corners).map(round) } : { polygon: corners.map(round) });
 
 export function setRegion(corners, final = true) {
-  play(false); S.film = null; S.draft = []; S.cell = -1; element.removeAttribute("data-decoded");
+  play(false); stop("result"); S.film = null; S.draft = []; S.cell = -1; element.removeAttribute("data-decoded");
   S.region = { ...(S.region || {}), corners, draws: null };
   if (final) { pickRegion(corners); q(".lv-query").value = ""; } else if (S.picked) unpick();
   redraw(); stage();
@@ -80,23 +84,36 @@ export function setDetail(amount, variant) {
 }
 
 export async function moreLike(point, seed = S.drawn ? S.drawn.seed + 1 : 0) { // sixteen draws from what the map leaves open there
-  const reply = await ask("draws", S.map?.id, round(point), seed);
-  if (!reply) return;
-  endFilm(); unpick(); S.draft = []; S.cell = -1; S.drawn = { seed };
-  S.region = { corners: [point, point], draws: [round(point), seed], rows: reply.rows, cols: reply.cols, points: reply.points, tiles: await tiles(reply.images) };
-  redraw(); stage(); paintGrid(); revealResult(); emit("draws", { point, points: reply.points });
+  let region = null;
+  stop("result");
+  for await (const part of pictureParts((first) => ask("draws", S.map?.id, round(point), seed, first))) {
+    if (region && S.region !== region) return;
+    if (!region) { play(false); S.film = null; unpick(); S.draft = []; S.cell = -1; S.drawn = { seed }; }
+    const begun = !region, seen = { corners: [point, point], draws: [round(point), seed], rows: part.rows, cols: part.cols, points: part.points, tiles: part.tiles };
+    S.region = region = region ? Object.assign(region, seen) : seen;
+    redraw(); stage(); paintGrid();
+    if (begun) revealResult();
+  }
+  if (region) emit("draws", { point, points: region.points });
 }
 
 // ---------------------------------------------------------------- path -> film
 export async function setPath(corners) {
   S.draft = []; S.region = null; unpick();
-  const reply = await ask("path", S.map?.id, thin(corners, 32).map(round), FRAMES, carried(), detail());
-  if (!reply) return redraw();
-  S.film = { corners, points: reply.points, tiles: await tiles(reply.images), at: 0, step: 1, playing: false };
-  const scrub = q(".lv-scrub");
-  scrub.max = S.film.tiles.length - 1;
-  stage(); seek(0); play(!calm.matches); revealResult();
-  emit("path", { corners: thin(corners, 32).map(round), points: reply.points });
+  stop("result");
+  const added = [carried(), detail()], scrub = q(".lv-scrub");
+  let film = null, pace = null;
+  for await (const part of pictureParts((first) => ask("path", S.map?.id, thin(corners, 32).map(round), FRAMES, ...added, pace, first))) {
+    if (film && S.film !== film) return; // another act, meanwhile
+    ({ pace } = part);
+    if (!film) { S.film = film = { corners, points: part.points, tiles: part.tiles, pace, at: 0, step: 1, playing: false }; stage(); revealResult(); }
+    scrub.max = film.tiles.length - 1;
+    seek(film.tiles.length - 1); // the newest
+  }
+  if (!film) return redraw();
+  if (S.film !== film) return;
+  seek(0); play(!calm.matches);
+  emit("path", { corners: thin(corners, 32).map(round), points: film.points });
 }
 
 export function thin(line, most) { // keeps the ends and at most `most` corners at even steps along the line
@@ -104,7 +121,7 @@ export function thin(line, most) { // keeps the ends and at most `most` corners 
   return Array.from({ length: most }, (_, i) => line[Math.round(i * (line.length - 1) / (most - 1))]);
 }
 
-export function endFilm() { play(false); S.film = null; stage(); }
+export function endFilm() { play(false); stop("result"); S.film = null; stage(); }
 
 export const frame = () => Math.round(S.film.at);
 
@@ -112,7 +129,7 @@ export function seek(at) {
   const { film } = S;
   film.at = clamp(at, 0, film.tiles.length - 1);
   q(".lv-scrub").value = frame();
-  q(".lv-scrub").setAttribute("aria-valuetext", "frame " + (frame() + 1) + " of " + film.tiles.length);
+  q(".lv-scrub").setAttribute("aria-valuetext", "frame " + (frame() + 1) + " of " + film.points.length);
   present(film.tiles[frame()], film.points[frame()]);
   paintStrip();
 }
@@ -138,7 +155,7 @@ function advance(film) {
 }
 
 export function stripShape(width) { // every frame, in as few even rows as leave them large enough to see
-  const n = S.film.tiles.length, rows = Math.ceil(n / Math.max(2, Math.floor(width / 42)));
+  const n = S.film.points.length, rows = Math.ceil(n / Math.max(2, Math.floor(width / 42)));
   return { rows, cols: Math.ceil(n / rows) };
 }
 

@@ -13,6 +13,7 @@ import { keyDown } from "./keyboard.js";
 import { listLayers, paintLine, refreshLine, refreshThumbs, setLayer } from "./layers.js";
 import { look, paintPreviewBlank, settle } from "./live.js";
 import { showNeighbours } from "./neighbours.js";
+import { stop } from "./parts.js";
 import { paintTile } from "./pictures.js";
 import { listPins, placePin } from "./pins.js";
 import { doubleClick, fingers, pointerDown, pointerMove, pointerUp, wheel } from "./pointer.js";
@@ -29,7 +30,7 @@ export function setState(state, title = "", words = "") {
 }
 
 export function reset() {
-  play(false); S.wanted = null; settle();
+  play(false); stop("result"); stop("layer"); S.wanted = null; settle();
   Object.assign(S, { map: null, seen: [], hidden: new Set(), view: { ...EMPTY_VIEW }, plane: { axis: 2, depth: 0 }, cursor: null, mark: null, tile: null, draft: [], drag: null, region: null, film: null, pins: [], chosen: null, layer: null, thumbs: new Map(), shownThumbs: [], ground: new Map(), fog: null, line: null, found: null, arrows: null, tint: null, picked: null, past: [], future: [] });
   Object.assign(element.dataset, { decodes: "0", at: "", stage: "look" });
   stats.decodes = 0; stats.latencies.length = 0; fingers.clear();

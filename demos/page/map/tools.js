@@ -14,6 +14,7 @@ import { follow, pinCell } from "./keyboard.js";
 import { setLayer } from "./layers.js";
 import { look } from "./live.js";
 import { goToCode } from "./neighbours.js";
+import { cancel, stop } from "./parts.js";
 import { again, choosePin, emit, pinHere, place, removePin, removePins, wipe } from "./pins.js";
 import { cellAt, cells, chooseCell, endFilm, moreLike, paintGrid, paintStrip, play, seek, setDetail, setPath, setRegion } from "./samples.js";
 import { toggleFull } from "./screen.js";
@@ -55,7 +56,7 @@ export function stage() { // which result lies beside the map
 }
 
 export function clearAll() {
-  if (S.draft.length || S.drag) { S.draft = []; S.drag = null; } else { S.region = null; S.film = null; S.picked = null; listPicked(); emit("clear"); }
+  if (S.draft.length || S.drag) { S.draft = []; S.drag = null; } else { stop("result"); S.region = null; S.film = null; S.picked = null; listPicked(); emit("clear"); }
   redraw(true); stage();
 }
 
@@ -75,7 +76,7 @@ export function addCorner(point) {
 
 // ---------------------------------------------------------------- clicks and fields
 const CLICKS = {
-  ".lv-full": toggleFull, ".lv-copy-picture": copyPicture, ".lv-tour-start": () => tour(0), ".lv-tour-skip": () => tour(-1), ".lv-tour-back": () => tour(step - 1), ".lv-tour-next": () => tour(step + 1), ".lv-tool": (b) => setTool(b.dataset.tool), ".lv-fit": fit, ".lv-finish": finish, ".lv-clear": clearAll, ".lv-retry": tryAgain, ".lv-first": firstMap,
+  ".lv-cancel": cancel, ".lv-full": toggleFull, ".lv-copy-picture": copyPicture, ".lv-tour-start": () => tour(0), ".lv-tour-skip": () => tour(-1), ".lv-tour-back": () => tour(step - 1), ".lv-tour-next": () => tour(step + 1), ".lv-tool": (b) => setTool(b.dataset.tool), ".lv-fit": fit, ".lv-finish": finish, ".lv-clear": clearAll, ".lv-retry": tryAgain, ".lv-first": firstMap,
   ".lv-zoom-in": () => zoomAt(box.w / 2, box.h / 2, 1.5), ".lv-zoom-out": () => zoomAt(box.w / 2, box.h / 2, 1 / 1.5),
   ".lv-unhide": unhide, ".lv-legend button": toggleLabel, ".lv-near-go": goToCode, ".lv-undo": undo, ".lv-redo": redo,
   ".lv-copy-numbers": copyNumbers, ".lv-save-numbers": () => download([chosenNumbers()], "application/json", "codes.json"), ".lv-save-codes": saveCodes, ".lv-zoom-picked": zoomToPicked, ".lv-unpick": closePicked, ".lv-group": searchFor, ".lv-pin-here": pinHere, ".lv-unpin": removePins, ".lv-more": () => S.mark && moreLike(S.pins.find((pin) => pin.key === S.chosen)?.point ?? S.mark),

@@ -91,6 +91,61 @@ def test_a_slow_decoders_layers_are_coarser(f_d, monkeypatch):
     assert len(base64.b64decode(slow.layer(slow.start.id, "error")["values"])) == 48 * 48
 
 
+def pixels(reply):
+    return base64.b64decode(reply["images"]["raw"])
+
+
+def test_parts_of_a_region_and_of_a_path_are_the_whole(maps, start, monkeypatch):
+    monkeypatch.setattr("latent_vizae.demos.page.plans.SECONDS", 0)  # one image a part
+    box, line = {"box": [[-0.5, -0.5], [0.5, 0.5]]}, [[-0.5, 0], [0.5, 0.2]]
+    for whole, ask in (
+        (maps.grid(start, box, 3, 3), lambda first: maps.grid(start, box, 3, 3, None, None, first)),
+        (
+            maps.path(start, line, 5, None, None, "linear"),
+            lambda first: maps.path(start, line, 5, None, None, "linear", first),
+        ),
+        (
+            maps.path(start, line, 5, None, None, "constant"),
+            lambda first: maps.path(start, line, 5, None, None, "constant", first),
+        ),
+    ):
+        parts = [ask(first) for first in range(len(whole["points"]))]
+        assert [part["images"]["count"] for part in parts] == [1] * len(parts)
+        assert all(part["points"] == whole["points"] for part in parts)
+        assert all(part["seconds"] > 0 for part in parts)
+        joined, at_once = (np.frombuffer(b"".join(map(pixels, some)), np.uint8) for some in (parts, [whole]))
+        assert np.abs(joined.astype(int) - at_once).max() <= 1
+
+
+def test_a_path_of_a_slow_decoder_has_even_steps_on_the_map(maps, start):
+    fitted = maps.get(start)
+    was, fitted.seconds = fitted.seconds, 1.0
+    slow = maps.path(start, [[-0.5, 0], [0.5, 0]], 5)
+    fitted.seconds = 0.001
+    quick = maps.path(start, [[-0.5, 0], [0.5, 0]], 5)
+    fitted.seconds = was
+    assert (slow["pace"], quick["pace"]) == ("linear", "constant")
+    assert np.allclose(slow["points"], [[x, 0] for x in (-0.5, -0.25, 0, 0.25, 0.5)], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["stretch", "error"])
+def test_parts_of_a_layer_lead_to_the_whole(maps, f_d, name, monkeypatch):
+    monkeypatch.setattr("latent_vizae.demos.page.maps.SECONDS", 0)
+    mine = Maps(firsts.digits_map(f_d))
+    mine.start.layers = {}
+    monkeypatch.setattr("latent_vizae.demos.page.layers.LAYER_SECONDS", 0)  # few images
+    part, seen = mine.layer(mine.start.id, name, True), []
+    while "done" in part:
+        seen.append(part["done"])
+        assert part["done"] < part["of"]
+        part = mine.layer(mine.start.id, name, True)
+    assert seen == sorted(set(seen))
+    assert seen
+    other = Maps(firsts.digits_map(f_d))
+    whole = other.layer(other.start.id, name)
+    assert (part["side"], part["values"]) == (whole["side"], whole["values"])
+
+
 @pytest.mark.parametrize("name", ["support", "stretch", "error"])
 def test_layers_are_pictures_of_what_they_say(maps, start, name):
     told = maps.layer(start, name)

@@ -1,12 +1,13 @@
 """The picture under the pointer: over the WebSocket, without one, and from a slow decoder."""
 
 import json
+import re
 import struct
 import time
 
 import numpy as np
 import pytest
-from serving import CHROMIUM, READY, STATS, at, decodes, host_page, hover, pixels, place, readout, spot, visiting
+from serving import CHROMIUM, READY, at, decodes, host_page, hover, pixels, place, readout, spot, visiting
 
 pytest.importorskip("gradio")
 pytest.importorskip("playwright")
@@ -281,19 +282,65 @@ def test_what_stands_in_is_a_picture_that_was_decoded_and_the_crosshair_is_at_th
         assert page.evaluate("document.querySelector('.lv-preview canvas').toDataURL()") != known
 
 
+def draw(page, start, end):
+    page.mouse.move(*spot(page, *start))
+    page.mouse.down()
+    page.mouse.move(*spot(page, *end), steps=6)
+    page.mouse.up()
+
+
+def said_work(page):
+    """How many pictures are here, and of how many."""
+    words = page.locator(".lv-work-words").inner_text()
+    found = re.fullmatch(r"(\d+) of (\d+), about \d+ (s|min) left", words)
+    assert found, words
+    return int(found[1]), int(found[2])
+
+
 @in_browser
-def test_a_region_of_a_slow_decoder_says_that_it_is_decoded(browser, slow):
+def test_a_region_of_a_slow_decoder_comes_cell_by_cell_and_can_be_cancelled(browser, slow):
     with visiting(browser, slow) as page:
         page.locator(".lv-tool-region").click()
-        page.locator(".lv-cells").evaluate("field => { field.value = 3; }")
-        page.mouse.move(*spot(page, 0.3, 0.3))
-        page.mouse.down()
-        page.mouse.move(*spot(page, 0.6, 0.6), steps=8)
-        page.mouse.up()
-        page.get_by_text("Decoding the region").wait_for()
-        page.wait_for_selector(".lv-grid canvas", state="visible")
-        assert page.evaluate(f"{STATS}.lastGridMs") > 4000
-        page.get_by_text("Decoding the region").wait_for(state="hidden")
+        page.locator(".lv-cells").evaluate("field => { field.value = 6; }")
+        draw(page, (0.3, 0.3), (0.6, 0.6))
+        page.locator(".lv-work").wait_for()
+        page.locator(".lv-grid canvas").wait_for()  # while most of it is to come
+        first, of = said_work(page)
+        assert (first < 6, of) == (True, 36)
+        page.wait_for_function("n => parseInt(document.querySelector('.lv-work-words').textContent) > n", arg=first)
+        page.locator(".lv-cancel").click()
+        assert not page.locator(".lv-work").is_visible()
+        assert re.fullmatch(r"Stopped: \d+ of 36 are here.", page.locator(".lv-status").inner_text())
+        assert page.locator(READY).get_attribute("data-decoded") is None
+        page.locator(".lv-cells").evaluate("field => { field.value = 2; }")  # another one is whole
+        draw(page, (0.7, 0.1), (0.9, 0.3))
+        page.wait_for_selector("[data-decoded]", timeout=30_000)
+        assert not page.locator(".lv-work").is_visible()
+
+
+@in_browser
+def test_a_path_of_a_slow_decoder_comes_frame_by_frame_and_what_is_there_can_be_played(browser, slow):
+    with visiting(browser, slow) as page:
+        page.locator(".lv-tool-path").click()
+        draw(page, (0.3, 0.5), (0.7, 0.5))
+        page.locator(".lv-work").wait_for()
+        assert said_work(page)[1] == 24
+        page.wait_for_function("Number(document.querySelector('.lv-scrub').max) >= 2", timeout=30_000)
+        page.locator(".lv-cancel").click()
+        page.wait_for_selector(".lv-play[data-playing]", timeout=30_000)
+        assert 2 <= int(page.locator(".lv-scrub").get_attribute("max")) < 23
+
+
+@in_browser
+def test_a_layer_of_a_slow_decoder_is_seen_as_it_grows(browser, slow):
+    with visiting(browser, slow) as page:
+        page.locator(".lv-layer").select_option("error")
+        page.locator(".lv-work").wait_for(timeout=30_000)
+        page.locator(".lv-heat").wait_for()
+        done, of = said_work(page)
+        assert 0 < done < of
+        page.locator(".lv-layer").select_option("none")  # nobody waits for it any more
+        page.locator(".lv-work").wait_for(state="hidden", timeout=30_000)
 
 
 @in_browser
