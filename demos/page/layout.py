@@ -154,7 +154,7 @@ def build(first: FittedMap | str = "digits", local: dict[str, Any] | None = None
 
     with frame(TITLE) as demo:
         gr.HTML(
-            f"<h1>A map of a generator's latent space</h1><p>{WORDS} "
+            f"<h1>A map of a generator's latent space</h1><p><span>{WORDS} </span>"
             "<a href='latent-map/guide/README.md' target='_blank'>Guide</a></p>",
             elem_classes="lv-head",
         )

@@ -86,7 +86,7 @@ export async function restoreAddress(parts) { // what does not fit this map is l
     if (turn !== S.turn) return;
     if (parts.hidden && S.tint?.ranks) { S.hidden = new Set(numbers(parts.hidden).filter((rank) => S.tint.names[rank] !== undefined)); legend(); }
     if (parts.detail && S.map.detail !== null) { const [amount, variant] = numbers(parts.detail); if (amount >= 0 && amount <= 1 && Number.isInteger(variant)) setDetail(amount, variant); }
-    if ([...q(".lv-layer").options].some((option) => option.value === parts.layer && !option.hidden) && parts.layer !== "arrows") setLayer(parts.layer);
+    if ([...q(".lv-layer").options].some((option) => option.value === parts.layer && !option.hidden) && !["arrows", "find"].includes(parts.layer)) setLayer(parts.layer);
     if (HINTS[parts.tool]) setTool(parts.tool);
     panBy(0, 0);
     await restorePins(parts);

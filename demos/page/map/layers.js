@@ -3,7 +3,7 @@
 import { layArrows } from "./arrows.js";
 import { ask } from "./asking.js";
 import { kinds } from "./colours.js";
-import { S, dim, q, round, say, show, text } from "./core.js";
+import { S, calm, dim, q, round, say, show, text } from "./core.js";
 import { redraw } from "./drawing.js";
 import { box, cloud, lift, projector } from "./geometry.js";
 import { grounded, refreshGround } from "./ground.js";
@@ -33,8 +33,17 @@ export async function setLayer(name) {
   }
 }
 
-export function listLayers() { // arrows where there are directions
-  const offered = { ...(dim() === 2 ? { images: "images" } : {}), none: "none", ...S.map?.layers, ...(S.found && dim() === 2 ? { arrows: "arrows" } : {}) };
+const directionsTab = () => [...document.querySelectorAll("[role=tab]")].find((tab) => tab.textContent.trim() === "Directions");
+
+export function findDirections() { // where one finds them: a tab of the page
+  q(".lv-layer").value = S.layerName;
+  const tab = directionsTab();
+  tab?.click(); tab?.scrollIntoView({ block: "center", behavior: calm.matches ? "auto" : "smooth" }); tab?.focus({ preventScroll: true });
+}
+
+export function listLayers() { // arrows where there are directions, and else where to find some
+  const arrows = S.found ? { arrows: "arrows" } : directionsTab() ? { find: "arrows: find some" } : {};
+  const offered = { ...(dim() === 2 ? { images: "images" } : {}), none: "none", ...S.map?.layers, ...(S.map && dim() === 2 ? arrows : {}) };
   q(".lv-layer").replaceChildren(...Object.entries(offered).map(([name, words]) => new Option(words, name, false, name === S.layerName)));
 }
 

@@ -11,7 +11,7 @@ import { closePicked, searchFor } from "./finding.js";
 import { box, fit, zoomAt } from "./geometry.js";
 import { redo, undo } from "./history.js";
 import { follow, pinCell } from "./keyboard.js";
-import { setLayer } from "./layers.js";
+import { findDirections, setLayer } from "./layers.js";
 import { look } from "./live.js";
 import { goToCode } from "./neighbours.js";
 import { cancel, stop } from "./parts.js";
@@ -102,7 +102,7 @@ export function input(event) {
 
 export function change(event) {
   const { classList, value } = event.target;
-  if (classList.contains("lv-layer")) setLayer(value);
+  if (classList.contains("lv-layer")) { if (value === "find") findDirections(); else setLayer(value); }
   if (classList.contains("lv-detail")) setDetail(Number(value), S.variant);
   if (classList.contains("lv-axis")) { S.plane.axis = Number(value); setDepth(0); }
   if (classList.contains("lv-cells")) { event.target.value = cells(); if (S.region && !S.region.draws) setRegion(S.region.corners); }

@@ -84,3 +84,24 @@ def test_the_page_opens_on_emoji_and_a_click_brings_the_digits(browser):
         assert "trousers" in page.locator(".lv-legend").inner_text()
         page.click("#lv-first-emoji")
         page.wait_for_function("document.querySelector('.lv-title').innerText == '1,854 emoji'")
+
+
+@pytest.mark.parametrize("size", [(1280, 900), (390, 844)], ids=["desktop", "phone"])
+def test_on_emoji_the_map_is_in_the_first_screen_and_on_a_desktop_the_tabs_are_too(browser, size):
+    command = (sys.executable, "-m", "latent_vizae.cli", "demo")
+    viewport = {"width": size[0], "height": size[1]}
+    with serving(*command) as address, visiting(browser, address, viewport=viewport) as page:
+        page.wait_for_timeout(300)
+        boxes = {name: page.locator(name).first.bounding_box() for name in (".lv-map", ".lv-preview", ".lv-tools")}
+        for name, box in boxes.items():
+            assert 0 <= box["y"] < box["y"] + box["height"] <= size[1], name
+        assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+        layer = page.locator(".lv-layer-field").bounding_box()
+        if size[0] == 390:  # all else lies below
+            assert layer["y"] > boxes[".lv-map"]["y"] + boxes[".lv-map"]["height"]
+            return
+        tab = page.get_by_role("tab", name="Directions")
+        assert tab.bounding_box()["y"] + tab.bounding_box()["height"] <= size[1]
+        page.locator(".lv-layer").select_option("find")  # there are no directions yet
+        assert tab.get_attribute("aria-selected") == "true"
+        assert page.locator(".lv-layer").input_value() == "images"
