@@ -14,7 +14,7 @@ import { HIDDEN, isolated, kindsOf, ramp, rampStyle, swatchOf, swatchesOf } from
 
 // `S.tint` is one of tints.js; `S.hidden` holds the ranks of it that are not shown.
 Object.assign(S, { tint: null, tints: new Map() });
-let kept = { key: null, kinds: null };
+let kept = { map: null, tint: null, hidden: null, kinds: null };
 
 export function setTints(map) { // of a new map; its labels come with it, columns when they are asked for
   S.tints = new Map(); S.rows = map.rows ? new Uint32Array(bytes(map.rows).buffer) : null; S.hidden = new Set();
@@ -46,8 +46,8 @@ export async function tintBy(key) {
 }
 
 export function kinds() { // of the codes: which of the swatches each has, or HIDDEN
-  const key = [S.map.id, S.count, S.tint?.key, [...S.hidden].join()].join(" ");
-  if (kept.key !== key) kept = { key, kinds: kindsOf(S.tint, S.hidden, S.count) };
+  const { map, tint, hidden, count } = S;
+  if (kept.map !== map || kept.tint !== tint || kept.hidden !== hidden) kept = { map, tint, hidden, kinds: kindsOf(tint, hidden, count) };
   return kept.kinds;
 }
 
@@ -89,6 +89,7 @@ function showAll() {
 export function toggleLabel(button, event) {
   const rank = Number(button.dataset.rank);
   if (event?.altKey) return isolate(rank);
+  S.hidden = new Set(S.hidden); // another set: what follows from it is found anew
   if (!S.hidden.delete(rank)) S.hidden.add(rank);
   hiddenChanged();
 }
