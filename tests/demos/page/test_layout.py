@@ -33,14 +33,14 @@ def test_the_map_fills_the_screen_and_the_tabs_are_seen_below_it(browser, addres
 @pytest.mark.parametrize("width", [1280, 390])
 def test_many_pins_widen_nothing_and_can_all_be_removed(browser, address, width):
     with visiting(browser, address, viewport={"width": width, "height": 900}) as page:
-        right = box_of(page, ".lv-right")["width"]
+        right = box_of(page, ".lv-shelf")["width"]
         hover(page, 0.4, 0.5)
         for count in range(1, 26):
             page.locator(".lv-pin-here").click()
             page.locator(f".lv-pin:nth-child({min(count, 24)})").wait_for()
         assert page.locator(".lv-pin").count() == 24
         page.locator(".lv-status", has_text="At most 24 pins are kept").wait_for()
-        assert box_of(page, ".lv-right")["width"] == right
+        assert box_of(page, ".lv-shelf")["width"] == right
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.locator(".lv-unpin").click()
         assert page.locator(".lv-pin").count() == 0
