@@ -36,7 +36,9 @@ def words_at_points(cell: Any, points: Tensor, words: list[str]) -> list[Any]:
 
     figure = cell.figure
     figure.draw_without_rendering()
-    renderer, frame, written, taken = figure.canvas.get_renderer(), cell.get_window_extent(), [], []
+    renderer, frame = figure.canvas.get_renderer(), cell.get_window_extent()
+    taken: list[Any] = []
+    written: list[Any] = []
     for row in torch.randperm(len(points), generator=torch.Generator().manual_seed(0))[:MOST_TRIES].tolist():
         x, y = points[row].tolist()
         text = cell.annotate(
