@@ -132,6 +132,9 @@ def load(name: str) -> Task:
     if name in BUNDLED:
         decoder = load_decoder("mnist")
         codes, _ = decoder.examples(label=int(one) if one else None)
+    elif name == "emoji":
+        decoder = load_decoder("emoji")
+        codes, _ = decoder.examples()
     elif name == "gan":
         decoder = mlp_gan(SHARED)
         codes = decoder.sample(max(SETS[name][0]) + held_out(name), seed=0)

@@ -47,6 +47,7 @@ SETS: dict[str, tuple[tuple[int, ...], str]] = {
     "gan": ((20, 200, 2000, 20000), "64-D prior codes of an MLP GAN on MNIST"),
     "face-gan": ((200, 2000, 20000), "100-D prior codes of a DCGAN of faces at 64 pixels (PyPI's gan_face_generate)"),
     "face-vae": ((200, 2000, 20000), "10-D prior codes of a VAE of faces at 64 pixels"),
+    "emoji": ((20, 200, 1300), "the bundled 64-D codes of emoji, at 64 pixels in colour"),
     "fashion": ((20, 200, 2000, 20000), "Fashion-MNIST: its 784 pixels are the codes, decoding clamps and reshapes"),
     "cifar": ((20, 200, 1700), "2048-D TAEF2 latents of 2,000 CIFAR-10 images, at 64 pixels"),
 }
