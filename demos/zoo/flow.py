@@ -54,14 +54,14 @@ class FlowRecipe:
     """
 
     plan: Plan
-    straight_from: float = 0.635
+    straight_from: float = 0.8
     straightening: float = 0.375
     config: dict[str, Any] = field(default_factory=dict)
 
 
 FLOWS = {
     "flow-emoji": FlowRecipe(
-        Plan(4_000, batch_size=16, rate=2e-3, betas=(0.9, 0.99)),
+        Plan(3_175, batch_size=16, rate=2e-3, betas=(0.9, 0.99)),
         config={"block_out_channels": [16, 16, 48, 96], "norm_num_groups": 8, "attention_head_dim": 32},
     )
 }
@@ -117,8 +117,10 @@ class Flow:
         uniform = torch.rand(count, generator=random).to(device)
         level = 2 * uniform / (1 + uniform)  # as the scheduler shifts them
         targets, sizes = noise - images, torch.zeros_like(groups)
-        begun = number >= self.recipe.straight_from * self.recipe.plan.steps
-        straight = int(count * self.recipe.straightening) if begun else 0
+        first = round(self.recipe.straight_from * self.recipe.plan.steps)
+        if number == first:
+            self._copy_labels()
+        straight = int(count * self.recipe.straightening) if number >= first else 0
         if straight:
             segment = torch.randint(STEPS, (straight,), generator=random).to(device)
             part = torch.randint(4, (straight,), generator=random).to(device)  # first half, second half, or the whole
@@ -144,6 +146,13 @@ class Flow:
                 kept.lerp_(new, share)
         losses = {"flow": errors[straight:].mean().detach()}
         return losses | ({"straight": errors[:straight].mean().detach()} if straight else {})
+
+    @torch.no_grad()
+    def _copy_labels(self) -> None:
+        """Larger steps begin with what was learned of infinitely small ones."""
+        for network in self.modules.values():
+            labels: Tensor = network.class_embedding.weight  # type: ignore[union-attr,assignment]
+            labels[self.per_size :] = labels[: self.per_size].repeat(SIZES - 1, 1)
 
     @torch.no_grad()
     def _two_steps(self, x: Tensor, start: Tensor, end: Tensor, groups: Tensor, sizes: Tensor) -> Tensor:

@@ -1,14 +1,18 @@
 """Pipelines from folders and from the Hub: nothing is run, nothing is left out, and the source finds it again."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 import torch
 from loopback_hub import running_hub
 from safetensors.torch import load_file, save_file
 
-from latent_vizae import load_decoder
+from latent_vizae import fit, load_decoder
 
 diffusers = pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
@@ -155,6 +159,53 @@ def test_an_ip_adapter_in_a_file_makes_pictures_codes(folder, tmp_path):
     save_file({"unet.weight": torch.zeros(2)}, tmp_path / "ip" / "adapter.safetensors")
     with pytest.raises(ValueError, match=r"is no IP-Adapter: it holds 'unet.weight'"):
         load_decoder(f"diffusers-pipeline:{folder}", **asked)
+
+
+SHARED_WORK = """
+import sys
+import numpy as np
+import torch
+from latent_vizae import encode_images, load_decoder, place_codes, sample_codes, VizAE
+torch.set_num_threads(1)
+folder, adapter, out, processes = *sys.argv[1:4], int(sys.argv[4])
+asked = {"processes": processes, "unit_size": 3}
+f_d = load_decoder(f"diffusers-pipeline:{folder}", code="image_embeds", steps=1, ip_adapter=adapter)
+codes = encode_images(f_d, np.load(f"{out}.npy"), out=f"{out}/codes", **asked)
+place_codes(VizAE.from_pretrained(f"{out}.v"), codes, f"{out}/points", **asked)
+sample_codes(load_decoder(f"diffusers-pipeline:{folder}", code="noise", steps=1), 7, out=f"{out}/noise", **asked)
+"""
+
+
+def test_processes_share_the_work_of_a_pipeline_to_the_same_result(folder, tmp_path):
+    with torch.random.fork_rng([]):
+        torch.manual_seed(3)
+        state, encoder = tiny.ip_adapter_state(tiny.seeded(tiny.stable_diffusion).unet), tiny.clip_vision()
+    (tmp_path / "ip").mkdir()
+    flat = {f"{part}.{name}": tensor for part, tensors in state.items() for name, tensor in tensors.items()}
+    save_file(flat, tmp_path / "ip" / "adapter.safetensors")
+    encoder.save_pretrained(tmp_path / "ip" / "image_encoder")
+    (tmp_path / "work.py").write_text(SHARED_WORK)
+    v = fit(torch.randn(12, tiny.WIDTH, generator=torch.Generator().manual_seed(0)))
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--local-addr", "127.0.0.1"]
+    launch += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
+    for name, processes, start in (("alone", 1, []), ("both", 2, launch)):
+        out = tmp_path / name
+        out.mkdir()
+        np.save(f"{out}.npy", np.random.default_rng(0).integers(0, 256, (10, 3, 16, 16), np.uint8))
+        v.save_pretrained(f"{out}.v")
+        arguments = [tmp_path / "work.py", folder, tmp_path / "ip" / "adapter.safetensors", out, processes]
+        done = subprocess.run(
+            [sys.executable, *start, *map(str, arguments)], capture_output=True, text=True, timeout=300,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:]
+    for part, count in (("codes", 4), ("points", 4), ("noise", 3)):
+        files = sorted(path.name for path in (tmp_path / "alone" / part).glob("*.safetensors"))
+        assert len(files) == count
+        for file in files:
+            alone, both = (load_file(tmp_path / name / part / file) for name in ("alone", "both"))
+            assert alone.keys() == both.keys()
+            assert all(torch.allclose(alone[key], both[key], atol=1e-5) for key in alone)
 
 
 FROM_THE_HUB = """

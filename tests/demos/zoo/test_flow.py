@@ -110,6 +110,22 @@ def test_the_saved_network_takes_steps_of_whole_segments():
     assert (kept.config.num_class_embeds, training.result.config.num_class_embeds) == (10, 30)
 
 
+def test_larger_steps_begin_with_what_was_learned_of_small_ones():
+    recipe = replace(FLOWS["flow-emoji"], plan=Plan(4, batch_size=4, rate=1e-2), straight_from=0.5, config=SMALL)
+    training = Flow(recipe, 9, 0, "cpu")
+    images, groups = torch.randn(4, 3, 32, 32), torch.tensor([0, 3, 8, 1])
+    noise, seen = torch.randn(4, 3, 32, 32), []
+    right = training._two_steps
+    training._two_steps = lambda *given: seen.append(training.result.class_embedding.weight.clone()) or right(*given)
+    for number in range(4):
+        losses = training.step((images, noise, groups), stream("step", number), number)
+        assert ("straight" in losses) == (number >= 2)
+    small, half, whole = seen[0].split(10)
+    assert torch.equal(small, half)
+    assert torch.equal(small, whole)
+    assert not torch.equal(*seen[1].split(10)[:2])
+
+
 def test_two_half_steps_have_the_mean_of_their_velocities():
     training = Flow(replace(FLOWS["flow-emoji"], config=SMALL), 9, 0, "cpu")
     x, start, end, groups = (
