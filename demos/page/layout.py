@@ -160,8 +160,8 @@ def build(first: FittedMap | str = "digits", local: dict[str, Any] | None = None
         )
         with gr.Row(visible=bool(offered), elem_id="lv-firsts"):
             buttons = {
-                name: gr.Button(fitted.title, size="sm", scale=0, min_width=170, elem_id=f"lv-first-{name}")
-                for name, fitted in offered.items()
+                name: gr.Button(name.capitalize(), size="sm", scale=0, min_width=70, elem_id=f"lv-first-{name}")
+                for name in offered
             }
         touched = map_element({"id": start.id, "pin": None}, map_calls(maps, steering, queues))
         map_id, selection = gr.State(start.id), gr.State({})
