@@ -176,3 +176,31 @@ def test_python_moves_the_map(shown):
     until(page, lambda: page.locator(".lv").get_attribute("data-at") == "0.50000,-0.50000")
     page.evaluate("window.gone()")
     assert page.locator(".lv").count() == 0
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_pictures_of_a_slow_decoder_come_one_by_one_and_closing_the_result_stops_them(shown):
+    w, page = shown
+    quick, asked = w.latent_map.decoder, []
+
+    def slow(codes):
+        asked.append(len(codes))
+        time.sleep(0.3 * len(codes))
+        return quick(codes)
+
+    w.latent_map.decoder = slow
+    page.get_by_role("button", name="Region").click()
+    page.mouse.move(*spot(page, 0.1, 0.1))
+    page.mouse.down()
+    page.mouse.move(*spot(page, 0.9, 0.9), steps=3)
+    page.mouse.up()
+    page.wait_for_function(
+        "/ \\d+ of 64 pictures are here, about \\d+ s left/.test(document.querySelector('.count').textContent)"
+    )
+    page.locator(".clear").click()
+    page.wait_for_timeout(1000)  # for what was under way
+    before = len(asked)
+    page.wait_for_timeout(1000)
+    assert len(asked) == before
+    assert max(asked) <= 4
+    assert not page.locator(".result").is_visible()

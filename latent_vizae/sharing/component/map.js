@@ -121,29 +121,41 @@ export function mountMap(host, map, transport) {
   async function setPath(a, b) {
     S.path = [a, b]; S.region = null; S.draft = []; S.chosen = null;
     const wanted = Array.from({ length: FRAMES }, (_, i) => a.map((x, c) => x + (b[c] - x) * i / (FRAMES - 1)));
-    await showSheet(wanted, SIDE, "path", `${FRAMES} pictures on the straight line from (${a.map(signed).join(", ")}) to (${b.map(signed).join(", ")}).`, null);
+    const whole = await showSheet(wanted, SIDE, "path", `${FRAMES} pictures on the straight line from (${a.map(signed).join(", ")}) to (${b.map(signed).join(", ")}).`, null);
+    if (!whole) return;
     S.frame = 0;
     await look(a);
     play(!calm.matches);
   }
 
-  async function showSheet(wanted, columns, kind, words, indices) {
+  async function showSheet(wanted, columns, kind, words, indices) { // whether all pictures came, unless it was closed
     play(false);
-    const shown = wanted.filter(Boolean), pictures = await transport.pictures(shown), sheet = q("sheet");
+    const shown = wanted.filter(Boolean), mine = S.asked = { begun: performance.now() }, sheet = q("sheet");
     const { width, height } = transport.image, scale = Math.max(0.25, Math.min(3, 640 / (columns * width)));
     const w = Math.round(width * scale), h = Math.round(height * scale), rows = Math.ceil(wanted.length / columns);
     sheet.width = columns * (w + 2) - 2; sheet.height = rows * (h + 2) - 2;
-    const ctx = sheet.getContext("2d");
+    const ctx = sheet.getContext("2d"), cellOf = new Map(shown.map((p) => [p, wanted.indexOf(p)]));
     ctx.imageSmoothingEnabled = Math.max(width, height) > 40;
-    wanted.forEach((p, i) => p && ctx.drawImage(pictures[shown.indexOf(p)], (i % columns) * (w + 2), Math.floor(i / columns) * (h + 2), w, h));
     S.sheet = { wanted, columns, rows };
     element.dataset.result = kind; q("result").hidden = false;
     sheet.setAttribute("role", "img"); sheet.setAttribute("aria-label", words);
     text("count", words);
     for (const name of ["copy", "keep", "indices"]) q(name).hidden = !indices;
-    q("play").hidden = Boolean(indices); q("indices").value = indices ? JSON.stringify(indices) : "";
+    q("play").hidden = true; q("indices").value = indices ? JSON.stringify(indices) : "";
     redraw();
     if (element.clientWidth < 760 && matchMedia("(pointer: coarse)").matches) q("result").scrollIntoView({ block: "nearest", behavior: calm.matches ? "auto" : "smooth" });
+    const paintCells = (pictures) => pictures.forEach((picture, k) => { const i = cellOf.get(shown[k]); ctx.drawImage(picture, (i % columns) * (w + 2), Math.floor(i / columns) * (h + 2), w, h); });
+    const pictures = await transport.pictures(shown, (some) => {
+      if (S.asked !== mine) return false;
+      paintCells(some);
+      const left = (performance.now() - mine.begun) / some.length * (shown.length - some.length) / 1000;
+      text("count", left > 1 ? `${words} ${some.length} of ${shown.length} pictures are here, about ${Math.round(left)} s left.` : words);
+      return true;
+    });
+    if (S.asked !== mine) return false;
+    paintCells(pictures); text("count", words);
+    q("play").hidden = Boolean(indices);
+    return true;
   }
 
   function select(indices) { // codes by their numbers; the map moves to where they lie
@@ -159,7 +171,7 @@ export function mountMap(host, map, transport) {
   function clear(told) {
     play(false);
     if (S.chosen && told !== true) send("select", { indices: [], corners: null });
-    Object.assign(S, { region: null, path: null, draft: [], start: null, chosen: null });
+    Object.assign(S, { region: null, path: null, draft: [], start: null, chosen: null, asked: null });
     q("result").hidden = true; delete element.dataset.result;
     redraw();
   }

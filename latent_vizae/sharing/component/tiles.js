@@ -1,7 +1,8 @@
 // The transport of a file without a server: every picture is blended from tiles that were decoded beforehand.
 //
 // A transport answers what the map asks. `can` names what it answers; the map shows nothing else.
-//   pictures(points)  promise of one drawable a point (a canvas or an image), of `image.width` x `image.height` pixels
+//   pictures(points, seen)  promise of one drawable a point (a canvas or an image), of `image.width` x `image.height` pixels; where they
+//                     take long, `seen(those so far)` is called now and then, and says whether the others are wanted
 //   supportAt(point)  trust in a point, 0 to 1, or null
 //   layer(name)       promise of {side, values: Uint8Array, low, high, text}: a square of a 2-D map, the top row first
 //   ground            {side, draw(ctx, column, row, x, y, width, height)}: pictures beneath the points of a 2-D map

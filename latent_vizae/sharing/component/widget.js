@@ -4,7 +4,7 @@ import { mapOf } from "./given.js";
 import { mountMap } from "./map.js";
 import { tileTransport } from "./tiles.js";
 
-const MOST_ASKED = 64; // points of one question
+const MOST_ASKED = 64, PART = 700; // points of one question, and milliseconds that several may take
 
 async function kernelTransport(model, given) {
   const tiled = given.tiles ? await tileTransport(given.tiles) : null, waiting = new Map();
@@ -22,11 +22,13 @@ async function kernelTransport(model, given) {
     model.send({ ...what, id: serial });
   });
 
-  async function pictures(points) {
+  async function pictures(points, seen = () => true) { // a slow decoder's one by one
     const made = [];
-    for (let i = 0; i < points.length; i += MOST_ASKED) {
-      const { buffers } = await ask({ name: "pictures", points: points.slice(i, i + MOST_ASKED) });
+    for (let size = 1; made.length < points.length;) {
+      const begun = performance.now(), { buffers } = await ask({ name: "pictures", points: points.slice(made.length, made.length + size) });
       made.push(...await Promise.all(buffers.map((buffer) => createImageBitmap(new Blob([buffer])))));
+      if (!seen(made)) return made;
+      size = Math.max(1, Math.min(MOST_ASKED, 4 * size, Math.floor(PART * size / (performance.now() - begun))));
     }
     return made;
   }
