@@ -77,10 +77,11 @@ def test_the_quality_of_a_map_is_said_in_percent(f_d):
 def test_the_scale_has_round_numbers_and_arrows_wait_for_directions(browser, address):
     with visiting(browser, address, viewport={"width": 390, "height": 844}) as page:
         offered = page.locator("select.lv-layer option").all_inner_texts()
-        assert offered == ["images", "none", "support", "stretch", "image error"]
+        assert offered == ["images", "none", "support", "stretch", "image error", "arrows: find some"]
         for name in ("support", "stretch", "error"):
             page.locator("select.lv-layer").select_option(name)
             page.locator(".lv-heat").wait_for(timeout=60_000)
+            page.locator(".lv-work").wait_for(state="hidden", timeout=60_000)  # it is whole
             ticks = [tick.replace(" %", "") for tick in page.locator(".lv-ticks span").all_inner_texts()]
             assert 2 <= len(ticks) <= 7
             for tick in ticks:
