@@ -74,7 +74,7 @@ def plain(codes):
 
 
 def without_time(report):
-    return {name: value for name, value in report.items() if name != "seconds"}
+    return {name: value for name, value in report.items() if name not in ("seconds", "decoding_seconds")}
 
 
 def maps(_folder):
