@@ -228,7 +228,9 @@ def _from_zoo(
     if taef2 is not None and not isinstance(generator, LatentVAE):
         raise ValueError(f"taef2= is for a LatentVAE; {repository.source} holds a {type(generator).__name__}.")
     generator.source = repository.source
-    generator.options = {} if taef2 is None else {"taef2": taef2}
+    if taef2 is not None:  # a folder by its whole path: a saved map finds it from elsewhere
+        place = Path(taef2).expanduser()
+        generator.options = {"taef2": str(place.absolute()) if place.is_dir() else taef2}
     return generator if device is None else generator.to(device)
 
 

@@ -22,6 +22,8 @@ __all__ = ["TAEF2", "TAEF2_FILE", "TAEF2_REPOSITORY", "load_taef2"]
 TAEF2_REPOSITORY = "madebyollin/taef2"
 TAEF2_FILE = "taef2.safetensors"
 CHANNELS, WIDTH, HALVINGS = 32, 64, 3
+MOST_BYTES = 2**26
+"""Of the download, which has 10 MB: a saved map may name a stranger's repository."""
 
 
 class _Block(nn.Module):
@@ -110,7 +112,7 @@ def load_taef2(
     image_size: int = 256,
     device: str | torch.device | None = None,
     token: str | bool | None = None,
-    most_bytes: int | None = None,
+    most_bytes: int | None = MOST_BYTES,
 ) -> TAEF2:
     """The entry point of the scheme ``taef2``.
 
@@ -120,7 +122,7 @@ def load_taef2(
         image_size: pixels on a side of an image, a multiple of 8.
         device: of the decoder; by default the CPU.
         token: of a Hub user; by default the one that is logged in.
-        most_bytes: most bytes of the download; by default any number.
+        most_bytes: most bytes of the download; None for any number.
 
     Returns:
         The autoencoder, in evaluation mode, its weights without gradients. Its ``source`` has the commit, or the

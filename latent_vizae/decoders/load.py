@@ -36,7 +36,7 @@ INSTEAD = {
 }
 """What people type, from other libraries."""
 
-HUB_SCHEMES = ("hub", "diffusers", "diffusers-pipeline")
+HUB_SCHEMES = ("hub", "diffusers", "diffusers-pipeline", "taef2")
 """Schemes of folders and of repositories of the Hub. A source of theirs has the whole path, or the commit."""
 
 MOST_BYTES = 2**30

@@ -123,6 +123,17 @@ def test_it_comes_back_without_taef2s_weights_and_finds_them_again(generator, pl
     assert (f_d(codes) - generator(codes)).abs().max() < 0.01
 
 
+def test_a_saved_map_finds_taef2_from_another_folder(generator, place, tmp_path, monkeypatch):
+    generator.save_pretrained(tmp_path / "saved")
+    monkeypatch.chdir(place.parent)
+    f_d = load_decoder(f"hub:{tmp_path / 'saved'}", taef2=place.name)
+    m = LatentMap(fit(f_d.sample(20, 0), decoder=f_d), f_d)
+    m.v.save_pretrained(tmp_path / "v")
+    monkeypatch.chdir(tmp_path)
+    again = LatentMap.from_pretrained(tmp_path / "v")
+    assert torch.allclose(again.grid(shape=2).images, m.grid(shape=2).images, atol=1e-5)
+
+
 def test_taef2_of_another_generator_has_no_use(place, tmp_path):
     LinearAutoencoder().save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"taef2= is for a LatentVAE; .* holds a LinearAutoencoder"):
