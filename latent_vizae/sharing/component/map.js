@@ -137,7 +137,7 @@ export function mountMap(host, map, transport) {
     const ctx = sheet.getContext("2d"), cellOf = new Map(shown.map((p) => [p, wanted.indexOf(p)]));
     ctx.imageSmoothingEnabled = Math.max(width, height) > 40;
     S.sheet = { wanted, columns, rows };
-    element.dataset.result = kind; q("result").hidden = false;
+    delete element.dataset.result; q("result").hidden = false;
     sheet.setAttribute("role", "img"); sheet.setAttribute("aria-label", words);
     text("count", words);
     for (const name of ["copy", "keep", "indices"]) q(name).hidden = !indices;
@@ -155,6 +155,7 @@ export function mountMap(host, map, transport) {
     if (S.asked !== mine) return false;
     paintCells(pictures); text("count", words);
     q("play").hidden = Boolean(indices);
+    element.dataset.result = kind; // it is whole
     return true;
   }
 
