@@ -36,7 +36,7 @@ from latent_vizae.measures.geometry import stretch
 from latent_vizae.model.vizae import VizAE
 from latent_vizae.training.progress import Progress, Reporting
 
-from .layers import Activation, LinearMap, activations, linear_maps, measure_map
+from .layers import Activation, LinearMap, activations, linear_maps, measure_map, noting_calls
 from .places import support, typicality
 
 __all__ = ["Certificate", "NoiseTest", "certify", "noise_test"]
@@ -82,7 +82,8 @@ class Certificate:
     """The result of `certify`. ``print`` shows it as a table, ``to_json`` has all numbers.
 
     Attributes:
-        linear_maps: rank of every linear map of v ("v_e", "v_d") and of the decoder where it is a module.
+        linear_maps: rank of every linear map of v ("v_e", "v_d"), and of the decoder where it is a module: of the
+            layers that decoding calls, or of all where no image may be asked for.
         activations: of the same.
         round_trip_rms: root mean square of ``|v_e(v_d(p)) - p|`` over a grid of the whole map, map units (the map is
             2 wide).
@@ -363,9 +364,6 @@ def certify(
     maps.insert(0, measure_map("v_e.normalisation", upper @ v.frame.double(), (n, rank)))
     maps.append(measure_map("v_d.normalisation", v.unframe.double() @ upper.T, (rank, n)))
     acts = [*activations(v.encoder, "v_e"), *activations(v.decoder, "v_d")]
-    if isinstance(decoder, nn.Module):
-        maps += linear_maps(decoder, "decoder")
-        acts += activations(decoder, "decoder")
 
     limit, network = as_limit(budget), decoder
     with spending() as spent:
@@ -439,13 +437,20 @@ def _measured(
 
     results = decoded.flatten(1) if decoder is None else decode_images(decoder, decoded).flatten(1).to(grid)
     collisions, count, pairs = _collisions(grid, results)
-    layer, noise, repeats = None, tuple[NoiseTest, ...](), None
+    layer, noise, repeats, called = None, tuple[NoiseTest, ...](), None, None
     if decoder is not None:
-        repeats = repeats_of(decoder, v.decode(v.points[:2] if len(v.points) else grid[:2]))
+        with noting_calls(network) if isinstance(network, nn.Module) else contextlib.nullcontext() as called:
+            repeats = repeats_of(decoder, v.decode(v.points[:2] if len(v.points) else grid[:2]))
         notice_noise(decoder, decoded, repeats)
         layer = stretch(lambda p: decode_images(decoder, v.decode(p)), grid)
         start = v.decode(v.points[:1] if len(v.points) else grid[:1]) if given is None else given[:1]
         noise = noise_test(decoder, start, seed=seed)
+    if isinstance(network, nn.Module):
+        found = linear_maps(network, "decoder", called)
+        if not found:  # its layers are used as functions
+            found, called = linear_maps(network, "decoder"), None
+        maps += found
+        acts += activations(network, "decoder", called)
     return Certificate(
         linear_maps=tuple(maps),
         activations=tuple(acts),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 
 from latent_vizae.network.abtanh import AbTanh
 
-__all__ = ["Activation", "LinearMap", "activations", "linear_maps", "measure_map"]
+__all__ = ["Activation", "LinearMap", "activations", "linear_maps", "measure_map", "noting_calls"]
 
 
 INJECTIVE = (nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Softsign, nn.LogSigmoid, nn.SELU, nn.Tanhshrink, AbTanh)
@@ -65,15 +67,32 @@ def measure_map(name: str, matrix: Tensor, shape: tuple[int, int] | None = None)
     return LinearMap(name, inputs, outputs, int((values > tolerance).sum()), values[-1].item(), values[0].item())
 
 
-def linear_maps(module: nn.Module, prefix: str) -> tuple[LinearMap, ...]:
+@contextlib.contextmanager
+def noting_calls(module: nn.Module) -> Iterator[set[str]]:
+    """Names of the layers of a module that are called in the meantime."""
+    called: set[str] = set()
+    hooks = [
+        layer.register_forward_hook(lambda *_, name=name: called.add(name)) for name, layer in module.named_modules()
+    ]
+    try:
+        yield called
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def linear_maps(module: nn.Module, prefix: str, among: Container[str] | None = None) -> tuple[LinearMap, ...]:
     """Rank of every linear and convolutional layer of a module, in the order in which they are defined.
 
     Args:
         module: any module.
         prefix: put before the layers' names.
+        among: names of layers; None for all.
     """
     maps = []
     for name, layer in module.named_modules():
+        if among is not None and name not in among:
+            continue
         if isinstance(layer, nn.Linear):
             matrix = layer.weight.T
         elif isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
@@ -86,15 +105,18 @@ def linear_maps(module: nn.Module, prefix: str) -> tuple[LinearMap, ...]:
     return tuple(maps)
 
 
-def activations(module: nn.Module, prefix: str) -> tuple[Activation, ...]:
+def activations(module: nn.Module, prefix: str, among: Container[str] | None = None) -> tuple[Activation, ...]:
     """Whether each activation of a module is injective; activations called as functions are not found.
 
     Args:
         module: any module.
         prefix: put before the layers' names.
+        among: names of layers; None for all.
     """
     kinds = []
     for name, layer in module.named_modules():
+        if among is not None and name not in among:
+            continue
         verdict: bool | None
         conditional = next((key for kind, key in INJECTIVE_IF_POSITIVE.items() if isinstance(layer, kind)), None)
         if isinstance(layer, INJECTIVE):

@@ -122,6 +122,35 @@ def test_a_lost_rank_is_reported(plane):
     assert verdicts(certify(plane), "lack full rank") == set()
 
 
+class Both(torch.nn.Module):
+    """An autoencoder that decodes, by calls of its layers or with their weights."""
+
+    def __init__(self, calls: bool) -> None:
+        super().__init__()
+        self.calls = calls
+        self.encoder = torch.nn.Sequential(torch.nn.Linear(48, 6), torch.nn.ReLU())
+        self.decoder = torch.nn.Sequential(torch.nn.Linear(6, 48), torch.nn.Sigmoid())
+
+    def forward(self, z):
+        layer = self.decoder[0]
+        flat = (
+            self.decoder(z) if self.calls else torch.sigmoid(torch.nn.functional.linear(z, layer.weight, layer.bias))
+        )
+        return flat.view(-1, 3, 4, 4)
+
+
+def test_only_layers_that_decoding_calls_are_judged():
+    codes = normal(60, 6)
+    v, both = fit(codes, steps=20), Both(calls=True)
+    found = certify(v, both)
+    assert [m.name for m in found.linear_maps if m.name.startswith("decoder")] == ["decoder.decoder.0"]
+    assert [a.kind for a in found.activations if a.name.startswith("decoder")] == ["Sigmoid"]
+    assert not any(layer._forward_hooks for layer in both.modules())
+    everything = ["decoder.encoder.0", "decoder.decoder.0"]
+    for unknown in (certify(v, both, budget=0), certify(v, Both(calls=False))):
+        assert [m.name for m in unknown.linear_maps if m.name.startswith("decoder")] == everything
+
+
 # Activations.
 
 
