@@ -4,11 +4,11 @@
     python -m latent_vizae.demos.train_zoo convolutional --data fashion-mnist
     python -m latent_vizae.demos.train_zoo flow-emoji
 
-Each takes at most 20 minutes on two CPU cores. Stop it whenever you like with Ctrl-C; the same command goes on. In
-the folder ``out/zoo/NAME-DATA``, or ``--out``, are then ``generator`` (``load_decoder("hub:FOLDER/generator")``), or
-of a flow ``pipeline`` (``load_decoder("diffusers-pipeline:FOLDER/pipeline")``), ``samples.png``, ``losses.json`` and
-the state. For the paper's f, ``table1``, ``train_mnist.py`` gets further: it
-takes longer, and another optimiser.
+Each takes at most 20 minutes on two CPU cores, those of emoji up to an hour. Stop it whenever you like with Ctrl-C;
+the same command goes on. In the folder ``out/zoo/NAME-DATA``, or ``--out``, are then ``generator``
+(``load_decoder("hub:FOLDER/generator")``), or of a flow ``pipeline``
+(``load_decoder("diffusers-pipeline:FOLDER/pipeline")``), ``samples.png``, ``losses.json`` and the state. For the
+paper's f, ``table1``, ``train_mnist.py`` gets further: it takes longer, and another optimiser.
 """
 
 from __future__ import annotations
