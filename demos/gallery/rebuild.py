@@ -102,7 +102,10 @@ def linked(page: str) -> list[str]:
 
 
 def light(picture: Path, target: Path) -> None:
-    """Copy a picture; a large one with fewer pixels and colours, which a page does not show anyway."""
+    """Copy a picture; a large one with fewer pixels and colours, which a page does not show anyway.
+
+    These are the colours of digits and of plots, or the picture's own where those are nearer.
+    """
     if picture.suffix != ".png" or picture.stat().st_size < LARGE:
         shutil.copy(picture, target)
         return
@@ -114,7 +117,12 @@ def light(picture: Path, target: Path) -> None:
     white = np.asarray(small).min(2) == 255  # PIL's nearest colour is not always the nearest
     exact = Image.frombytes("P", few.size, np.where(white, WHITE, np.asarray(few)).astype(np.uint8).tobytes())
     exact.putpalette(palette.getpalette())
-    exact.save(target, optimize=True)
+    own = small.quantize(256, dither=Image.Dither.NONE)
+
+    def error(picture: Image.Image) -> float:
+        return float(np.abs(np.asarray(picture.convert("RGB"), np.float32) - np.asarray(small)).mean())
+
+    min(exact, own, key=error).save(target, optimize=True)
 
 
 def colours() -> Image.Image:
