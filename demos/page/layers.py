@@ -162,16 +162,21 @@ def _explained(m: LatentMap, points: Tensor) -> Iterator[Tensor]:
     """`LatentMap.explained` of the first points, of those that are decoded so far."""
     codes = m.v.sample(points.repeat_interleave(DRAWS, 0), 0).unflatten(0, (-1, DRAWS))
 
-    def moments(some: Tensor) -> Tensor:  # of each place: mean and mean square of its images, (P, 2, pixels)
-        images = decode_images(m.decoder, some.flatten(0, 1)).flatten(1).double().unflatten(0, (-1, DRAWS))
-        return torch.stack([images.mean(1), images.square().mean(1)], 1)
+    mean, square, seen = torch.zeros(()), torch.zeros(()), 0  # sums over images
 
-    for found in _sliced(moments, codes):
-        within = (found[:, 1] - found[:, 0].square()).sum(1) * DRAWS / (DRAWS - 1)
-        mean, square = found.mean(0)
-        count = DRAWS * len(found)
-        total = (square - mean.square()).sum() * count / (count - 1)
-        yield (1 - within / total.clamp(min=1e-300)).clamp(0, 1).float()
+    def within(some: Tensor) -> Tensor:
+        nonlocal mean, square, seen
+        images = decode_images(m.decoder, some.flatten(0, 1)).flatten(1).double()
+        mean, square, seen = (
+            mean.to(images) + images.sum(0),
+            square.to(images) + images.square().sum(),
+            seen + len(images),
+        )
+        return images.unflatten(0, (-1, DRAWS)).var(1).sum(1)
+
+    for found in _sliced(within, codes):
+        total = (square - mean.square().sum() / seen) / (seen - 1)
+        yield (1 - found / total.clamp(min=1e-300)).clamp(0, 1).float()
 
 
 def _nearby(points: Tensor, known: Tensor, values: Tensor, reach: float) -> Tensor:
