@@ -61,6 +61,11 @@ def main(arguments: list[str] | None = None) -> None:
                 model = build(recipe.architecture, recipe.config | given.config, given.seed, given.device)
                 model.options |= {} if given.taef2 is None else {"taef2": given.taef2}
                 images, test = (framed(part, model.image_shape[-1]) for part in load_images(data))
+                if images.shape[1] != model.image_shape[0]:
+                    raise ValueError(
+                        f"This architecture takes images of {model.image_shape[0]} channels, those of {data} have "
+                        f"{images.shape[1]}. emoji are in colour (3), mnist and fashion-mnist are grey (1)."
+                    )
                 _, rows = train(model, plan, images, test, out, seed=given.seed, stop=stop)
                 opened = f"hub:{out / 'generator'}"
     except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
