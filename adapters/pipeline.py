@@ -322,9 +322,10 @@ def _own_copy(pipe: Any) -> Any:
     if scheduler is not None:
         own.scheduler = type(scheduler).from_config(scheduler.config)
         if recipe_of(pipe)[0] == "DDPMPipeline" and type(scheduler).__name__ == "DDPMScheduler":
-            from diffusers import DDIMScheduler
+            import diffusers
 
-            own.scheduler = DDIMScheduler.from_config(scheduler.config)  # DDPM's adds noise at each step
+            ddim: Any = diffusers.DDIMScheduler  # DDPM's adds noise at each step
+            own.scheduler = ddim.from_config(scheduler.config)
     own.set_progress_bar_config(disable=True)
     return own
 

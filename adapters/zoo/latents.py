@@ -100,11 +100,13 @@ class LatentVAE(Variational):
     @own_surroundings()
     def decode(self, codes: Tensor) -> Tensor:
         """Codes (B, n) to images (B, 3, S, S) in [0, 1]."""
-        return self.taef2(self.decoder(codes) * self.deviation + self.mean)
+        images: Tensor = self.taef2(self.decoder(codes) * self.deviation + self.mean)
+        return images
 
     def reconstruction(self, codes: Tensor, images: Tensor) -> Tensor:
         """Half the squared error of standardised latents (B, 32, S/8, S/8): summed, mean over images."""
-        return 0.5 * (self.decoder(codes) - images).square().sum() / len(images)
+        loss: Tensor = 0.5 * (self.decoder(codes) - images).square().sum() / len(images)
+        return loss
 
     def start_at_mean(self, mean: float) -> None:
         """Nothing: latents are standardised."""

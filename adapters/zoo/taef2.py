@@ -48,7 +48,8 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, 64, H, W) -> the same."""
         x = x if self.pool is None else x + self.pool(x)
-        return (self.conv(x) + x).relu()
+        out: Tensor = (self.conv(x) + x).relu()
+        return out
 
 
 def _encoder() -> nn.Sequential:
