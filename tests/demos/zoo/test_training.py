@@ -271,7 +271,7 @@ def test_the_command_frames_images_for_those_that_grow(folder, tmp_path):
 
 
 def test_the_command_refuses_grey_images_for_those_in_colour(folder, tmp_path):
-    with pytest.raises(SystemExit, match="takes images of 3 channels, those of .* have 1"):
+    with pytest.raises(SystemExit, match=r"takes images of 3 channels, those of .* have 1"):
         main(["colour-gan", "--data", str(folder), "--steps", "2", "--out", str(tmp_path / "out"), "--device", "cpu"])
 
 
