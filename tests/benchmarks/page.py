@@ -108,6 +108,9 @@ def crowd(address: Address, visitors: int, seconds: float) -> dict[str, float]:
             raise ValueError(head["error"])
         return message[4 + size :]
 
+    def grey_levels(picture: bytes, other: bytes) -> int:
+        return max(abs(one - two) for one, two in zip(picture, other, strict=True))
+
     def visit(number: int) -> None:
         rng, session, mine, size = random.Random(number), f"visitor{number}", start, 2000
         try:
@@ -122,7 +125,8 @@ def crowd(address: Address, visitors: int, seconds: float) -> dict[str, float]:
                     for _ in range(20):  # a movement of the pointer, at the pace of a hand
                         look(socket, mine, [rng.uniform(-1, 1), rng.uniform(-1, 1)])
                         time.sleep(rng.uniform(0.02, 0.08))
-                    if look(socket, mine, home) != known:
+                    again = look(socket, mine, home)
+                    if len(again) != len(known) or grey_levels(again, known) > 1:  # rounding of other batches
                         failures.append(f"{number} got another's picture")
                     x, y = home
                     if rng.random() < 0.3:
