@@ -8,7 +8,7 @@ import numpy as np
 
 from latent_vizae.demos.page.checks import whole_number
 from latent_vizae.demos.page.fitted import FittedMap, shown_rows
-from latent_vizae.demos.page.pictures import as_base64
+from latent_vizae.sharing.described import as_base64
 
 __all__ = ["MOST_SHADES", "column_list", "column_of", "found_in"]
 

@@ -18,7 +18,7 @@ from latent_vizae.demos.page.checks import whole_number
 from latent_vizae.demos.page.fitted import FittedMap
 from latent_vizae.demos.page.kept import Kept
 from latent_vizae.demos.page.maps import Maps
-from latent_vizae.demos.page.pictures import as_base64
+from latent_vizae.sharing.described import as_base64
 from latent_vizae.sharing.tiles import as_webp, reduced, sheet_of, tile_size
 
 __all__ = ["MOST_LEVEL", "Ground"]

@@ -14,10 +14,10 @@ from torch import Tensor
 from latent_vizae.decoders.contract import decode_images
 from latent_vizae.decoders.spending import Limit, seconds_per_image, spending
 from latent_vizae.demos.page.fitted import FittedMap, shown_rows
-from latent_vizae.demos.page.pictures import as_base64
 from latent_vizae.maps.latent_map import LatentMap
+from latent_vizae.sharing.described import as_base64
 
-__all__ = ["SECONDS", "layer", "layer_names"]
+__all__ = ["layer", "layer_names"]
 
 LAYERS = {
     "support": "How far to trust a place: bright among the codes, dark where there are none and the map extrapolates.",
@@ -36,8 +36,8 @@ NAMES = {"error": "image error", "typical": "how typical", "explained": "share e
 DRAWS, PLACES = 8, 256
 LAYER_SECONDS = 30
 """About how long a layer may take; a slow decoder's is coarser."""
-SECONDS, SLICE_SECONDS = 0.7, 0.2
-"""That a part of a layer may take, and a slice of it; or one image's if that takes longer."""
+SLICE_SECONDS = 0.2
+"""That a slice of a layer may take, or one image's if that takes longer."""
 SIDES = {"support": 48, "stretch": 21, "error": 48, "typical": 48, "explained": 48}
 
 

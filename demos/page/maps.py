@@ -24,10 +24,11 @@ from latent_vizae.demos.page.columns import column_list
 from latent_vizae.demos.page.first_look import start_of
 from latent_vizae.demos.page.fitted import FittedMap, image_shape_of, shown_rows
 from latent_vizae.demos.page.kept import Kept
-from latent_vizae.demos.page.layers import SECONDS, layer, layer_names
-from latent_vizae.demos.page.pictures import as_base64, packed_images
-from latent_vizae.demos.page.plans import draws_plan, grid_plan, pace_of, path_plan
+from latent_vizae.demos.page.layers import layer, layer_names
+from latent_vizae.demos.page.pictures import packed_images
+from latent_vizae.demos.page.plans import SECONDS, draws_plan, grid_plan, pace_of, path_plan
 from latent_vizae.maps.samples import Samples
+from latent_vizae.sharing.described import as_base64
 
 __all__ = ["Maps", "Pin"]
 

@@ -17,7 +17,7 @@ from latent_vizae.decoders.contract import decode_images
 from latent_vizae.inputs.pixels import FORMATS, on_background
 from latent_vizae.maps.samples import to_uint8
 
-__all__ = ["as_base64", "as_digit", "encoded_images", "images_for_page", "open_picture", "packed_images"]
+__all__ = ["as_digit", "encoded_images", "images_for_page", "open_picture", "packed_images"]
 
 MOST_PIXELS = 2**25
 SMALL = 64 * 64
@@ -70,10 +70,6 @@ def as_digit(picture: Image.Image) -> Image.Image:
     sheet = np.zeros((28, 28), np.uint8)
     sheet[top : top + small.shape[0], left : left + small.shape[1]] = small.clip(0, 255)
     return Image.fromarray(sheet)
-
-
-def as_base64(values: np.ndarray[Any, Any]) -> str:
-    return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()
 
 
 def encoded_images(images: Tensor) -> tuple[str, list[bytes]]:

@@ -36,15 +36,20 @@ LOOKED_AT, PACE_SECONDS = 16, 12.0
 
 @dataclass(frozen=True)
 class Plan:
-    """Points (k, d) and codes (k, *latent_shape) whose images, row by row, are a sheet or a film."""
+    """Points (k, d) and codes (k, *latent_shape) whose images, row by row, are a sheet or a film.
+
+    ``images`` are theirs where finding the points has made them.
+    """
 
     points: Tensor
     codes: Tensor
     rows: int
+    images: Tensor | None = None
 
     def samples(self, decoder: Any) -> Samples:
         """All of them, decoded."""
-        return Samples(self.points, self.codes, decode_images(decoder, self.codes), rows=self.rows)
+        images = decode_images(decoder, self.codes) if self.images is None else self.images
+        return Samples(self.points, self.codes, images, rows=self.rows)
 
     def part(self, decoder: Any, first: Any) -> dict[str, Any]:
         """Images from number ``first`` on for the page, as many as are soon made; None for all.
@@ -55,8 +60,8 @@ class Plan:
         shape = {"rows": self.rows, "cols": len(self.points) // self.rows, "points": self.points.tolist()}
         start = 0 if first is None else whole_number(first, "first image", 0, len(self.points) - 1)
         left, made, batch, begun = self.codes[start:], [], 1, time.perf_counter()
-        if first is None:
-            return {**shape, "images": packed_images(decode_images(decoder, left))}
+        if first is None or self.images is not None:
+            return {**shape, "images": packed_images(self.samples(decoder).images[start:])}
         while len(left):
             made.append(decode_images(decoder, left[:batch]).cpu())
             left = left[batch:]
@@ -123,8 +128,10 @@ def path_plan(fitted: FittedMap, corners: Any, frames: Any, added: dict[str, Any
     if pace == "constant":
         plain = {} if "residual_of" in added else added
         samples = fitted.latent_map.path(where, frames=frames, **plain)
-        where = samples.points
-        return Plan(where, samples.codes if plain is added else v.decode(where, **added), 1)
+        if plain is added:
+            return Plan(samples.points, samples.codes, 1, samples.images)
+        codes = v.decode(samples.points, **added)
+        return Plan(samples.points, codes, 1, decode_images(fitted.latent_map.decoder, codes))
     line = where.to(v.points)
     lengths = lengths_along(line, list(range(len(line))), None)
     where = resample(line, lengths, torch.linspace(0, 1, frames).to(lengths) * lengths[-1])

@@ -14,7 +14,7 @@ import torch
 from latent_vizae.demos.page.columns import column_of, found_in
 from latent_vizae.demos.page.fitted import shown_rows
 from latent_vizae.demos.page.maps import Maps
-from latent_vizae.demos.page.pictures import as_base64
+from latent_vizae.sharing.described import as_base64
 
 __all__ = ["Selecting"]
 

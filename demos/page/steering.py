@@ -19,8 +19,9 @@ from latent_vizae.demos.page.checks import checked_points, is_finite, whole_numb
 from latent_vizae.demos.page.fitted import FittedMap
 from latent_vizae.demos.page.kept import Kept
 from latent_vizae.demos.page.maps import Maps
-from latent_vizae.demos.page.pictures import as_base64, packed_images
+from latent_vizae.demos.page.pictures import packed_images
 from latent_vizae.maps.samples import Samples
+from latent_vizae.sharing.described import as_base64
 
 __all__ = ["MOST_STEPS", "FoundDirections", "Steering"]
 

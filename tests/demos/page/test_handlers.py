@@ -104,10 +104,6 @@ def test_parts_of_a_region_and_of_a_path_are_the_whole(maps, start, monkeypatch)
             maps.path(start, line, 5, None, None, "linear"),
             lambda first: maps.path(start, line, 5, None, None, "linear", first),
         ),
-        (
-            maps.path(start, line, 5, None, None, "constant"),
-            lambda first: maps.path(start, line, 5, None, None, "constant", first),
-        ),
     ):
         parts = [ask(first) for first in range(len(whole["points"]))]
         assert [part["images"]["count"] for part in parts] == [1] * len(parts)
@@ -115,6 +111,17 @@ def test_parts_of_a_region_and_of_a_path_are_the_whole(maps, start, monkeypatch)
         assert all(part["seconds"] > 0 for part in parts)
         joined, at_once = (np.frombuffer(b"".join(map(pixels, some)), np.uint8) for some in (parts, [whole]))
         assert np.abs(joined.astype(int) - at_once).max() <= 1
+
+
+def test_a_path_of_constant_pace_comes_at_once_with_the_images_that_found_it(maps, start, monkeypatch):
+    monkeypatch.setattr("latent_vizae.demos.page.plans.SECONDS", 0)
+    line = [[-0.5, 0], [0.5, 0.2]]
+    whole, part = (maps.path(start, line, 5, None, None, "constant", first) for first in (None, 0))
+    assert part == whole
+    assert whole["images"]["count"] == len(whole["points"]) == 5
+    sheet = maps.path_samples(start, line, 5)
+    made = maps.get(start).latent_map.decoder(sheet.codes)
+    assert (sheet.images - made).abs().max() < 1e-5
 
 
 def test_a_path_of_a_slow_decoder_has_even_steps_on_the_map(maps, start):
