@@ -3,7 +3,8 @@
     python -m latent_vizae.demos.guide_pictures             # all pages, minutes
     python -m latent_vizae.demos.guide_pictures README maps
 
-A page shows ``../pictures/guide/NAME`` where its code saves a file of that name. The tests run the same code.
+A page shows ``../pictures/guide/NAME`` where its code saves a file of that name. The tests run the same code:
+blocks of Python, and our commands under ``<!-- runs -->``.
 """
 
 from __future__ import annotations
@@ -11,23 +12,25 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import shutil
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
+import typer.main
 from PIL import Image
+
+from latent_vizae.cli.app import app
 
 GUIDE = Path(__file__).parent / "guide"
 PICTURES = GUIDE.parent / "pictures" / "guide"
 WIDEST = 1200
-BLOCK = re.compile(r"^(?:<!-- needs: ([^\n]+) -->\n)?```python\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+NEEDS = "needs: "
+BLOCK = re.compile(
+    rf"^(?:<!-- (runs|{NEEDS}[^\n]+) -->\n)?```(python|bash)\n(.*?)^```", flags=re.MULTILINE | re.DOTALL
+)
 LINK = re.compile(r"\(\.\./pictures/guide/([\w.-]+)\)")
-
-
-def python_blocks(text: str) -> list[tuple[str, bool]]:
-    """Code of a page, and whether it needs something that is not here: a comment before the block says what."""
-    return [(code, bool(needs) and not is_here(needs)) for needs, code in BLOCK.findall(text)]
 
 
 def is_here(needs: str) -> bool:
@@ -35,18 +38,22 @@ def is_here(needs: str) -> bool:
     return needs.isidentifier() and find_spec(needs) is not None
 
 
-def run(page: Path) -> bool:
+def run(page: Path) -> list[str]:
     """Run the code of a page in the folder where one is: a page is one story, its blocks share their names.
 
     Returns:
-        Whether all of it ran; blocks that need something that is not here are passed over.
+        The blocks that were passed over: a comment before them says what they need, and that is not here.
     """
-    names = {"__name__": "guide"}
-    blocks = python_blocks(page.read_text(encoding="utf-8"))
-    for number, (code, lacking) in enumerate(blocks, start=1):
-        if not lacking:
+    names, passed_over = {"__name__": "guide"}, []
+    for number, (mark, language, code) in enumerate(BLOCK.findall(page.read_text(encoding="utf-8")), start=1):
+        if language == "bash":
+            for line in code.splitlines() if mark == "runs" else ():
+                typer.main.get_command(app).main(shlex.split(line)[1:], "latent-vizae", standalone_mode=False)
+        elif mark and not is_here(mark.removeprefix(NEEDS)):
+            passed_over.append(code)
+        else:
             exec(compile(code, f"{page.name}, code block {number}", "exec"), names)
-    return not any(lacking for _, lacking in blocks)
+    return passed_over
 
 
 def shown(page: Path) -> list[str]:
@@ -82,13 +89,13 @@ def main(arguments: list[str] | None = None) -> None:
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             try:
-                whole = run(page)
+                passed_over = run(page)
             finally:
                 os.chdir(here)
             drawn = [picture for picture in shown(page) if Path(folder, picture).is_file()]
             for picture in drawn:
                 light(Path(folder, picture), PICTURES / picture)
-        print(f"{name}: {', '.join(drawn)}" + ("" if whole else "; some blocks need what is not here"))
+        print(f"{name}: {', '.join(drawn)}" + ("; some blocks need what is not here" if passed_over else ""))
 
 
 if __name__ == "__main__":

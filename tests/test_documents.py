@@ -15,7 +15,6 @@ ROOT = Path(__file__).resolve().parents[1]
 GUIDE = ROOT / "demos" / "guide"
 PAGES = sorted(GUIDE.glob("*.md"))
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *PAGES]
-NEEDS = "<!-- needs: "
 
 
 def prose_of(file: Path) -> str:
@@ -34,15 +33,17 @@ def test_the_citation_is_of_this_version():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_guides_code_runs(page, tmp_path, monkeypatch):
-    """And draws the pictures that the page shows, where all of it ran."""
+    """And draws the pictures that the page shows; one of a block that needs what is not here has to wait."""
     monkeypatch.chdir(tmp_path)
     for number, code in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)):
         compile(code, f"{page.name}, code block {number + 1}", "exec")
-    if guide_pictures.run(page):
-        assert set(guide_pictures.shown(page)) <= {file.name for file in tmp_path.iterdir()}
+    waiting = "".join(guide_pictures.run(page))
+    drawn = {file.name for file in tmp_path.iterdir()}
+    assert [name for name in guide_pictures.shown(page) if name not in drawn and name not in waiting] == []
 
 
 def test_every_picture_of_the_guide_is_of_a_page_and_light():
+    assert [page.name for page in PAGES if not re.search(r"!\[[^]]+\]\(", page.read_text())] == []
     there = {file.name: file.stat().st_size for file in guide_pictures.PICTURES.iterdir()}
     assert set(there) == {name for page in PAGES for name in guide_pictures.shown(page)}
     assert max(there.values()) < 700_000
@@ -52,7 +53,9 @@ def test_every_picture_of_the_guide_is_of_a_page_and_light():
 def test_marks_of_what_is_not_run_stand_before_code():
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        assert text.count(NEEDS) == len(re.findall(rf"^{NEEDS}[^\n]+ -->\n```python$", text, re.MULTILINE)), page.name
+        for mark, language in ((f"<!-- {guide_pictures.NEEDS}", "python"), ("<!-- runs", "bash")):
+            before_code = re.findall(rf"^{mark}[^\n]* -->\n```{language}$", text, re.MULTILINE)
+            assert text.count(mark) == len(before_code), page.name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
