@@ -226,7 +226,8 @@ def add_endpoints(maps: Maps, decoders: Decoders, steering: Steering, queues: Qu
         """
         middle = [0.0] * maps.get(known(map_id)).latent_map.v.dim
         start = {"point": middle if point is None else point}
-        samples = steering.traverse_samples(known(map_id), directions_id, label, number, start)
+        plan = steering.walk(known(map_id), directions_id, label, number, start)
+        samples = plan.samples(maps.get(known(map_id)).latent_map.decoder)
         return {"points": samples.points.tolist(), "sheet": _png(samples)}
 
     gr.api(kindly(fit), api_name="fit")

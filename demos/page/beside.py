@@ -36,7 +36,7 @@ def beside(shown: list[FittedMap]) -> gr.Blocks:
             fitted.id = secrets.token_urlsafe(12)
         maps.add(fitted)
     steering, queues = Steering(maps), Queues()
-    calls = map_calls(maps, steering, queues)
+    calls = map_calls(maps, queues)
     linked = all(have_same_codes(first.latent_map, other.latent_map) for other in others)
     words = (
         "These maps are of the same codes: point at one, and the nearest code is shown on each."

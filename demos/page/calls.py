@@ -20,18 +20,27 @@ QUICK = ("describe", "render", "directions", "moved", "column", "find")
 """One image or none, so they come with the pictures under pointers."""
 
 
-def map_calls(maps: Maps, steering: Steering, queues: Queues) -> list[Callable[[Any], Awaitable[dict[str, Any]]]]:
-    """Functions for `gr.HTML`: the first argument of each is the id of a map."""
+def map_calls(
+    maps: Maps, queues: Queues, steering: Steering | None = None
+) -> list[Callable[[Any], Awaitable[dict[str, Any]]]]:
+    """Functions for `gr.HTML`: the first argument of each is the id of a map.
+
+    Args:
+        maps: of the page.
+        queues: of the page.
+        steering: of a page on which directions are found.
+    """
 
     def drawn(map_id: Any, drawing: Any) -> dict[str, Any]:
         return {"pin": place_picture(maps, map_id, maps.drawing(map_id, drawing))}
 
     selecting = Selecting(maps)
-    functions = (
-        selecting.column, selecting.find, selecting.chosen,
+    functions: list[Callable[..., Any]] = [
+        selecting.column, selecting.find, selecting.chosen, Ground(maps).tiles,
         maps.describe, maps.render, maps.grid, maps.draws, maps.path, maps.layer, maps.thumbs, drawn,
-        steering.directions, steering.arrows, steering.moved, steering.traverse, Ground(maps).tiles,
-    )  # fmt: skip
+    ]  # fmt: skip
+    if steering is not None:
+        functions += [steering.directions, steering.arrows, steering.moved, steering.traverse]
     return [_plainly(function, maps, queues) for function in functions]
 
 

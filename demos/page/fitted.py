@@ -58,6 +58,7 @@ class FittedMap:
     cycles_measured: Any = None  # the task
     seconds: float = 1.0  # that a picture took last
     start: list[float] | None = None  # the point that is looked at first
+    takes_strokes: bool | None = None  # of a pen, see pen.py
 
     def codes_at(self, rows: Tensor | slice) -> Tensor:
         """Codes (rows, *latent_shape): the fitted ones, or what the map decodes their points to."""

@@ -163,7 +163,7 @@ def build(first: FittedMap | str = "digits", local: dict[str, Any] | None = None
                 name: gr.Button(name.capitalize(), size="sm", scale=0, min_width=70, elem_id=f"lv-first-{name}")
                 for name in offered
             }
-        touched = map_element({"id": start.id, "pin": None}, map_calls(maps, steering, queues))
+        touched = map_element({"id": start.id, "pin": None}, map_calls(maps, queues, steering))
         map_id, selection = gr.State(start.id), gr.State({})
         measured_id, measured_words = gr.State(""), gr.State("")
         touched.select(selected, None, selection, queue=False, show_progress="hidden", api_visibility="private")

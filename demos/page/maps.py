@@ -25,6 +25,7 @@ from latent_vizae.demos.page.first_look import start_of
 from latent_vizae.demos.page.fitted import FittedMap, image_shape_of, shown_rows
 from latent_vizae.demos.page.kept import Kept
 from latent_vizae.demos.page.layers import layer, layer_names
+from latent_vizae.demos.page.pen import can_draw
 from latent_vizae.demos.page.pictures import packed_images
 from latent_vizae.demos.page.plans import SECONDS, draws_plan, grid_plan, pace_of, path_plan
 from latent_vizae.maps.samples import Samples
@@ -150,9 +151,11 @@ class Maps:
             "start": start_of(fitted),
             "image": dict(zip(("channels", "height", "width"), image, strict=True)),
             "detail": v.detail if v.field is not None else None,
-            "layers": layer_names(fitted),
-            "has_encoder": hasattr(fitted.latent_map.decoder, "encode"),
-        }
+            "can": {
+                "layers": layer_names(fitted), "support": True, "ground": v.dim == 2, "detail": v.field is not None,
+                "place": hasattr(fitted.latent_map.decoder, "encode"), "draw": can_draw(fitted),
+            },
+        }  # fmt: skip
 
     def render(self, map_id: Any, points: Any, pin: Any = None, detail: Any = None) -> dict[str, Any]:
         """Images and support of at most 64 points."""

@@ -20,7 +20,7 @@ from latent_vizae.demos.page.fitted import FittedMap
 from latent_vizae.demos.page.kept import Kept
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.pictures import packed_images
-from latent_vizae.maps.samples import Samples
+from latent_vizae.demos.page.plans import Plan
 from latent_vizae.sharing.described import as_base64
 
 __all__ = ["MOST_STEPS", "FoundDirections", "Steering"]
@@ -122,10 +122,8 @@ class Steering:
         where = m.v.encode(code)
         return where, m.support(where), decode_images(m.decoder, code)
 
-    def traverse_samples(
-        self, map_id: Any, found_id: Any, label: Any, number: Any, start: Any, steps: Any = None
-    ) -> Samples:
-        """Thirteen samples along one direction, the middle one not moved along it; along the others as ``steps`` say.
+    def walk(self, map_id: Any, found_id: Any, label: Any, number: Any, start: Any, steps: Any = None) -> Plan:
+        """Thirteen codes along one direction, the middle one not moved along it; along the others as ``steps`` say.
 
         Args:
             map_id: of a map.
@@ -141,14 +139,16 @@ class Steering:
         others = _checked_steps([0] * size if steps is None else steps, size)
         others[number] = 0
         _, code = self._moved_code(map_id, found_id, label, start, others)
-        return fitted.latent_map.traverse(code[0], found.directions.pick(number, label), WALK, MOST_STEPS)
+        v, direction = fitted.latent_map.v, found.directions.pick(number, label)
+        codes = direction.along(code[0], WALK, MOST_STEPS).to(v.device)
+        return Plan(v.encode(codes), codes, 1)
 
     def traverse(
-        self, map_id: Any, found_id: Any, label: Any, number: Any, start: Any, steps: Any = None
+        self, map_id: Any, found_id: Any, label: Any, number: Any, start: Any, steps: Any = None, first: Any = None
     ) -> dict[str, Any]:
-        """Pictures along one direction and the way they take on the map: `traverse_samples` for the page."""
-        samples = self.traverse_samples(map_id, found_id, label, number, start, steps)
-        return {"points": samples.points.tolist(), "images": packed_images(samples.images)}
+        """Pictures along one direction and the way they take on the map; from number ``first`` on, as `Maps.grid`."""
+        plan = self.walk(map_id, found_id, label, number, start, steps)
+        return plan.part(self.maps.get(map_id).latent_map.decoder, first)
 
     @torch.no_grad()
     def _moved_code(self, map_id: Any, found_id: Any, label: Any, start: Any, steps: Any) -> tuple[FittedMap, Tensor]:

@@ -2,19 +2,18 @@
 //   map (kept id, or name on the Hub), at, view, plane, tool, layer, colour, hidden, detail, pins, pin (the chosen one),
 //   and one of region with grid, draws, path. Positions are numbers with commas, one after the other with semicolons.
 
-import { askQuietly } from "./asking.js";
 import { MOST_LASSO } from "./choosing.js";
 import { firstTint, legend, tintBy } from "./colours.js";
-import { HINTS, S, dim, q, round, text } from "./core.js";
+import { HINTS, S, dim, q, text } from "./core.js";
 import { redraw } from "./drawing.js";
 import { panBy } from "./geometry.js";
 import { setLayer } from "./layers.js";
 import { look } from "./live.js";
-import { tiles } from "./pictures.js";
 import { MOST_PINS, emit, listPins } from "./pins.js";
 import { cells, detail, moreLike, setDetail, setPath, setRegion, thin } from "./samples.js";
 import { firstLayer, load, reset, setState } from "./start.js";
 import { setDepth, setTool } from "./tools.js";
+import { transport } from "./transport.js";
 import { clamp, later } from "latent-map/basics.js";
 import { EMPTY_VIEW } from "latent-map/projection.js";
 
@@ -85,14 +84,14 @@ export async function restoreAddress(parts) { // what does not fit this map is l
     if (S.map.columns[Number(parts.colour)]) await tintBy(parts.colour);
     if (turn !== S.turn) return;
     if (parts.hidden && S.tint?.ranks) { S.hidden = new Set(numbers(parts.hidden).filter((rank) => S.tint.names[rank] !== undefined)); legend(); }
-    if (parts.detail && S.map.detail !== null) { const [amount, variant] = numbers(parts.detail); if (amount >= 0 && amount <= 1 && Number.isInteger(variant)) setDetail(amount, variant); }
+    if (parts.detail && transport.can.detail) { const [amount, variant] = numbers(parts.detail); if (amount >= 0 && amount <= 1 && Number.isInteger(variant)) setDetail(amount, variant); }
     if ([...q(".lv-layer").options].some((option) => option.value === parts.layer && !option.hidden) && !["arrows", "find"].includes(parts.layer)) setLayer(parts.layer);
     if (HINTS[parts.tool]) setTool(parts.tool);
     panBy(0, 0);
     await restorePins(parts);
     if (turn !== S.turn) return;
     const draws = parts.draws && numbers(parts.draws), region = parts.region && line(parts.region), path = parts.path && line(parts.path);
-    if (draws && draws.length === dim() + 1 && fits([draws.slice(0, -1)]) && S.map.detail !== null) await moreLike(draws.slice(0, -1), draws.at(-1));
+    if (draws && draws.length === dim() + 1 && fits([draws.slice(0, -1)]) && transport.can.detail) await moreLike(draws.slice(0, -1), draws.at(-1));
     else if (path && path.length > 1 && fits(path)) await setPath(path);
     else if (region && region.length > 1 && fits(region)) { q(".lv-cells").value = Number(parts.grid) || 10; q(".lv-cells").value = cells(); setRegion(region); }
     const at = placeOf(parts);
@@ -104,7 +103,7 @@ async function restorePins({ pins, pin }) {
   for (const words of pins ? pins.split(";").slice(0, MOST_PINS) : []) {
     const [where, more = ""] = words.split(":"), point = numbers(where), [kind, ...rest] = more.split(",");
     if (!fits([point])) continue;
-    const found = kind === "draw" ? await drawnTile(rest.map(Number)) : await askPinned(point, kind === "id" ? rest[0] : null, kind === "detail" ? rest.map(Number) : null);
+    const found = kind === "draw" ? await drawnTile(rest.map(Number)) : await transport.picture(point, [kind === "id" ? rest[0] : null, kind === "detail" ? rest.map(Number) : null], true);
     if (!found) continue;
     const kept = { key: ++S.serial, point, tile: found.tile, id: kind === "id" ? rest[0] : null, drawn: found.drawn ?? null, detail: kind === "detail" ? rest.map(Number) : null };
     S.pins.push(kept);
@@ -115,15 +114,10 @@ async function restorePins({ pins, pin }) {
   if (S.pins.length) emit("pins");
 }
 
-async function askPinned(point, id, own) { // one's own picture goes with the server it was on
-  const reply = await askQuietly("render", S.map?.id, [round(point)], id, own);
-  return reply && { tile: (await tiles(reply.images))[0] };
-}
-
 async function drawnTile(values) {
-  const [seed, cell] = values.slice(-2), point = values.slice(0, -2), reply = fits([point]) ? await askQuietly("draws", S.map?.id, point, seed) : null;
-  const pictures = reply ? await tiles(reply.images) : [];
-  return pictures[cell] && { tile: pictures[cell], drawn: [point, seed, cell] };
+  const [seed, cell] = values.slice(-2), point = values.slice(0, -2);
+  if (fits([point])) for await (const { tiles } of transport.draws(point, seed, true)) if (tiles[cell]) return { tile: tiles[cell], drawn: [point, seed, cell] };
+  return null;
 }
 
 // ---------------------------------------------------------------- maps that an address names
@@ -137,7 +131,7 @@ export function openAddress() {
 function openMap(name, parts) { // by its id here or its name on the Hub
   S.asked = parts;
   S.turn++; reset(); redraw(true); setState("loading"); text(".lv-text", "Opening the map…");
-  trigger("submit", { map: name, serial: ++S.serial });
+  transport.show(name);
 }
 
 export function tryAgain() {

@@ -1,11 +1,11 @@
 // The layer of arrows: where a step along the chosen direction leads, from places all over the map.
 
-import { ask } from "./asking.js";
-import { S, dim, round, say, show, text } from "./core.js";
+import { S, dim, say, show, text } from "./core.js";
 import { directionName, directionSet } from "./directions.js";
 import { redraw, theme } from "./drawing.js";
 import { box, lift, unit } from "./geometry.js";
 import { setLayer } from "./layers.js";
+import { transport } from "./transport.js";
 import { bytes, figure, later } from "latent-map/basics.js";
 import { haloed } from "latent-map/canvases.js";
 
@@ -13,8 +13,7 @@ const TRUSTED = 0.15; // of the support: arrows below it do not count for the le
 
 export async function layArrows() {
   if (!S.found) { setLayer("none"); return say("Find directions first: the tab Directions, below the map."); }
-  const { found } = S, { label } = directionSet(), corners = [lift(0, box.h), lift(box.w, 0)].map(round);
-  const reply = await ask("arrows", S.map?.id, found.id, label, corners);
+  const { found } = S, { label } = directionSet(), reply = await transport.directions.arrows(found.id, label, [lift(0, box.h), lift(box.w, 0)]);
   if (!reply || S.layerName !== "arrows" || S.found !== found || directionSet().label !== label) return;
   const [points, moves, trust] = [reply.points, reply.moves, reply.trust].map((part) => new Float32Array(bytes(part).buffer));
   S.arrows = { points, moves, trust, count: reply.count, apart: reply.apart, factor: commonFactor(moves, trust, reply.apart) };

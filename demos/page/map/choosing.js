@@ -1,11 +1,11 @@
 // Codes that are selected, by a region or by a search: how many, which, and a file of them.
 
-import { ask } from "./asking.js";
 import { kinds, rowOf } from "./colours.js";
 import { S, dim, q, say, show, text } from "./core.js";
 import { redraw } from "./drawing.js";
 import { cloud, panBy, unit } from "./geometry.js";
 import { setRegion, thin } from "./samples.js";
+import { transport } from "./transport.js";
 import { codesIn } from "latent-map/areas.js";
 import { brief, bytes, download } from "latent-map/basics.js";
 import { viewOf } from "latent-map/projection.js";
@@ -61,7 +61,7 @@ function base64Of(array) {
 }
 
 export async function saveCodes() {
-  const reply = await ask("chosen", S.map?.id, base64Of(S.picked.rows));
+  const reply = await transport.file(base64Of(S.picked.rows));
   if (reply) { download([bytes(reply.file)], "application/octet-stream", "codes.npz"); say("codes.npz has " + reply.count.toLocaleString("en") + " codes, their points and their numbers."); }
 }
 

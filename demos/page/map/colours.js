@@ -1,6 +1,5 @@
 // What colours the codes: their labels, or a column that came with them. Words are classes with a legend, numbers a ramp.
 
-import { ask } from "./asking.js";
 import { S, dim, q, say, show, text } from "./core.js";
 import { redraw, theme } from "./drawing.js";
 import { grounded } from "./ground.js";
@@ -8,6 +7,7 @@ import { record, recordSoon } from "./history.js";
 import { refreshThumbs } from "./layers.js";
 import { nameOf } from "./live.js";
 import { nearestWords, showNeighbours } from "./neighbours.js";
+import { transport } from "./transport.js";
 import { bytes, clamp, figure } from "latent-map/basics.js";
 import { legendParts } from "latent-map/legend.js";
 import { HIDDEN, isolated, kindsOf, ramp, rampStyle, swatchOf, swatchesOf } from "latent-map/tints.js";
@@ -35,7 +35,7 @@ export const isFaded = (i) => Boolean(S.picked) && !S.picked.mask[i];
 export async function tintBy(key) {
   const map = S.map;
   if (!S.tints.has(key) && key !== "none") {
-    const reply = await ask("column", map?.id, Number(key));
+    const reply = await transport.column(Number(key));
     if (map !== S.map) return;
     if (!reply) return legend();
     const data = bytes(reply.values).buffer;

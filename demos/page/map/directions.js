@@ -1,14 +1,15 @@
 // Directions: sliders move a sample along them; its pictures, and where it goes on the map.
 
 import { layArrows, wordArrows } from "./arrows.js";
-import { ask } from "./asking.js";
 import { S, dim, q, round, show, text } from "./core.js";
 import { drawDot, redraw, theme } from "./drawing.js";
 import { listLayers, setLayer } from "./layers.js";
-import { LEVELS, askWire, connect, levelOf, placeWords } from "./live.js";
+import { LEVELS, levelOf, placeWords } from "./live.js";
 import { nearest } from "./neighbours.js";
-import { paintTile, tiles } from "./pictures.js";
+import { following, stop } from "./parts.js";
+import { paintTile } from "./pictures.js";
 import { firstLook } from "./start.js";
+import { transport } from "./transport.js";
 import { clamp, later, latestWins } from "latent-map/basics.js";
 import { drawSheet, fitCanvas, haloed, trace } from "latent-map/canvases.js";
 
@@ -18,7 +19,7 @@ export const directionSet = () => S.found.sets[S.found.at];
 export const directionName = () => directionSet().names[S.found.number];
 
 export async function openDirections(id) {
-  const reply = await ask("directions", S.map?.id, id);
+  const reply = await transport.directions.open(id);
   if (!reply) return;
   S.found = { ...reply, at: 0, number: 0, steps: reply.sets[0].names.map(() => 0), start: null, walk: null };
   q(".lv-directions").open = true; listLayers();
@@ -99,14 +100,7 @@ export function startAt(pin) { // a pin, or a place
   move(); refreshWalk();
 }
 
-async function askMoved(start, steps) {
-  const question = [S.map?.id, S.found.id, directionSet().label, start, steps];
-  connect();
-  const answer = await askWire(question);
-  if (answer !== undefined) return answer;
-  const reply = await ask("moved", ...question);
-  return reply && { tile: (await tiles(reply.images))[0], support: reply.support, point: reply.point };
-}
+const askMoved = (start, steps) => transport.directions.moved(S.found.id, directionSet().label, start, steps);
 
 const move = latestWins(async () => {
   const { found } = S;
@@ -128,17 +122,18 @@ function paintMoved() {
 }
 
 // ---------------------------------------------------------------- all pictures along the chosen direction
-const refreshWalk = later(60, latestWins(async () => {
+const refreshWalk = later(60, () => { stop("walk"); followWalk(); });
+
+const followWalk = latestWins(async () => {
   const { found } = S;
   if (!found?.start) return;
   const { start, number, at } = found, steps = [...found.steps];
-  const reply = await ask("traverse", S.map?.id, found.id, directionSet().label, number, start, steps);
-  if (!reply) return;
-  const pictures = await tiles(reply.images);
-  if (found !== S.found || start !== found.start || number !== found.number || at !== found.at) return; // another is on its way
-  found.walk = { points: reply.points, tiles: pictures };
-  paintWalk(); redraw();
-}));
+  for await (const { points, tiles } of following("walk", transport.directions.walk(found.id, directionSet().label, number, start, steps))) {
+    if (found !== S.found || start !== found.start || number !== found.number || at !== found.at) return; // another is on its way
+    found.walk = { points, tiles };
+    paintWalk(); redraw();
+  }
+});
 
 export function paintWalk() {
   const canvas = q(".lv-walk canvas"), width = canvas?.clientWidth, walk = S.found?.walk;

@@ -1,19 +1,19 @@
 // A search in labels, names and numbers of codes; what is found is selected.
 
-import { ask } from "./asking.js";
 import { pick, unpick, zoomToPicked } from "./choosing.js";
 import { isHidden } from "./colours.js";
 import { S, dim, mapCanvas, q, say } from "./core.js";
 import { record } from "./history.js";
 import { look } from "./live.js";
 import { clearAll } from "./tools.js";
+import { transport } from "./transport.js";
 import { bytes, later, latestWins } from "latent-map/basics.js";
 
 const search = later(250, latestWins(async () => {
   const field = q(".lv-query"), words = field.value.trim(), map = S.map;
   if (!map) return;
   if (!words) { if (S.picked?.query) { unpick(); record(); } return; }
-  const reply = await ask("find", map.id, words);
+  const reply = await transport.find(words);
   if (!reply || map !== S.map || field.value.trim() !== words) return;
   const found = new Uint32Array(bytes(reply.rows).buffer), shown = found.filter((i) => !isHidden(i)), gone = found.length - shown.length;
   const count = shown.length ? shown.length.toLocaleString("en") + (shown.length === 1 ? " code matches “" : " codes match “") : "No code matches “";

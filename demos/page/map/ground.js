@@ -1,17 +1,16 @@
 // Pictures of the surface beneath the points of a 2-D map, coarse to fine: those in view first, and the finer ones as one zooms.
 
-import { askQuietly } from "./asking.js";
-import { S, dim, stats } from "./core.js";
+import { S, stats } from "./core.js";
 import { redraw, theme } from "./drawing.js";
 import { box, here, unit } from "./geometry.js";
 import { impatient } from "./live.js";
-import { detail } from "./samples.js";
+import { transport } from "./transport.js";
 import { bytes, clamp, later, latestWins } from "latent-map/basics.js";
 import { pixelPicture } from "latent-map/canvases.js";
 import { cellsAcross, cellsInView } from "latent-map/ground.js";
 
 const COARSEST = 2, FINEST = 13, MOST_TILES = 6000, AT_A_TIME = 64; // levels; on level L there are 2^L x 2^L cells
-export const grounded = () => Boolean(S.map) && dim() === 2 && S.layerName === "images";
+export const grounded = () => transport.can.ground && S.layerName === "images";
 const levelHere = () => clamp(Math.log2(cellsAcross(unit(), 2 ** FINEST)), COARSEST, FINEST);
 const quad = (level, column, row) => [0, 1, 2, 3].map((i) => [level, column - column % 2 + (i & 1), row - row % 2 + (i >> 1)]); // the four that lie on one coarser
 const tileOf = (level, column, row) => S.ground.get(level + "/" + column + "/" + row);
@@ -48,8 +47,7 @@ function fogOf({ side, values, low, high }) {
 }
 
 const refreshFog = latestWins(async () => {
-  const reply = S.fog ? null : await askQuietly("layer", S.map?.id, "support");
-  if (reply?.values) { S.fog = { ...reply, values: bytes(reply.values) }; redraw(true); }
+  if (!S.fog) for await (const layer of transport.layer("support", true)) { S.fog = layer; redraw(true); }
 });
 
 function missingTiles() { // the next to ask for: the coarsest in view that are not here, from the middle of the view outwards
@@ -70,7 +68,7 @@ export const refreshGround = later(30, latestWins(async () => {
     while (impatient && !(stats.lastLatencyMs < 100)) await new Promise((done) => setTimeout(done, 60)); // the pointer's picture goes first
     const next = grounded() && missingTiles(), known = S.ground;
     if (!next) return;
-    const reply = await askQuietly("tiles", S.map?.id, next.level, next.cells, detail());
+    const reply = await transport.ground(next.level, next.cells);
     if (!reply) return;
     const picture = await createImageBitmap(new Blob([bytes(reply.sheet)], { type: "image/webp" }));
     const { columns, width, height } = reply;

@@ -1,18 +1,16 @@
 // What lies beneath the codes or instead of them: layers, thumbnails, the line of pictures of a 1-D map.
 
 import { layArrows } from "./arrows.js";
-import { ask } from "./asking.js";
 import { kinds } from "./colours.js";
-import { S, calm, dim, q, round, say, show, text } from "./core.js";
+import { S, calm, dim, q, say, show, text } from "./core.js";
 import { redraw } from "./drawing.js";
 import { box, cloud, lift, projector } from "./geometry.js";
 import { grounded, refreshGround } from "./ground.js";
-import { parts, stop } from "./parts.js";
-import { tiles } from "./pictures.js";
-import { carried } from "./pins.js";
-import { detail, drawCover } from "./samples.js";
+import { following, stop } from "./parts.js";
+import { drawCover } from "./samples.js";
 import { listTicks } from "./ticks.js";
-import { bytes, clamp, later, latestWins } from "latent-map/basics.js";
+import { transport } from "./transport.js";
+import { clamp, later, latestWins } from "latent-map/basics.js";
 import { fitCanvas, pixelPicture } from "latent-map/canvases.js";
 import { visible } from "latent-map/points.js";
 import { shade } from "latent-map/tints.js";
@@ -22,11 +20,10 @@ export async function setLayer(name) {
   q(".lv-layer").value = name;
   if (q(".lv-status").dataset.kind === "wait") say("", "none");
   refreshThumbs(); refreshGround();
-  if (name === "none" || name === "images" || !S.map || dim() !== 2) return;
   if (name === "arrows") return layArrows();
-  for await (const { values: base64, known, side, ...reply } of parts("layer", () => ask("layer", S.map?.id, name, true))) {
-    if (!base64 || name !== S.layerName) return;
-    const values = bytes(base64);
+  if (!(name in transport.can.layers)) return;
+  for await (const { values, known, side, ...reply } of following("layer", transport.layer(name))) {
+    if (name !== S.layerName) return;
     S.layer = { picture: pixelPicture(side, side, (i) => (i < (known ?? side * side) ? shade(values[i] / 255) : [0, 0, 0, 0])) };
     text(".lv-heat-text", reply.text || ""); listTicks(reply);
     show(".lv-heat", true); redraw(true);
@@ -42,8 +39,8 @@ export function findDirections() { // where one finds them: a tab of the page
 }
 
 export function listLayers() { // arrows where there are directions, and else where to find some
-  const arrows = S.found ? { arrows: "arrows" } : directionsTab() ? { find: "arrows: find some" } : {};
-  const offered = { ...(dim() === 2 ? { images: "images" } : {}), none: "none", ...S.map?.layers, ...(S.map && dim() === 2 ? arrows : {}) };
+  const { ground, layers, directions } = transport.can, arrows = S.found ? { arrows: "arrows" } : { find: "arrows: find some" };
+  const offered = { ...(ground ? { images: "images" } : {}), none: "none", ...layers, ...(directions && dim() === 2 ? arrows : {}) };
   q(".lv-layer").replaceChildren(...Object.entries(offered).map(([name, words]) => new Option(words, name, false, name === S.layerName)));
 }
 
@@ -53,10 +50,10 @@ export const refreshThumbs = later(90, latestWins(async () => {
   redraw(true);
   const missing = S.shownThumbs.map((t) => t.index).filter((i) => !S.thumbs.has(i));
   if (!missing.length) return;
-  const reply = await ask("thumbs", S.map?.id, missing);
-  if (!reply) return;
+  const pictures = await transport.own(missing);
+  if (!pictures) return;
   if (S.thumbs.size > 2000) S.thumbs.clear();
-  (await tiles(reply.images)).forEach((tile, i) => S.thumbs.set(missing[i], tile));
+  pictures.forEach((tile, i) => S.thumbs.set(missing[i], tile));
   redraw(true);
 }));
 
@@ -78,9 +75,8 @@ export const refreshLine = later(60, latestWins(async () => {
   if (!S.map || dim() !== 1) return;
   const canvas = q(".lv-line canvas"), count = clamp(Math.floor(canvas.clientWidth / canvas.clientHeight), 4, 12), w = canvas.clientWidth / count;
   const spots = Array.from({ length: count }, (_, i) => lift((i + 0.5) * w, 0));
-  const reply = await ask("render", S.map?.id, spots.map(round), carried(), detail());
-  if (!reply) return;
-  S.line = await tiles(reply.images); paintLine();
+  const pictures = await transport.pictures(spots);
+  if (pictures) { S.line = pictures; paintLine(); }
 }));
 
 export function paintLine() {

@@ -1,65 +1,15 @@
 // The picture under the pointer.
 
-import { lostMap } from "./address.js";
-import { ask } from "./asking.js";
 import { S, dim, q, round, say, show, stats, text } from "./core.js";
 import { redraw } from "./drawing.js";
 import { tellOthers } from "./linked.js";
 import { nearestWords, showNeighbours } from "./neighbours.js";
-import { paintTile, rawTile, tiles } from "./pictures.js";
-import { carried } from "./pins.js";
-import { detail } from "./samples.js";
+import { paintTile } from "./pictures.js";
+import { transport } from "./transport.js";
 import { later, latestWins, signed } from "latent-map/basics.js";
 
-// Over a WebSocket, where there is one: a fetch costs the browser several milliseconds a picture.
-let wire = null, wiredAt = -Infinity;
-
-export function connect() { // tried again at most every ten seconds
-  if (wire || performance.now() - wiredAt < 1e4) return;
-  wiredAt = performance.now();
-  const address = new URL("latent-map/live", (window.gradio_config?.root || location.origin) + "/");
-  address.protocol = address.protocol.replace("http", "ws");
-  let socket;
-  try { socket = new WebSocket(address); } catch { return; } // forbidden here: pictures come as all else does
-  socket.binaryType = "arraybuffer";
-  socket.onopen = () => { wire = socket; };
-  socket.onclose = () => { if (wire === socket) wire = null; socket.onmessage?.(null); };
-}
-
-let told = Promise.resolve();
-export const askWire = (question) => (told = told.catch(() => {}).then(() => tell(question))); // one question at a time
-
-async function tell(question) { // undefined: there is no socket, null: no picture
-  if (!question[0]) return null; // no map is shown
-  const turn = S.turn, socket = wire;
-  if (socket?.readyState !== 1) return undefined;
-  let patience = 0;
-  const event = await new Promise((done) => {
-    patience = setTimeout(() => { wire = null; socket.close(); done(null); }, 3e4);
-    socket.onmessage = done; socket.send(JSON.stringify(question));
-  });
-  clearTimeout(patience); socket.onmessage = null;
-  if (turn !== S.turn) return null;
-  if (!event) return undefined;
-  const size = new DataView(event.data).getUint32(0, true), data = new Uint8Array(event.data, 4 + size);
-  const head = JSON.parse(new TextDecoder().decode(new Uint8Array(event.data, 4, size)));
-  if (head.gone) { lostMap(head.error); return null; }
-  if (head.error) { say(head.error, "error"); return null; }
-  if (q(".lv-status")?.dataset.kind === "error") say("", "none");
-  const tile = head.kind === "raw" ? rawTile(data, 0, head.width, head.height, head.channels) : await createImageBitmap(new Blob([data], { type: "image/jpeg" }));
-  return { tile, support: head.support, point: head.point };
-}
-
-async function askPicture(point) {
-  connect();
-  const answer = await askWire([S.map?.id, round(point), carried(), ...(detail() ? [detail()] : [])]);
-  if (answer !== undefined) return answer;
-  const reply = await ask("render", S.map?.id, [round(point)], carried(), detail());
-  return reply && { tile: (await tiles(reply.images))[0], support: reply.support[0] };
-}
-
 const decode = latestWins(async (point, started) => {
-  const turn = S.turn, reply = await askPicture(point);
+  const turn = S.turn, reply = await transport.picture(point);
   if (turn !== S.turn) return;
   if (!reply) return settle();
   remember(point, reply.tile);

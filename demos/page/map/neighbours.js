@@ -1,13 +1,13 @@
 // The nearest codes' own pictures beside the decoded one: whether the map shows what its codes are.
 
-import { ask } from "./asking.js";
 import { kinds, labelOf, rowOf, wordOf } from "./colours.js";
 import { S, dim, q, show, text } from "./core.js";
 import { cloud } from "./geometry.js";
 import { follow } from "./keyboard.js";
 import { look } from "./live.js";
-import { paintTile, tiles } from "./pictures.js";
+import { paintTile } from "./pictures.js";
 import { play } from "./samples.js";
+import { transport } from "./transport.js";
 import { nearestFew } from "latent-map/areas.js";
 import { later, latestWins } from "latent-map/basics.js";
 import { HIDDEN } from "latent-map/tints.js";
@@ -29,9 +29,9 @@ export const showNeighbours = later(120, latestWins(async () => {
   if (!S.map || !S.mark || !list || S.film?.playing) return;
   const found = nearestCodes(S.mark, NEAR), missing = found.map(([i]) => i).filter((i) => !S.thumbs.has(i));
   if (missing.length) {
-    const reply = await ask("thumbs", S.map?.id, missing);
-    if (!reply) return;
-    (await tiles(reply.images)).forEach((tile, k) => S.thumbs.set(missing[k], tile));
+    const pictures = await transport.own(missing);
+    if (!pictures) return;
+    pictures.forEach((tile, k) => S.thumbs.set(missing[k], tile));
   }
   while (list.children.length > found.length) list.lastChild.remove();
   while (list.children.length < found.length) {

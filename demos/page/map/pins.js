@@ -1,6 +1,5 @@
 // Pins, and own pictures that become pins.
 
-import { ask } from "./asking.js";
 import { S, q, round, say, show, text } from "./core.js";
 import { startAt } from "./directions.js";
 import { redraw } from "./drawing.js";
@@ -10,13 +9,14 @@ import { look } from "./live.js";
 import { paintTile, tiles } from "./pictures.js";
 import { exact } from "./pointer.js";
 import { detail, endFilm, play, setPath, setRegion, shapeOf, thin } from "./samples.js";
+import { transport } from "./transport.js";
 
 export const MOST_PINS = 24;
 
 export const carried = () => { const pin = S.pins.find((p) => p.key === S.chosen); return pin && pin.id && q(".lv-carry").checked ? pin.id : null; };
 
 export function emit(kind, { point = S.cursor, points = null, corners = null, box: bounds = null } = {}) {
-  trigger("select", { kind, id: S.map.id, point: point && round(point), points: points || (point && [round(point)]), corners, box: bounds, shown: shown() });
+  transport.keep({ kind, id: S.map.id, point: point && round(point), points: points || (point && [round(point)]), corners, box: bounds, shown: shown() });
   record();
 }
 
@@ -100,7 +100,7 @@ export function again() { // the carried sample changed: everything that was dec
   refreshLine();
 }
 
-// ---------------------------------------------------------------- drawing a digit
+// ---------------------------------------------------------------- drawing
 export let pen = null;
 const pad = () => q(".lv-draw canvas");
 export const inPad = (event) => event.target === pad();
@@ -125,19 +125,19 @@ function stroke(a, b) {
 export function wipe() { pad().getContext("2d").clearRect(0, 0, 280, 280); q(".lv-place").disabled = q(".lv-wipe").disabled = true; }
 
 export async function place() {
-  const small = document.createElement("canvas"), id = S.map.id;
-  small.width = small.height = 28;
+  const small = document.createElement("canvas"), { width, height } = transport.image;
+  small.width = width; small.height = height;
   const ctx = small.getContext("2d");
-  ctx.fillStyle = "#000"; ctx.fillRect(0, 0, 28, 28); ctx.imageSmoothingQuality = "high"; ctx.drawImage(pad(), 0, 0, 28, 28);
-  const data = ctx.getImageData(0, 0, 28, 28).data, gray = String.fromCharCode(...Array.from({ length: 784 }, (_, i) => data[4 * i]));
-  const reply = await ask("drawn", id, { width: 28, height: 28, pixels: btoa(gray) });
-  if (reply) { await placePin(reply.pin); say("Your drawing lies here. Move over the map: its own details go along."); }
+  ctx.fillStyle = "#000"; ctx.fillRect(0, 0, width, height); ctx.imageSmoothingQuality = "high"; ctx.drawImage(pad(), 0, 0, width, height);
+  const { data } = ctx.getImageData(0, 0, width, height), gray = String.fromCharCode(...Array.from({ length: width * height }, (_, i) => data[4 * i]));
+  const pin = await transport.place(width, height, btoa(gray));
+  if (pin) { await placePin(pin); say("Your drawing lies here. Move over the map: its own details go along."); }
 }
 
 export async function placePin(pin) { // a pin of the server or of the host page
-  const images = pin.image || (await ask("render", S.map?.id, [pin.point], pin.id))?.images;
-  if (!images) return;
+  const tile = pin.image ? (await tiles(pin.image))[0] : (await transport.picture(pin.point, [pin.id ?? null, null], true))?.tile;
+  if (!tile) return;
   endFilm();
-  const { point } = addPin(pin.point, (await tiles(images))[0], pin.id ?? null);
+  const { point } = addPin(pin.point, tile, pin.id ?? null);
   S.cursor = point; again();
 }

@@ -1,16 +1,15 @@
 // Mouse, pen and fingers.
 
-import { ask } from "./asking.js";
 import { endLasso, lassoing } from "./choosing.js";
-import { S, dim, mapCanvas, near, q, round, say } from "./core.js";
+import { S, dim, mapCanvas, near, q, say } from "./core.js";
 import { redraw } from "./drawing.js";
 import { fit, lift, panBy, turnBy, unit, zoomAt } from "./geometry.js";
 import { hideLens, placeLens } from "./lens.js";
 import { look, paintPreview, settle } from "./live.js";
-import { tiles } from "./pictures.js";
-import { carried, inPad, pen, penDown, penMove, penUp, pinHere } from "./pins.js";
-import { cellAt, chooseCell, detail, endFilm, play, seek, setPath, setRegion, stripShape } from "./samples.js";
+import { inPad, pen, penDown, penMove, penUp, pinHere } from "./pins.js";
+import { cellAt, chooseCell, endFilm, play, seek, setPath, setRegion, stripShape } from "./samples.js";
 import { addCorner, finish, stage } from "./tools.js";
+import { transport } from "./transport.js";
 import { ordered } from "latent-map/areas.js";
 import { clamp } from "latent-map/basics.js";
 import { pinched, wheelFactor } from "latent-map/canvases.js";
@@ -108,9 +107,8 @@ function pressed(drag) { // a click without a drag
 }
 
 export async function exact(point) { // the picture of exactly this position, even if the pointer moved on
-  const reply = await ask("render", S.map?.id, [round(point)], carried(), detail());
-  if (!reply) return;
-  settle(); paintPreview((await tiles(reply.images))[0], point, reply.support[0]);
+  const reply = await transport.picture(point);
+  if (reply) { settle(); paintPreview(reply.tile, point, reply.support); }
 }
 
 export function doubleClick(event) {

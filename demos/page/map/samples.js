@@ -1,15 +1,15 @@
 // The two acts: a region becomes a grid, a path becomes a film.
 
-import { ask } from "./asking.js";
 import { pickRegion, unpick } from "./choosing.js";
 import { FPS, FRAMES, S, calm, q, round, show, stats, text } from "./core.js";
 import { redraw, theme } from "./drawing.js";
 import { forgetGround } from "./ground.js";
 import { revealResult } from "./lens.js";
 import { present } from "./live.js";
-import { pictureParts, stop } from "./parts.js";
-import { again, carried, emit } from "./pins.js";
+import { following, stop } from "./parts.js";
+import { again, emit } from "./pins.js";
 import { stage } from "./tools.js";
+import { transport } from "./transport.js";
 import { ordered } from "latent-map/areas.js";
 import { clamp, latestWins } from "latent-map/basics.js";
 import { drawSheet, fitCanvas, haloed, isSmall } from "latent-map/canvases.js";
@@ -18,10 +18,9 @@ import { drawSheet, fitCanvas, haloed, isSmall } from "latent-map/canvases.js";
 export const cells = () => clamp(Math.round(Number(q(".lv-cells").value)) || 10, 2, 20);
 
 const fetchGrid = latestWins(async (corners, final) => {
-  const shape = shapeOf(corners), { act } = S;
-  const started = performance.now(), n = cells(), added = [carried(), detail()];
+  const shape = shapeOf(corners), { act } = S, started = performance.now(), n = cells();
   let reply = null;
-  for await (const part of pictureParts((first) => ask("grid", S.map?.id, shape, n, n, ...added, first))) {
+  for await (const part of following("result", transport.region(corners, n, n))) {
     if (!S.region || act !== S.act) return; // cleared, or another one, meanwhile
     Object.assign(S.region, { rows: part.rows, cols: part.cols, points: part.points, tiles: part.tiles });
     if (!reply) S.cell = -1;
@@ -42,7 +41,7 @@ export function setRegion(corners, final = true) {
   S.region = { ...(S.region || {}), corners, draws: null };
   if (final) { pickRegion(corners); q(".lv-query").value = ""; } else if (S.picked) unpick();
   redraw(); stage();
-  if (final || (S.map.image.width < 96 && stats.lastLatencyMs < 100 && !(stats.lastGridMs > 250))) fetchGrid(corners, final); // live while dragging, where it is quick
+  if (final || (transport.image.width < 96 && stats.lastLatencyMs < 100 && !(stats.lastGridMs > 250))) fetchGrid(corners, final); // live while dragging, where it is quick
 }
 
 export function paintGrid() {
@@ -73,7 +72,7 @@ export function cellAt(event) {
 }
 
 // ---------------------------------------------------------------- detail, and more samples of one place
-export const detail = () => (!S.map || S.map.detail === null || (S.detail === S.map.detail && !S.variant) ? null : [S.detail, S.variant]);
+export const detail = () => (!transport.can.detail || (S.detail === S.map.detail && !S.variant) ? null : [S.detail, S.variant]);
 
 export function setDetail(amount, variant) {
   S.detail = amount; S.variant = variant;
@@ -86,7 +85,7 @@ export function setDetail(amount, variant) {
 export async function moreLike(point, seed = S.drawn ? S.drawn.seed + 1 : 0) { // sixteen draws from what the map leaves open there
   let region = null;
   stop("result");
-  for await (const part of pictureParts((first) => ask("draws", S.map?.id, round(point), seed, first))) {
+  for await (const part of following("result", transport.draws(point, seed))) {
     if (region && S.region !== region) return;
     if (!region) { play(false); S.film = null; unpick(); S.draft = []; S.cell = -1; S.drawn = { seed }; }
     const begun = !region, seen = { corners: [point, point], draws: [round(point), seed], rows: part.rows, cols: part.cols, points: part.points, tiles: part.tiles };
@@ -101,12 +100,11 @@ export async function moreLike(point, seed = S.drawn ? S.drawn.seed + 1 : 0) { /
 export async function setPath(corners) {
   S.draft = []; S.region = null; unpick();
   stop("result");
-  const added = [carried(), detail()], scrub = q(".lv-scrub");
-  let film = null, pace = null;
-  for await (const part of pictureParts((first) => ask("path", S.map?.id, thin(corners, 32).map(round), FRAMES, ...added, pace, first))) {
+  const scrub = q(".lv-scrub");
+  let film = null;
+  for await (const part of following("result", transport.path(thin(corners, 32).map(round), FRAMES))) {
     if (film && S.film !== film) return; // another act, meanwhile
-    ({ pace } = part);
-    if (!film) { S.film = film = { corners, points: part.points, tiles: part.tiles, pace, at: 0, step: 1, playing: false }; stage(); revealResult(); }
+    if (!film) { S.film = film = { corners, points: part.points, tiles: part.tiles, pace: part.pace, at: 0, step: 1, playing: false }; stage(); revealResult(); }
     scrub.max = film.tiles.length - 1;
     seek(film.tiles.length - 1); // the newest
   }

@@ -1,7 +1,6 @@
 // A map comes, and the page's elements are filled; this file is the last.
 
 import { openAddress, placeOf, restoreAddress, writeNow } from "./address.js";
-import { ask } from "./asking.js";
 import { listPicked } from "./choosing.js";
 import { legend, setTints } from "./colours.js";
 import { S, calm, dim, mapCanvas, q, say, show, stats, text } from "./core.js";
@@ -19,6 +18,7 @@ import { listPins, placePin } from "./pins.js";
 import { doubleClick, fingers, pointerDown, pointerMove, pointerUp, wheel } from "./pointer.js";
 import { paintGrid, paintStrip, play } from "./samples.js";
 import { change, click, input, setTool, stage } from "./tools.js";
+import { transport } from "./transport.js";
 import { bytes } from "latent-map/basics.js";
 import { EMPTY_VIEW } from "latent-map/projection.js";
 
@@ -30,7 +30,7 @@ export function setState(state, title = "", words = "") {
 }
 
 export function reset() {
-  play(false); stop("result"); stop("layer"); S.wanted = null; settle();
+  play(false); stop("result"); stop("walk"); stop("layer"); S.wanted = null; settle();
   Object.assign(S, { map: null, seen: [], hidden: new Set(), view: { ...EMPTY_VIEW }, plane: { axis: 2, depth: 0 }, cursor: null, mark: null, tile: null, draft: [], drag: null, region: null, film: null, pins: [], chosen: null, layer: null, thumbs: new Map(), shownThumbs: [], ground: new Map(), fog: null, line: null, found: null, arrows: null, tint: null, picked: null, past: [], future: [] });
   Object.assign(element.dataset, { decodes: "0", at: "", stage: "look" });
   stats.decodes = 0; stats.latencies.length = 0; fingers.clear();
@@ -48,7 +48,7 @@ export async function load(value, parts = null) { // `parts` of an address are s
   if (value?.gone) return setState("error", "The map of this address could not be opened", value.gone);
   if (!value || !value.id) return setState("loading", "No map yet", "Choose a map, and its codes appear here.");
   setState("loading"); text(".lv-text", "Opening the map…");
-  const map = await ask("describe", value.id);
+  const map = await transport.open(value.id);
   if (!map) { if (S.value === value) { text(".lv-text", ""); if (element.dataset.state !== "error") setState("error", "This map could not be opened", q(".lv-status").textContent); } return; }
   const codes = bytes(map.points);
   Object.assign(S, { map, points: new Float32Array(codes.buffer), count: codes.length / 4 / map.dim });
@@ -66,7 +66,7 @@ export async function load(value, parts = null) { // `parts` of an address are s
   if (value.directions) openDirections(value.directions);
 }
 
-export const firstLayer = () => (dim() === 2 ? "images" : "none");
+export const firstLayer = () => (transport.can.ground ? "images" : "none");
 
 function comeIntoView() { // a new map is above what it was asked for with
   const { top } = mapCanvas()?.getBoundingClientRect() ?? { top: 0 };
@@ -87,9 +87,9 @@ function mount() {
     const { map } = S, d = element.dataset.dim = String(dim());
     text(".lv-title", map.title || "Latent map"); text(".lv-text", map.text || "");
     show(".lv-line", d === "1"); show(".lv-plane", d === "3");
-    show(".lv-detail-field", map.detail !== null); show(".lv-more", map.detail !== null);
+    show(".lv-detail-field", transport.can.detail); show(".lv-more", transport.can.detail);
     q(".lv-detail").value = S.detail; text(".lv-detail-value", Math.round(100 * S.detail) + " %"); q(".lv-die").disabled = !S.detail;
-    show(".lv-draw", Boolean(map.has_encoder) && map.image.width === 28 && map.image.height === 28 && map.image.channels === 1);
+    show(".lv-draw", transport.can.draw);
     legend(); listPins(); listPicked(); tellHistory(); showNeighbours();
     if (S.tile) paintTile(q(".lv-preview canvas"), S.tile);
   }

@@ -1,13 +1,13 @@
-// A map of codes that can be touched: `mountMap(host, map, transport)`; see tiles.js for what a transport is. It gives
+// A map of codes that can be touched: `mountMap(host, map, transport)`; see transport.js for what a transport is. It gives
 // {ready, element, look(point), again(), select(indices), close()}; the element sends "look" and "select" events of its own making,
 // their `detail` is {point}, and {indices, corners}.
 //
 // `map`: {title, text, note, dim, points: Float32Array, rows: numbers of the codes (or null where all are shown), start, tints: what
 // colours the codes, as in tints.js, the first one at first}. Whatever comes in is shown as text.
 
-import { codesIn, gridIn, isNothing, nearestFew, outline } from "./areas.js";
+import { codesIn, isNothing, nearestFew, outline } from "./areas.js";
 import { clamp, download, figure, signed } from "./basics.js";
-import { drawArea, drawCross, drawFrame, drawHeat, drawPlane, fitCanvas, haloed, pixelPicture, themeOf, trace } from "./canvases.js";
+import { drawArea, drawCross, drawFrame, drawHeat, drawPlane, drawSheet, fitCanvas, haloed, pixelPicture, themeOf, trace } from "./canvases.js";
 import { drawGround } from "./ground.js";
 import { listen } from "./input.js";
 import { fillLegend } from "./legend.js";
@@ -16,6 +16,7 @@ import { drawPoints, drawRug } from "./points.js";
 import { EMPTY_VIEW, onPlane, projection, viewOf, zoomed } from "./projection.js";
 import { HINTS, TEMPLATE } from "./template.js";
 import { HIDDEN, isolated, kindsOf, rampStyle, shade, swatchesOf } from "./tints.js";
+import { progressWords } from "./transport.js";
 
 const FRAMES = 24, SIDE = 8;
 
@@ -82,8 +83,6 @@ export function mountMap(host, map, transport) {
     if (!told) send("look", { point });
     redraw(false);
     text("at", `(${point.map(signed).join(", ")})`);
-    const trust = transport.can.support ? transport.supportAt(point) : null;
-    text("support", trust === null ? "" : `support ${trust.toFixed(2)}${trust < 0.5 ? ": few codes near, the map guesses" : ""}`);
     const [near] = nearestFew(point, 1, cloud, S.kinds, HIDDEN)[0] ?? [null];
     text("near", near === null ? "" : `nearest code: ${numberOf(near)}${labelOf(near)}${wordOf(near)}`);
     wanted = point;
@@ -93,8 +92,9 @@ export function mountMap(host, map, transport) {
       while (wanted) { // one question at a time, the latest place
         const now = wanted;
         wanted = null;
-        const [picture] = await transport.pictures([now]);
-        paint(q("picture"), picture);
+        const { tile, support } = await transport.picture(now);
+        paint(q("picture"), tile);
+        text("support", support === null ? "" : `support ${support.toFixed(2)}${support < 0.5 ? ": few codes near, the map guesses" : ""}`);
         element.dataset.at = now.map((x) => x.toFixed(5)).join(","); // where the picture is of, for whoever drives the page
       }
     } catch (problem) { wanted = null; text("near", problem.message); } finally { busy = false; }
@@ -112,49 +112,45 @@ export function mountMap(host, map, transport) {
     if (isNothing(corners)) return clear();
     S.region = corners.length === 2 ? outline(corners, S.plane) : corners;
     S.path = null; S.draft = [];
-    const found = codesIn(corners, cloud, S.kinds, HIDDEN, S.plane), columns = SIDE, wanted = gridIn(corners, dim === 1 ? 2 : SIDE, columns, S.plane);
+    const found = codesIn(corners, cloud, S.kinds, HIDDEN, S.plane), numbers = found.map(numberOf);
     S.chosen = new Set(found);
-    send("select", { indices: found.map(numberOf), corners });
-    await showSheet(wanted, columns, "region", `${found.length.toLocaleString("en")} of ${count.toLocaleString("en")} codes lie in this region${dim === 3 ? ", at any third coordinate" : ""}.`, found.map(numberOf));
+    send("select", { indices: numbers, corners });
+    const words = `${found.length.toLocaleString("en")} of ${count.toLocaleString("en")} codes lie in this region${dim === 3 ? ", at any third coordinate" : ""}.`;
+    await showSheet(transport.region(corners, dim === 1 ? 2 : SIDE, SIDE, S.plane), "region", words, numbers);
   }
 
   async function setPath(a, b) {
     S.path = [a, b]; S.region = null; S.draft = []; S.chosen = null;
-    const wanted = Array.from({ length: FRAMES }, (_, i) => a.map((x, c) => x + (b[c] - x) * i / (FRAMES - 1)));
-    const whole = await showSheet(wanted, SIDE, "path", `${FRAMES} pictures on the straight line from (${a.map(signed).join(", ")}) to (${b.map(signed).join(", ")}).`, null);
-    if (!whole) return;
+    const words = `${FRAMES} pictures on the straight line from (${a.map(signed).join(", ")}) to (${b.map(signed).join(", ")}).`;
+    if (!await showSheet(transport.path([a, b], FRAMES), "path", words, null)) return;
     S.frame = 0;
     await look(a);
     play(!calm.matches);
   }
 
-  async function showSheet(wanted, columns, kind, words, indices) { // whether all pictures came, unless it was closed
+  async function showSheet(parts, kind, words, indices) { // whether all pictures came, unless it was closed
     play(false);
-    const shown = wanted.filter(Boolean), mine = S.asked = { begun: performance.now() }, sheet = q("sheet");
-    const { width, height } = transport.image, scale = Math.max(0.25, Math.min(3, 640 / (columns * width)));
-    const w = Math.round(width * scale), h = Math.round(height * scale), rows = Math.ceil(wanted.length / columns);
-    sheet.width = columns * (w + 2) - 2; sheet.height = rows * (h + 2) - 2;
-    const ctx = sheet.getContext("2d"), cellOf = new Map(shown.map((p) => [p, wanted.indexOf(p)]));
-    ctx.imageSmoothingEnabled = Math.max(width, height) > 40;
-    S.sheet = { wanted, columns, rows };
+    const mine = S.asked = {}, sheet = q("sheet"), { width, height } = transport.image;
+    const scale = Math.max(0.25, Math.min(3, 640 / (SIDE * width))), w = SIDE * Math.round(width * scale + 2), h = Math.round(height * scale + 2);
     delete element.dataset.result; q("result").hidden = false;
-    sheet.setAttribute("role", "img"); sheet.setAttribute("aria-label", words);
-    text("count", words);
+    sheet.hidden = true; sheet.setAttribute("role", "img"); sheet.setAttribute("aria-label", words);
+    text("count", words); text("clear", "Cancel");
     for (const name of ["copy", "keep", "indices"]) q(name).hidden = !indices;
     q("play").hidden = true; q("indices").value = indices ? JSON.stringify(indices) : "";
     redraw();
     if (element.clientWidth < 760 && matchMedia("(pointer: coarse)").matches) q("result").scrollIntoView({ block: "nearest", behavior: calm.matches ? "auto" : "smooth" });
-    const paintCells = (pictures) => pictures.forEach((picture, k) => { const i = cellOf.get(shown[k]); ctx.drawImage(picture, (i % columns) * (w + 2), Math.floor(i / columns) * (h + 2), w, h); });
-    const pictures = await transport.pictures(shown, (some) => {
-      if (S.asked !== mine) return false;
-      paintCells(some);
-      const left = (performance.now() - mine.begun) / some.length * (shown.length - some.length) / 1000;
-      text("count", left > 1 ? `${words} ${some.length} of ${shown.length} pictures are here, about ${Math.round(left)} s left.` : words);
-      return true;
-    });
+    try {
+      for await (const part of parts) {
+        if (S.asked !== mine) return false;
+        const rows = Math.ceil(part.points.length / SIDE), left = progressWords(part);
+        S.sheet = { points: part.points, rows };
+        sheet.width = w; sheet.height = rows * h; sheet.hidden = false;
+        drawSheet(sheet.getContext("2d"), part.tiles, rows, SIDE, w, rows * h, 2);
+        text("count", left ? `${words} ${left}.` : words);
+      }
+    } catch (problem) { if (S.asked === mine) { text("count", problem.message); text("clear", "Close"); } return false; }
     if (S.asked !== mine) return false;
-    paintCells(pictures); text("count", words);
-    q("play").hidden = Boolean(indices);
+    text("clear", "Close"); q("play").hidden = Boolean(indices);
     element.dataset.result = kind; // it is whole
     return true;
   }
@@ -181,7 +177,7 @@ export function mountMap(host, map, transport) {
     clearInterval(timer); timer = 0;
     text("play", on ? "Pause" : "Play");
     if (!on || !S.path) return;
-    timer = setInterval(() => { S.frame = (S.frame + 1) % (2 * FRAMES - 2); look(S.sheet.wanted[S.frame < FRAMES ? S.frame : 2 * FRAMES - 2 - S.frame]); }, 80);
+    timer = setInterval(() => { S.frame = (S.frame + 1) % (2 * FRAMES - 2); look(S.sheet.points[S.frame < FRAMES ? S.frame : 2 * FRAMES - 2 - S.frame]); }, 80);
   }
 
   // ---------------------------------------------------------------- tools, layers, labels
@@ -195,11 +191,11 @@ export function mountMap(host, map, transport) {
   }
 
   async function setLayer(name) {
-    S.layer = name; S.heat = null;
-    const layer = transport.can.layers.includes(name) ? await transport.layer(name) : null;
-    if (S.layer !== name) return;
-    if (layer) { S.heat = pixelPicture(layer.side, layer.side, (i) => shade(layer.values[i] / 255)); text("low", figure(layer.low)); text("high", figure(layer.high)); text("meaning", layer.text); }
-    q("scale").hidden = !layer;
+    S.layer = name; S.heat = null; q("scale").hidden = !(name in transport.can.layers);
+    if (name in transport.can.layers) for await (const layer of transport.layer(name)) {
+      if (S.layer !== name) return;
+      S.heat = pixelPicture(layer.side, layer.side, (i) => shade(layer.values[i] / 255)); text("low", figure(layer.low)); text("high", figure(layer.high)); text("meaning", layer.text);
+    }
     redraw();
   }
 
@@ -250,8 +246,8 @@ export function mountMap(host, map, transport) {
   });
 
   q("sheet").onclick = (event) => {
-    const { wanted, columns, rows } = S.sheet, r = q("sheet").getBoundingClientRect();
-    const p = wanted[clamp(Math.floor((event.clientY - r.top) / r.height * rows), 0, rows - 1) * columns + clamp(Math.floor((event.clientX - r.left) / r.width * columns), 0, columns - 1)];
+    const { points: places, rows } = S.sheet, r = q("sheet").getBoundingClientRect();
+    const p = places[clamp(Math.floor((event.clientY - r.top) / r.height * rows), 0, rows - 1) * SIDE + clamp(Math.floor((event.clientX - r.left) / r.width * SIDE), 0, SIDE - 1)];
     if (p) { play(false); look(p); }
   };
   q("play").onclick = () => play(!timer);
@@ -276,13 +272,13 @@ export function mountMap(host, map, transport) {
     button.type = "button"; button.dataset.tool = tool; button.textContent = words; button.onclick = () => setTool(tool);
     q("tools").append(button);
   }
-  const layers = [...(transport.can.ground ? ["pictures"] : []), ...(dim === 2 ? transport.can.layers : []), "nothing"];
-  for (const name of layers) q("layers").append(new Option(name, name));
-  q("under").hidden = layers.length === 1; q("shape").hidden = dim === 1; q("height").hidden = dim !== 3;
+  const layers = { ...(transport.can.ground ? { pictures: "pictures" } : {}), ...(dim === 2 ? transport.can.layers : {}), nothing: "nothing" };
+  for (const [name, words] of Object.entries(layers)) q("layers").append(new Option(words, name));
+  q("under").hidden = Object.keys(layers).length === 1; q("shape").hidden = dim === 1; q("height").hidden = dim !== 3;
   if (!labelled) q("tints").append(new Option("nothing", "none"));
   for (const { key, name } of tints) q("tints").append(new Option(name, key));
   q("colour").hidden = tints.length + !labelled < 2;
-  readTheme(); setTint(labelled ?? null); setTool("look"); setLayer(layers[0]);
+  readTheme(); setTint(labelled ?? null); setTool("look"); setLayer(q("layers").value);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readTheme(); setTint(S.tint, S.hidden); }, { signal: closing.signal });
   new ResizeObserver(() => redraw()).observe(canvas);
   const first = map.start ?? Array(dim).fill(0);

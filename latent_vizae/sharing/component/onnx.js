@@ -18,15 +18,22 @@ export function withDecoder(tiles, shape) {
     return canvas;
   }
 
-  async function run(points) {
-    const made = [];
-    let began = performance.now();
+  async function one(point) {
+    const { image } = await session.run({ point: new runtime.Tensor("float32", Float32Array.from(point), [1, point.length]) });
+    return drawn(image.data);
+  }
+
+  async function* pictures(points) {
+    if (!session) return yield* tiles.pictures(points);
+    let some = [], began = performance.now();
     for (const point of points) {
-      const { image } = await session.run({ point: new runtime.Tensor("float32", Float32Array.from(point), [1, point.length]) });
-      made.push(drawn(image.data));
-      if (performance.now() - began > BREATH) { await new Promise((done) => setTimeout(done)); began = performance.now(); }
+      some.push(await (turn = turn.catch(() => {}).then(() => one(point)))); // a session runs one at a time
+      if (performance.now() - began < BREATH) continue;
+      yield some;
+      await new Promise((done) => setTimeout(done));
+      some = []; began = performance.now();
     }
-    return made;
+    if (some.length) yield some;
   }
 
   return {
@@ -37,6 +44,6 @@ export function withDecoder(tiles, shape) {
       const opened = await ort.InferenceSession.create(bytes(textOf("onnx-graph")), { executionProviders: ["wasm"] });
       runtime = ort; session = opened; this.image = { width: shape.width, height: shape.height };
     },
-    pictures: (points) => (session ? (turn = turn.catch(() => {}).then(() => run(points))) : tiles.pictures(points)), // a session runs one at a time
+    pictures,
   };
 }

@@ -4,9 +4,10 @@ import { mountMap } from "./map.js";
 import { withDecoder } from "./onnx.js";
 import { given, host, map } from "./start.js";
 import { tileTransport } from "./tiles.js";
+import { withSheets } from "./transport.js";
 
 tileTransport(given.transport).then(async (tiles) => {
-  const transport = withDecoder(tiles, given.image), view = mountMap(host, map, transport);
+  const transport = withSheets(withDecoder(tiles, given.image)), view = mountMap(host, map, transport);
   const note = host.querySelector(".note"), exact = note.textContent;
   note.textContent = "The generator is being loaded. " + given.tiles_note;
   try {

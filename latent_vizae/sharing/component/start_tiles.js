@@ -3,5 +3,6 @@
 import { mountMap } from "./map.js";
 import { given, host, map } from "./start.js";
 import { tileTransport } from "./tiles.js";
+import { withSheets } from "./transport.js";
 
-tileTransport(given.transport).then((transport) => mountMap(host, map, transport));
+tileTransport(given.transport).then((tiles) => mountMap(host, map, withSheets(tiles)));

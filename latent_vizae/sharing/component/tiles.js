@@ -1,11 +1,4 @@
 // The transport of a file without a server: every picture is blended from tiles that were decoded beforehand.
-//
-// A transport answers what the map asks. `can` names what it answers; the map shows nothing else.
-//   pictures(points, seen)  promise of one drawable a point (a canvas or an image), of `image.width` x `image.height` pixels; where they
-//                     take long, `seen(those so far)` is called now and then, and says whether the others are wanted
-//   supportAt(point)  trust in a point, 0 to 1, or null
-//   layer(name)       promise of {side, values: Uint8Array, low, high, text}: a square of a 2-D map, the top row first
-//   ground            {side, draw(ctx, column, row, x, y, width, height)}: pictures beneath the points of a 2-D map
 
 import { bytes } from "./basics.js";
 
@@ -43,16 +36,16 @@ export async function tileTransport({ dim, side, columns, width, height, kind, s
   }
 
   return {
-    can: { pictures: true, support: "support" in known, layers: Object.keys(known), ground: dim === 2 },
+    can: { support: "support" in known, layers: Object.fromEntries(Object.keys(known).map((name) => [name, name])), ground: dim === 2 },
     image: { width, height },
-    pictures: async (points) => points.map(blend),
+    async *pictures(points) { yield points.map(blend); },
     supportAt(point) {
       const support = known.support;
       if (!support) return null;
       const at = corners(point, support.side).reduce((sum, [i, weight]) => sum + weight * support.values[i], 0) / 255;
       return support.low + at * (support.high - support.low);
     },
-    layer: async (name) => known[name],
+    async *layer(name) { yield known[name]; },
     ground: { side, draw: (ctx, column, row, ...to) => draw(ctx, column + side * row, ...to) },
   };
 }

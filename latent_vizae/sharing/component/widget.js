@@ -3,6 +3,7 @@
 import { mapOf } from "./given.js";
 import { mountMap } from "./map.js";
 import { tileTransport } from "./tiles.js";
+import { withSheets } from "./transport.js";
 
 const MOST_ASKED = 64, PART = 700; // points of one question, and milliseconds that several may take
 
@@ -22,19 +23,17 @@ async function kernelTransport(model, given) {
     model.send({ ...what, id: serial });
   });
 
-  async function pictures(points, seen = () => true) { // a slow decoder's one by one
-    const made = [];
-    for (let size = 1; made.length < points.length;) {
-      const begun = performance.now(), { buffers } = await ask({ name: "pictures", points: points.slice(made.length, made.length + size) });
-      made.push(...await Promise.all(buffers.map((buffer) => createImageBitmap(new Blob([buffer])))));
-      if (!seen(made)) return made;
+  async function* pictures(points) { // a slow decoder's one by one
+    for (let made = 0, size = 1; made < points.length;) {
+      const begun = performance.now(), { buffers } = await ask({ name: "pictures", points: points.slice(made, made + size) });
+      yield await Promise.all(buffers.map((buffer) => createImageBitmap(new Blob([buffer]))));
+      made += buffers.length;
       size = Math.max(1, Math.min(MOST_ASKED, 4 * size, Math.floor(PART * size / (performance.now() - begun))));
     }
-    return made;
   }
 
   return {
-    can: tiled ? tiled.can : { pictures: true, support: false, layers: [], ground: false },
+    can: tiled ? tiled.can : { layers: {} },
     image: given.image, pictures, supportAt: tiled?.supportAt, layer: tiled?.layer, ground: tiled?.ground,
     close: () => model.off("msg:custom", heard),
   };
@@ -42,7 +41,7 @@ async function kernelTransport(model, given) {
 
 async function render({ model, el }) {
   const { map, ...given } = model.get("_given");
-  const transport = await kernelTransport(model, given), view = mountMap(el, mapOf(map), transport);
+  const transport = withSheets(await kernelTransport(model, given)), view = mountMap(el, mapOf(map), transport);
   let telling = false; // what this view said itself comes back as a change
   const tell = (name, value) => { telling = true; model.set(name, value); model.save_changes(); telling = false; };
   view.element.addEventListener("look", ({ detail }) => tell("point", detail.point));

@@ -56,9 +56,9 @@ def test_the_layer_of_what_a_place_explains_is_near_that_of_the_codes_there(maps
 
 
 def test_layers_of_detail_are_offered_where_a_map_has_it(maps, f_d):
-    assert {"typical", "explained"} <= set(maps.describe(maps.start.id)["layers"])
+    assert {"typical", "explained"} <= set(maps.describe(maps.start.id)["can"]["layers"])
     first = Maps(firsts.digits_map(f_d))
-    assert set(first.describe(first.start.id)["layers"]) == {"support", "stretch", "error"}
+    assert set(first.describe(first.start.id)["can"]["layers"]) == {"support", "stretch", "error"}
     with pytest.raises(ValueError, match="layers are support, stretch, error on this map"):
         first.layer(first.start.id, "typical")
 

@@ -57,7 +57,7 @@ def with_decoder(maps, decoder):
 def test_forty_calls_of_a_stuck_decoder_hold_up_nobody_else_and_few_threads(maps, f_d):
     stuck = Stuck(f_d)
     slow, start = with_decoder(maps, stuck), maps.start.id
-    calls = {call.__name__: call for call in map_calls(maps, Steering(maps), Queues())}
+    calls = {call.__name__: call for call in map_calls(maps, Queues(), Steering(maps))}
     box = {"box": [[-0.5, -0.5], [0.5, 0.5]]}
 
     async def visit():
@@ -198,7 +198,7 @@ def test_ten_visitors_of_a_slow_decoder_have_one_queue_and_one_cache(maps, f_d):
 
     slow = Slow(f_d)
     map_id, queues = with_decoder(maps, slow), Queues()
-    calls = {call.__name__: call for call in map_calls(maps, Steering(maps), queues)}
+    calls = {call.__name__: call for call in map_calls(maps, queues, Steering(maps))}
     points, cells = [[0.1, 0.2], [0.5, -0.5]], [[0, 0], [0, 1], [1, 0], [1, 1]]
     box = {"box": [[-0.5, -0.5], [0.5, 0.5]]}
 
