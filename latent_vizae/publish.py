@@ -20,7 +20,7 @@ from latent_vizae.maps.latent_map import LatentMap
 from latent_vizae.model.card import write_card
 from latent_vizae.model.vizae import VizAE
 from latent_vizae.pictures import direction_picture, map_picture
-from latent_vizae.storage.hub import is_repo_id, push_folder
+from latent_vizae.storage.hub import check_push, push_folder
 
 __all__ = ["publish", "publish_directions"]
 
@@ -32,8 +32,7 @@ def publish(
     v: VizAE, repo: str, decoder: Callable[[Tensor], Tensor] | None = None, *, licence: str = "other", **where: Any
 ) -> str:
     """Push a v to the Hub; with its decoder, pictures and a certificate too. See `LatentMap.push_to_hub`."""
-    if not isinstance(repo, str) or not is_repo_id(repo):  # before any work
-        raise ValueError(f"A repository is called user/name, got {repo!r}.")
+    check_push(repo, where.get("token"), create_pr=where.get("create_pr", False))  # before any work
     if _is_left_out(v.source):
         v = copy.copy(v)
         v.source, v.source_options = None, {}
@@ -99,8 +98,7 @@ def publish_directions(
     **where: Any,
 ) -> str:
     """Push directions to the Hub, see `Directions.push_to_hub`."""
-    if not isinstance(repo, str) or not is_repo_id(repo):  # before any work
-        raise ValueError(f"A repository is called user/name, got {repo!r}.")
+    check_push(repo, where.get("token"), create_pr=where.get("create_pr", False))  # before any work
     decoder = _decoder_of(directions.source, directions.source_options) if decoder is None else decoder
     if _is_left_out(directions.source):
         directions = replace(directions, source=None, source_options={})

@@ -20,10 +20,10 @@ from latent_vizae.demos.page.hub import Decoders
 from latent_vizae.demos.page.jobs import place_picture
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.pictures import open_picture
+from latent_vizae.demos.page.plans import Plan
 from latent_vizae.demos.page.queues import Queues
 from latent_vizae.demos.page.steering import Steering
 from latent_vizae.demos.page.workers import Workers
-from latent_vizae.maps.samples import Samples
 
 __all__ = ["MENDABLE", "add_endpoints", "in_words", "kindly"]
 
@@ -35,10 +35,12 @@ FOLDERS = re.compile(r"(?<![\w:/.])(?:[A-Za-z]:)?[/\\](?:[^/\\\s'\":]+[/\\])+(?=
 """Of this machine, before the name of a file; addresses are none."""
 
 
-def _png(samples: Samples) -> str:
-    buffer = io.BytesIO()
+def _shown(plan: Plan) -> dict[str, Any]:
+    """Points, and the images on a sheet."""
+    samples, buffer = plan.samples(), io.BytesIO()
     samples.sheet().save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    sheet = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return {"points": samples.points.tolist(), "sheet": sheet}
 
 
 def kindly(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -138,8 +140,7 @@ def add_endpoints(maps: Maps, decoders: Decoders, steering: Steering, queues: Qu
             points, and sheet: a picture of all, as a PNG data URL.
         """
         dim = maps.get(known(map_id)).latent_map.v.dim
-        samples = maps.grid_samples(known(map_id), {"box": box or [[-1.0] * dim, [1.0] * dim]}, rows, columns)
-        return {"points": samples.points.tolist(), "sheet": _png(samples)}
+        return _shown(maps.grid_plan(known(map_id), {"box": box or [[-1.0] * dim, [1.0] * dim]}, rows, columns))
 
     def path(corners: list[list[float]], frames: int = 24, map_id: str = "") -> dict[str, Any]:
         """Decode a path at constant pace: the transformation between samples.
@@ -152,8 +153,7 @@ def add_endpoints(maps: Maps, decoders: Decoders, steering: Steering, queues: Qu
         Returns:
             points, and sheet: the frames side by side, as a PNG data URL.
         """
-        samples = maps.path_samples(known(map_id), corners, frames)
-        return {"points": samples.points.tolist(), "sheet": _png(samples)}
+        return _shown(maps.path_plan(known(map_id), corners, frames))
 
     def place(picture: gr.FileData, map_id: str = "") -> dict[str, Any]:
         """Put a picture on a map.
@@ -176,7 +176,7 @@ def add_endpoints(maps: Maps, decoders: Decoders, steering: Steering, queues: Qu
         Returns:
             statements (verdict and text) and the round-trip errors.
         """
-        return workers.trust(maps.get(known(map_id)))
+        return workers.trust(maps.get(known(map_id)), lambda *_: None) or {}
 
     def directions(
         method: str = "metric",
@@ -226,9 +226,7 @@ def add_endpoints(maps: Maps, decoders: Decoders, steering: Steering, queues: Qu
         """
         middle = [0.0] * maps.get(known(map_id)).latent_map.v.dim
         start = {"point": middle if point is None else point}
-        plan = steering.walk(known(map_id), directions_id, label, number, start)
-        samples = plan.samples(maps.get(known(map_id)).latent_map.decoder)
-        return {"points": samples.points.tolist(), "sheet": _png(samples)}
+        return _shown(steering.walk(known(map_id), directions_id, label, number, start))
 
     gr.api(kindly(fit), api_name="fit")
     kinds = {"certify": "trust", "directions": "fit"}

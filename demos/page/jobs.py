@@ -16,8 +16,12 @@ from latent_vizae.demos.page.gathering import Gathered
 from latent_vizae.demos.page.hub import Decoders, check_amount, fetch_named
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.pictures import as_digit, images_for_page
+from latent_vizae.demos.page.plans import Plan
 
-__all__ = ["fit_map", "load_map", "mapped", "pack", "place_picture", "trust", "trust_in_words"]
+__all__ = ["Progress", "fit_map", "load_map", "mapped", "pack", "place_picture", "trust", "trust_in_words"]
+
+Progress = Callable[[int, int, str], object]
+"""Called as ``(step, steps, title)``; raises KeyboardInterrupt to stop what goes on."""
 
 
 def place_picture(maps: Maps, map_id: str, picture: Image.Image) -> dict[str, Any]:
@@ -29,10 +33,8 @@ def place_picture(maps: Maps, map_id: str, picture: Image.Image) -> dict[str, An
     return {"id": pin.id, "point": pin.point, "image": images_for_page(f_d, code)}
 
 
-def fit_map(
-    f_d: Any, gathered: Gathered, dim: int, seed: int, progress: Callable[[int, int, str], object]
-) -> FittedMap:
-    """Fit a map; ``progress(step, steps, title)`` raises KeyboardInterrupt to stop it, and the best so far comes."""
+def fit_map(f_d: Any, gathered: Gathered, dim: int, seed: int, progress: Progress) -> FittedMap:
+    """Fit a map; where ``progress`` raises KeyboardInterrupt, the best so far comes."""
     v = fit(gathered.codes, f_d, dim, labels=gathered.labels, seed=seed, progress=progress)
     return mapped(f_d, v, gathered)
 
@@ -66,9 +68,17 @@ def load_map(decoders: Decoders, name: Any, token: str | bool = False) -> Fitted
     )
 
 
-def trust(fitted: FittedMap) -> dict[str, Any]:
-    """The certificate of a map as plain numbers and words: statements (verdict and text), round-trip errors."""
-    found = certify(fitted.latent_map.v, fitted.latent_map.decoder, fitted.codes_at(slice(1)))
+def trust(fitted: FittedMap, progress: Progress) -> dict[str, Any] | None:
+    """The certificate of a map as plain numbers and words: statements (verdict and text), round-trip errors.
+
+    Of a slow decoder, ``progress(step, steps, title)`` counts images; where it raises KeyboardInterrupt, the result is
+    None.
+    """
+    try:
+        v, f_d = fitted.latent_map.v, fitted.latent_map.decoder
+        found = certify(v, f_d, fitted.codes_at(slice(1)), progress=progress)
+    except KeyboardInterrupt:
+        return None
     said = [{"verdict": verdict, "text": text} for verdict, text in found.statements()]
     return {"statements": said, "round_trip_rms": found.round_trip_rms, "round_trip_max": found.round_trip_max}
 
@@ -80,7 +90,12 @@ def trust_in_words(found: dict[str, Any]) -> str:
 
 
 def pack(
-    fitted: FittedMap, selection: dict[str, Any], maps: Maps, folder: Path, directions: Directions | None = None
+    fitted: FittedMap,
+    selection: dict[str, Any],
+    maps: Maps,
+    folder: Path,
+    directions: Directions | None = None,
+    progress: Progress = lambda *_: None,
 ) -> list[str]:
     """Files of a map and of what is shown beside it, in ``folder``: v, directions, pictures and codes.
 
@@ -92,6 +107,8 @@ def pack(
         maps: of the page.
         folder: for the files.
         directions: that were found for it.
+        progress: called as ``(step, steps, title)`` while pictures are decoded; where it raises KeyboardInterrupt, the
+            files that are there by then come.
 
     Raises:
         ValueError: a region, a path or a pin that is none of this map's.
@@ -100,25 +117,40 @@ def pack(
     if directions is not None:
         made.append(_zipped(directions.save_pretrained, folder, "directions"))
     shown = selection.get("shown")
-    shown = shown if isinstance(shown, dict) and selection.get("id") == fitted.id else {}
-    carried, detail = shown.get("pin"), shown.get("detail")
-    if shown.get("region"):
-        samples = maps.grid_samples(fitted.id, shown["region"], shown.get("rows"), shown.get("cols"), carried, detail)
-        made += [samples.save(folder / "grid.png"), samples.save(folder / "grid-codes.safetensors")]
-    if isinstance(drawn := shown.get("draws"), list) and len(drawn) == 2:
-        samples = maps.drawn_samples(fitted.id, *drawn)
-        made += [samples.save(folder / "draws.png"), samples.save(folder / "draws-codes.safetensors")]
-    if shown.get("path"):
-        samples = maps.path_samples(
-            fitted.id, shown["path"], shown.get("frames"), carried, detail, shown.get("pace", "constant")
-        )
-        made += [samples.save(folder / "path.gif"), samples.save(folder / "path-codes.safetensors")]
-        with suppress(ImportError, ValueError):  # without the extra "plot", or of sizes that no MP4 has
-            made.append(samples.save(folder / "path.mp4"))
-    if shown.get("pins"):
-        samples = maps.pinned_samples(fitted.id, shown["pins"])
-        made += [samples.save(folder / "pins.png"), samples.save(folder / "pins-codes.safetensors")]
+    plans = _plans(fitted, shown, maps) if isinstance(shown, dict) and selection.get("id") == fitted.id else {}
+    done, count = 0, sum(len(plan.codes) for plan in plans.values())
+
+    def told(images: int) -> None:
+        nonlocal done
+        done += images
+        progress(done, count, "decode pictures")
+
+    with suppress(KeyboardInterrupt):
+        for name, plan in plans.items():
+            samples = plan.samples(told)
+            made.append(samples.save(folder / f"{name}.{'gif' if name == 'path' else 'png'}"))
+            made.append(samples.save(folder / f"{name}-codes.safetensors"))
+            if name == "path":
+                with suppress(ImportError, ValueError):  # without the extra "plot", or of sizes that no MP4 has
+                    made.append(samples.save(folder / "path.mp4"))
     return [str(path) for path in made]
+
+
+def _plans(fitted: FittedMap, shown: dict[str, Any], maps: Maps) -> dict[str, Plan]:
+    """What is shown beside a map, by the names of its files."""
+    carried, detail = shown.get("pin"), shown.get("detail")
+    plans = {}
+    if shown.get("region"):
+        region, rows, columns = shown["region"], shown.get("rows"), shown.get("cols")
+        plans["grid"] = maps.grid_plan(fitted.id, region, rows, columns, carried, detail)
+    if isinstance(drawn := shown.get("draws"), list) and len(drawn) == 2:
+        plans["draws"] = maps.draws_plan(fitted.id, *drawn)
+    if shown.get("path"):
+        corners, frames, pace = shown["path"], shown.get("frames"), shown.get("pace", "constant")
+        plans["path"] = maps.path_plan(fitted.id, corners, frames, carried, detail, pace)
+    if shown.get("pins"):
+        plans["pins"] = maps.pins_plan(fitted.id, shown["pins"])
+    return plans
 
 
 def _zipped(save: Callable[[Path], object], folder: Path, name: str) -> Path:

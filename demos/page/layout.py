@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import html
-import os
-import re
-import tempfile
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.processing_utils import save_file_to_cache
-from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
-from latent_vizae import Directions, load_decoder
+from latent_vizae import load_decoder
 from latent_vizae.demos.page.api import MENDABLE, add_endpoints, in_words, kindly
 from latent_vizae.demos.page.calls import map_calls
 from latent_vizae.demos.page.directions_tab import add_directions_tab
@@ -25,13 +20,15 @@ from latent_vizae.demos.page.fit_tab import add_fit_tab
 from latent_vizae.demos.page.fitted import FittedMap, plain
 from latent_vizae.demos.page.guide import guide_routes
 from latent_vizae.demos.page.hub import BUNDLED, Decoders
-from latent_vizae.demos.page.jobs import load_map, pack, place_picture, trust_in_words
+from latent_vizae.demos.page.jobs import load_map, place_picture, trust_in_words
+from latent_vizae.demos.page.keep_tab import add_keep_tab
 from latent_vizae.demos.page.live import live_route
 from latent_vizae.demos.page.maps import Maps
 from latent_vizae.demos.page.pictures import open_picture
 from latent_vizae.demos.page.preview import LinkPreview, picture_route
 from latent_vizae.demos.page.queues import Queues
 from latent_vizae.demos.page.steering import Steering
+from latent_vizae.demos.page.stops import Stops
 from latent_vizae.demos.page.workers import Workers
 from latent_vizae.sharing.modules import joined
 from latent_vizae.storage.hub import is_repo_id
@@ -46,7 +43,6 @@ WORDS = (
 )
 HOUR, DAY = 3600, 86400
 """How often files are looked over, and how old those are that go: uploads, and what was prepared."""
-TOKEN = re.compile(r"[A-Za-z0-9_.~+/=-]{1,4096}")
 MOST_EVENTS = 256
 """Of Gradio's own, at a time; nearly all of them wait in `Queues`."""
 
@@ -70,6 +66,7 @@ def build(first: FittedMap | str = "digits", local: dict[str, Any] | None = None
         local = {"own": own.latent_map.decoder}
     maps, decoders = Maps(own, offered.values()), Decoders(bundled, local)
     steering, queues, workers = Steering(maps), Queues(), Workers(decoders)
+    measuring = Stops()
     start = maps.start
 
     def on_map(map_id: str, function: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
@@ -78,10 +75,15 @@ def build(first: FittedMap | str = "digits", local: dict[str, Any] | None = None
         return queues.run("work", fitted.latent_map.decoder, function, fitted, *arguments)
 
     @kindly
-    async def measure_(map_id: str) -> tuple[str, str]:
+    async def measure_(
+        map_id: str,
+        request: gr.Request,
+        bar: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio's own way to hand it in)
+    ) -> tuple[str, str]:
         fitted = maps.get(map_id)
-        found = await queues.run("trust", fitted.latent_map.decoder, workers.trust, fitted)
-        return map_id, trust_in_words(found)
+        with measuring.progress(request, bar) as progress:
+            found = await queues.run("trust", fitted.latent_map.decoder, workers.trust, fitted, progress)
+        return map_id, "*Stopped; nothing was measured.*" if found is None else trust_in_words(found)
 
     @kindly
     async def place_(map_id: str, file: Any) -> dict[str, Any]:
@@ -110,39 +112,9 @@ def build(first: FittedMap | str = "digits", local: dict[str, Any] | None = None
         maps.add(fitted)
         return fitted
 
-    @kindly
-    async def load_(name: str, login: gr.OAuthToken | None) -> tuple[Any, ...]:
-        fitted = await of_hub(name.strip(), login)
-        words = f"**{fitted.title}**\n\n{fitted.text}"
-        return {"id": fitted.id, "pin": None}, fitted.id, words, "*Measured in a moment ...*"
-
     def offer(fitted: FittedMap) -> tuple[Any, ...]:
         words = f"**{plain(fitted.title)}**\n\n{fitted.latent_map.v.report}"
         return {"id": fitted.id, "pin": None}, fitted.id, words, "*Measured in a moment ...*"
-
-    def packed(fitted: FittedMap, selection: dict[str, Any], directions: Directions | None) -> list[str]:
-        with tempfile.TemporaryDirectory() as folder:
-            files = pack(fitted, selection, maps, Path(folder), directions)
-            return [save_file_to_cache(file, get_upload_folder()) for file in files]  # whence Gradio removes them
-
-    @kindly
-    async def pack_(map_id: str, selection: dict[str, Any], found_id: str) -> list[str]:
-        directions = steering.kept(found_id).directions if found_id else None
-        files: list[str] = await on_map(map_id, packed, selection or {}, directions)
-        return files
-
-    @kindly
-    async def push_(map_id: str, repo: str, private: bool, token: str, login: gr.OAuthToken | None) -> tuple[str, str]:
-        token = token.strip() or (login.token if login is not None else "")
-        if not token:
-            raise ValueError(
-                "A token of yours is needed to push (or log in, on a Space); it is used once and not kept."
-            )
-        if not TOKEN.fullmatch(token):  # or the client would complain of the header, with the token in its words
-            raise ValueError("A token is one word of letters, digits and _, as hf_...; this one is not.")
-        push = partial(maps.get(map_id).latent_map.push_to_hub, repo.strip(), private=private, token=token)
-        address = await queues.run("hub", repo.strip(), push)
-        return f"Done: [{repo.strip()}]({address})", ""
 
     def still_shown(map_id: str, measured_id: str, words: str) -> Any:
         """A certificate, unless another map has come meanwhile."""
@@ -172,7 +144,10 @@ def build(first: FittedMap | str = "digits", local: dict[str, Any] | None = None
             with gr.Tab("Trust"):
                 report = gr.Markdown(f"**{plain(start.title)}**\n\n{start.latent_map.v.report}", elem_id="lv-report")
                 certificate = gr.Markdown("*Measured when asked for.*", elem_id="lv-certificate")
-                measure = gr.Button("Measure", size="sm", elem_id="lv-measure")
+                with gr.Row():
+                    measure = gr.Button("Measure", size="sm", elem_id="lv-measure")
+                    stop = gr.Button("Cancel", size="sm", elem_id="lv-measure-cancel")
+                    stop.click(measuring.stop, queue=False, api_visibility="private")
                 shown = [touched, map_id, report, certificate]
                 touched.submit(open_, None, shown, show_progress="hidden", api_visibility="private")
                 for name, button in buttons.items():
@@ -190,27 +165,7 @@ def build(first: FittedMap | str = "digits", local: dict[str, Any] | None = None
             with gr.Tab("Directions"):
                 found_id = add_directions_tab(steering, queues, workers, touched, map_id)
             with gr.Tab("Keep"):
-                gr.Markdown(
-                    "The map v as a folder, pictures, animation and codes of what is selected on it, and directions."
-                )
-                prepare = gr.Button("Prepare files", elem_id="lv-prepare")
-                kept = gr.File(label="Files", file_count="multiple", interactive=False, height=150, elem_id="lv-files")
-                prepare.click(pack_, [map_id, selection, found_id], kept, api_visibility="private")
-                with gr.Row():
-                    name = gr.Textbox(label="Load a map of the Hub", placeholder="user/name", elem_id="lv-name")
-                    load = gr.Button("Load", elem_id="lv-load")
-                load.click(load_, name, shown, api_visibility="private")
-                with gr.Row():
-                    repo = gr.Textbox(label="Push this map to the Hub", placeholder="user/name", elem_id="lv-repo")
-                    token = gr.Textbox(
-                        label="Your token", type="password", info="used once, not kept", elem_id="lv-token"
-                    )
-                    private = gr.Checkbox(True, label="private", elem_id="lv-private")
-                    push = gr.Button("Push", elem_id="lv-push")
-                    if "OAUTH_CLIENT_ID" in os.environ:  # a Space with hf_oauth in its front matter
-                        gr.LoginButton(elem_id="lv-login")
-                pushed = gr.Markdown(elem_id="lv-pushed")
-                push.click(push_, [map_id, repo, private, token], [pushed, token], api_visibility="private")
+                add_keep_tab(maps, steering, queues, of_hub, shown, map_id, selection, found_id)
         for trigger in (measure.click, map_id.change):  # of a new map it comes by itself, later
             measured = trigger(
                 measure_,

@@ -27,8 +27,7 @@ from latent_vizae.demos.page.kept import Kept
 from latent_vizae.demos.page.layers import layer, layer_names
 from latent_vizae.demos.page.pen import can_draw
 from latent_vizae.demos.page.pictures import packed_images
-from latent_vizae.demos.page.plans import SECONDS, draws_plan, grid_plan, pace_of, path_plan
-from latent_vizae.maps.samples import Samples
+from latent_vizae.demos.page.plans import SECONDS, Plan, draws_plan, grid_plan, pace_of, path_plan
 from latent_vizae.sharing.described import as_base64
 
 __all__ = ["Maps", "Pin"]
@@ -171,14 +170,12 @@ class Maps:
         images = fitted.latent_map.render(where, **self.added(fitted, pin, detail))
         return where, fitted.latent_map.support(where), images
 
-    def grid_samples(
+    def grid_plan(
         self, map_id: Any, region: Any, rows: Any = 10, columns: Any = 10, pin: Any = None, detail: Any = None
-    ) -> Samples:
-        """Samples of interest: a region, decoded."""
+    ) -> Plan:
+        """Samples of interest: a region."""
         fitted = self.get(map_id)
-        return grid_plan(fitted, region, rows, columns, self.added(fitted, pin, detail)).samples(
-            fitted.latent_map.decoder
-        )
+        return grid_plan(fitted, region, rows, columns, self.added(fitted, pin, detail))
 
     def grid(
         self,
@@ -191,23 +188,17 @@ class Maps:
         first: Any = None,
     ) -> dict[str, Any]:
         """Samples of interest for the page; from number ``first`` on, those that are soon made."""
-        fitted = self.get(map_id)
-        plan = grid_plan(fitted, region, rows, columns, self.added(fitted, pin, detail))
-        return plan.part(fitted.latent_map.decoder, first)
+        return self.grid_plan(map_id, region, rows, columns, pin, detail).part(first)
 
-    def drawn_samples(self, map_id: Any, point: Any, seed: Any = 0) -> Samples:
+    def draws_plan(self, map_id: Any, point: Any, seed: Any = 0) -> Plan:
         """Draws from what the map leaves open at a point."""
-        fitted = self.get(map_id)
-        seed = whole_number(seed, "seed", 0, MOST_VARIANTS)
-        return draws_plan(fitted, point, seed).samples(fitted.latent_map.decoder)
+        return draws_plan(self.get(map_id), point, whole_number(seed, "seed", 0, MOST_VARIANTS))
 
     def draws(self, map_id: Any, point: Any, seed: Any = 0, first: Any = None) -> dict[str, Any]:
         """More samples like the one at a point, for the page; from number ``first`` on, those that are soon made."""
-        fitted = self.get(map_id)
-        seed = whole_number(seed, "seed", 0, MOST_VARIANTS)
-        return draws_plan(fitted, point, seed).part(fitted.latent_map.decoder, first)
+        return self.draws_plan(map_id, point, seed).part(first)
 
-    def path_samples(
+    def path_plan(
         self,
         map_id: Any,
         corners: Any,
@@ -215,11 +206,10 @@ class Maps:
         pin: Any = None,
         detail: Any = None,
         pace: Any = "constant",
-    ) -> Samples:
+    ) -> Plan:
         """A transformation along a polyline."""
         fitted = self.get(map_id)
-        plan = path_plan(fitted, corners, frames, self.added(fitted, pin, detail), pace)
-        return plan.samples(fitted.latent_map.decoder)
+        return path_plan(fitted, corners, frames, self.added(fitted, pin, detail), pace)
 
     def path(
         self,
@@ -232,12 +222,10 @@ class Maps:
         first: Any = None,
     ) -> dict[str, Any]:
         """A transformation for the page, at the pace that its decoder allows; ``first`` as in `grid`."""
-        fitted = self.get(map_id)
-        pace = pace_of(fitted, frames) if pace is None else pace
-        plan = path_plan(fitted, corners, frames, self.added(fitted, pin, detail), pace)
-        return {**plan.part(fitted.latent_map.decoder, first), "pace": pace}
+        pace = pace_of(self.get(map_id), frames) if pace is None else pace
+        return {**self.path_plan(map_id, corners, frames, pin, detail, pace).part(first), "pace": pace}
 
-    def pinned_samples(self, map_id: Any, pins: Any) -> Samples:
+    def pins_plan(self, map_id: Any, pins: Any) -> Plan:
         """Pinned pictures.
 
         Args:
@@ -252,14 +240,14 @@ class Maps:
         codes = torch.cat(
             [self._pinned_code(fitted, pin, point) for pin, point in zip(pins, where.split(1), strict=True)]
         )
-        return Samples(where, codes, decode_images(fitted.latent_map.decoder, codes), rows=1)
+        return Plan(fitted.latent_map.decoder, where, codes, 1)
 
     def _pinned_code(self, fitted: FittedMap, pin: dict[str, Any], point: Tensor) -> Tensor:
         v = fitted.latent_map.v
         if (code := self._code_of(fitted, pin.get("pin"))) is not None:
             return code.to(v.device)
         if isinstance(drawn := pin.get("drawn"), list) and len(drawn) == 3:
-            codes = self.drawn_samples(fitted.id, *drawn[:2]).codes
+            codes = self.draws_plan(fitted.id, *drawn[:2]).codes
             return codes[[whole_number(drawn[2], "number of a draw", 0, len(codes) - 1)]].to(v.device)
         return v.decode(point, **self.added(fitted, None, pin.get("detail")))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,40 +42,57 @@ class Plan:
     ``images`` are theirs where finding the points has made them.
     """
 
+    decoder: Any
     points: Tensor
     codes: Tensor
     rows: int
     images: Tensor | None = None
 
-    def samples(self, decoder: Any) -> Samples:
-        """All of them, decoded."""
-        images = decode_images(decoder, self.codes) if self.images is None else self.images
-        return Samples(self.points, self.codes, images, rows=self.rows)
+    def samples(self, told: Callable[[int], object] | None = None) -> Samples:
+        """All of them, decoded.
 
-    def part(self, decoder: Any, first: Any) -> dict[str, Any]:
+        Args:
+            told: called after each part with the number of its images; may raise KeyboardInterrupt to stop.
+        """
+        if told is None:
+            images = decode_images(self.decoder, self.codes) if self.images is None else self.images
+            return Samples(self.points, self.codes, images, rows=self.rows)
+        made: list[Tensor] = []
+        while (count := sum(map(len, made))) < len(self.codes):
+            made.append(self._images_from(count)[0])
+            told(len(made[-1]))
+        return Samples(self.points, self.codes, torch.cat(made), rows=self.rows)
+
+    def part(self, first: Any) -> dict[str, Any]:
         """Images from number ``first`` on for the page, as many as are soon made; None for all.
 
         Returns:
             rows, cols, points: of all; images: of this part; seconds: that an image takes.
         """
         shape = {"rows": self.rows, "cols": len(self.points) // self.rows, "points": self.points.tolist()}
-        start = 0 if first is None else whole_number(first, "first image", 0, len(self.points) - 1)
-        left, made, batch, begun = self.codes[start:], [], 1, time.perf_counter()
-        if first is None or self.images is not None:
-            return {**shape, "images": packed_images(self.samples(decoder).images[start:])}
+        if first is None:
+            return {**shape, "images": packed_images(self.samples().images)}
+        images, seconds = self._images_from(whole_number(first, "first image", 0, len(self.points) - 1))
+        return {**shape, "images": packed_images(images), "seconds": seconds}
+
+    def _images_from(self, first: int) -> tuple[Tensor, float]:
+        """Images from number ``first`` on, as many as are soon made, and the seconds that one took."""
+        if self.images is not None:
+            return self.images[first:], 0.0
+        left, made, batch, begun = self.codes[first:], [], 1, time.perf_counter()
         while len(left):
-            made.append(decode_images(decoder, left[:batch]).cpu())
+            made.append(decode_images(self.decoder, left[:batch]).cpu())
             left = left[batch:]
             count, spent = sum(map(len, made)), time.perf_counter() - begun
             batch = max(1, int((SECONDS - spent) * count / spent))
             if spent + spent / count > SECONDS:
                 break
-        return {**shape, "images": packed_images(torch.cat(made)), "seconds": spent / count}
+        return torch.cat(made), spent / count
 
 
 def grid_plan(fitted: FittedMap, region: Any, rows: Any, columns: Any, added: dict[str, Any]) -> Plan:
     """A box as a grid, or a polygon evenly covered; of large pictures fewer."""
-    v = fitted.latent_map.v
+    v, f_d = fitted.latent_map.v, fitted.latent_map.decoder
     rows, columns = whole_number(rows, "rows", 1, MOST_ROWS), whole_number(columns, "columns", 1, MOST_ROWS)
     most = _most_rows(fitted)
     rows, columns = min(rows, most), min(columns, most)
@@ -85,7 +103,7 @@ def grid_plan(fitted: FittedMap, region: Any, rows: Any, columns: Any, added: di
             raise ValueError("Polygons are for maps of two dimensions; draw a box.")
         corners = checked_points(region["polygon"], 2, 3, MOST_LASSO)
         where = cover(polygon_region(corners, 2), rows * columns, 0)
-        return Plan(where, v.decode(where, **added), rows)
+        return Plan(f_d, where, v.decode(where, **added), rows)
     low, high = checked_points(region["box"], v.dim, 2, 2)
     low, high = torch.minimum(low, high), torch.maximum(low, high)
     if not (high - low > 1e-6).any():
@@ -98,7 +116,7 @@ def grid_plan(fitted: FittedMap, region: Any, rows: Any, columns: Any, added: di
         across = torch.linspace(low[first].item(), high[first].item(), columns)
         down = torch.linspace(high[second].item(), low[second].item(), rows)
         where[:, first], where[:, second] = across.repeat(rows), down.repeat_interleave(columns)
-    return Plan(where, v.decode(where, **added), rows)
+    return Plan(f_d, where, v.decode(where, **added), rows)
 
 
 def draws_plan(fitted: FittedMap, point: Any, seed: int) -> Plan:
@@ -106,7 +124,7 @@ def draws_plan(fitted: FittedMap, point: Any, seed: int) -> Plan:
     v = fitted.latent_map.v
     where, side = checked_points([point], v.dim, 1, 1), min(4, _most_rows(fitted))
     points = where.to(v.points).expand(side * side, -1)
-    return Plan(points, v.sample(points, seed), side)
+    return Plan(fitted.latent_map.decoder, points, v.sample(points, seed), side)
 
 
 def path_plan(fitted: FittedMap, corners: Any, frames: Any, added: dict[str, Any], pace: Any) -> Plan:
@@ -120,7 +138,7 @@ def path_plan(fitted: FittedMap, corners: Any, frames: Any, added: dict[str, Any
         pace: "constant", equal changes of the image from frame to frame, for which many images are looked at; or
             "linear", even steps on the map.
     """
-    v = fitted.latent_map.v
+    v, f_d = fitted.latent_map.v, fitted.latent_map.decoder
     where = checked_points(corners, v.dim, 2, MOST_CORNERS)
     frames = whole_number(frames, "frames", 2, MOST_FRAMES)
     if pace not in PACES:
@@ -129,13 +147,13 @@ def path_plan(fitted: FittedMap, corners: Any, frames: Any, added: dict[str, Any
         plain = {} if "residual_of" in added else added
         samples = fitted.latent_map.path(where, frames=frames, **plain)
         if plain is added:
-            return Plan(samples.points, samples.codes, 1, samples.images)
+            return Plan(f_d, samples.points, samples.codes, 1, samples.images)
         codes = v.decode(samples.points, **added)
-        return Plan(samples.points, codes, 1, decode_images(fitted.latent_map.decoder, codes))
+        return Plan(f_d, samples.points, codes, 1)
     line = where.to(v.points)
     lengths = lengths_along(line, list(range(len(line))), None)
     where = resample(line, lengths, torch.linspace(0, 1, frames).to(lengths) * lengths[-1])
-    return Plan(where, v.decode(where, **added), 1)
+    return Plan(f_d, where, v.decode(where, **added), 1)
 
 
 def pace_of(fitted: FittedMap, frames: Any) -> str:

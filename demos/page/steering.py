@@ -141,14 +141,13 @@ class Steering:
         _, code = self._moved_code(map_id, found_id, label, start, others)
         v, direction = fitted.latent_map.v, found.directions.pick(number, label)
         codes = direction.along(code[0], WALK, MOST_STEPS).to(v.device)
-        return Plan(v.encode(codes), codes, 1)
+        return Plan(fitted.latent_map.decoder, v.encode(codes), codes, 1)
 
     def traverse(
         self, map_id: Any, found_id: Any, label: Any, number: Any, start: Any, steps: Any = None, first: Any = None
     ) -> dict[str, Any]:
         """Pictures along one direction and the way they take on the map; from number ``first`` on, as `Maps.grid`."""
-        plan = self.walk(map_id, found_id, label, number, start, steps)
-        return plan.part(self.maps.get(map_id).latent_map.decoder, first)
+        return self.walk(map_id, found_id, label, number, start, steps).part(first)
 
     @torch.no_grad()
     def _moved_code(self, map_id: Any, found_id: Any, label: Any, start: Any, steps: Any) -> tuple[FittedMap, Tensor]:

@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,11 @@ from latent_vizae.demos.page.finding import find_directions
 from latent_vizae.demos.page.fitted import FittedMap
 from latent_vizae.demos.page.gathering import Gathered, gather_codes
 from latent_vizae.demos.page.hub import Decoders
-from latent_vizae.demos.page.jobs import fit_map, trust
+from latent_vizae.demos.page.jobs import Progress, fit_map, trust
 from latent_vizae.inputs.names import Labels
 
-__all__ = ["Progress", "read_map", "write_map"]
+__all__ = ["read_map", "write_map"]
 
-Progress = Callable[[int, int, str], object]
-"""Called as ``(step, steps, title)``; raises KeyboardInterrupt to stop what goes on."""
 PAUSE = 0.1
 """Seconds between two words of progress."""
 
@@ -62,8 +59,8 @@ def _fit(folder: Path, f_d: Any, progress: Progress, given: dict[str, Any]) -> s
     return gathered.title
 
 
-def _trust(folder: Path, f_d: Any, progress: Progress, given: dict[str, Any]) -> dict[str, Any]:
-    return trust(_map_in(folder, f_d, ""))
+def _trust(folder: Path, f_d: Any, progress: Progress, given: dict[str, Any]) -> dict[str, Any] | None:
+    return trust(_map_in(folder, f_d, ""), progress)
 
 
 def _directions(folder: Path, f_d: Any, progress: Progress, given: dict[str, Any]) -> None:

@@ -22,9 +22,9 @@ from latent_vizae.demos.page.finding import find_directions
 from latent_vizae.demos.page.fitted import FittedMap
 from latent_vizae.demos.page.gathering import Gathered, gather_codes
 from latent_vizae.demos.page.hub import Decoders
-from latent_vizae.demos.page.jobs import fit_map, mapped, trust
+from latent_vizae.demos.page.jobs import Progress, fit_map, mapped, trust
 from latent_vizae.demos.page.steering import FoundDirections
-from latent_vizae.demos.page.worker import Progress, read_map, write_map
+from latent_vizae.demos.page.worker import read_map, write_map
 
 __all__ = ["Workers"]
 
@@ -76,13 +76,13 @@ class Workers:
             title = self._ask("fit", named, folder, {"codes": codes, "dim": dim, "seed": seed}, progress)
             return mapped(f_d, *read_map(Path(folder), title))
 
-    def trust(self, fitted: FittedMap) -> dict[str, Any]:
+    def trust(self, fitted: FittedMap, progress: Progress) -> dict[str, Any] | None:
         """See `jobs.trust`."""
         if (named := self._decoders.named(fitted.latent_map.decoder)) is None:
-            return trust(fitted)
+            return trust(fitted, progress)
         with tempfile.TemporaryDirectory() as folder:
             write_map(Path(folder), fitted.latent_map.v, Gathered(fitted.codes_at(slice(1)), None, ""))
-            found: dict[str, Any] = self._ask("trust", named, folder, {}, lambda *_: None)
+            found: dict[str, Any] | None = self._ask("trust", named, folder, {}, progress)
             return found
 
     def directions(self, fitted: FittedMap, progress: Progress, **given: Any) -> FoundDirections:

@@ -138,6 +138,7 @@ class LatentMap(Shareable):
 
         Raises:
             ValueError: ``repo`` is not ``user/name``.
+            PermissionError: the token may not push there; the Hub is asked before any work.
             huggingface_hub.errors.HfHubHTTPError: the Hub refused; its message says why.
         """
         from latent_vizae.publish import publish  # whose pictures are of maps

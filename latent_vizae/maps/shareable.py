@@ -176,6 +176,7 @@ class Shareable:
 
         Raises:
             ValueError: ``repo`` is not ``user/name``; others as `save`.
+            PermissionError: the token may not push there; the Hub is asked before any work.
             huggingface_hub.errors.HfHubHTTPError: the Hub refused; its message says why.
         """
         from latent_vizae.sharing.space import push_space

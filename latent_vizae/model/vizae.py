@@ -419,6 +419,7 @@ class VizAE(nn.Module):
 
         Raises:
             ValueError: ``repo`` is not ``user/name``.
+            PermissionError: the token may not push there; the Hub is asked before any work.
             huggingface_hub.errors.HfHubHTTPError: the Hub refused; its message says why.
         """
         from latent_vizae.publish import publish  # which knows LatentMap, which knows this class

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latent_vizae.model.card import base_model
-from latent_vizae.storage.hub import is_repo_id, push_folder
+from latent_vizae.storage.hub import check_push, push_folder
 
 from .save import save_map
 
@@ -23,8 +23,7 @@ def push_space(
     """Push a map's page to the Hub, see `LatentMap.push_space_to_hub`."""
     from huggingface_hub import SpaceCardData
 
-    if not isinstance(repo, str) or not is_repo_id(repo):  # before any work
-        raise ValueError(f"A repository is called user/name, got {repo!r}.")
+    check_push(repo, where.get("token"), create_pr=where.get("create_pr", False))  # before any work
     title = words["title"] or repo.split("/")[1]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "Reference",
+    "check_push",
     "fetch_folder",
     "folder_of",
     "full_reference",
@@ -200,6 +201,35 @@ def list_files(repo: str, revision: str | None = None, token: str | bool | None 
         return sorted(HfApi(token=token, library_name="latent-vizae").list_repo_files(repo, revision=revision))
     except unreachable():
         return None
+
+
+def check_push(repo: str, token: str | bool | None = None, *, create_pr: bool = False) -> None:
+    """Raise what forbids a push, before the work for one is done; nothing is written.
+
+    Args:
+        repo: ``user/name``.
+        token: of a Hub user; by default the one that is logged in.
+        create_pr: a pull request needs no rights of its owner's.
+
+    Raises:
+        ValueError: ``repo`` is not ``user/name``.
+        PermissionError: the token may only read, or ``repo`` is neither its user's nor of an organisation of theirs.
+        huggingface_hub.errors.HfHubHTTPError: the Hub knows no such token.
+        huggingface_hub.errors.LocalTokenNotFoundError: there is none.
+    """
+    from huggingface_hub import HfApi
+
+    if not isinstance(repo, str) or not is_repo_id(repo):
+        raise ValueError(f"A repository is called user/name, got {repo!r}.")
+    user = HfApi(token=token, library_name="latent-vizae").whoami()
+    if user.get("auth", {}).get("accessToken", {}).get("role") == "read":
+        raise PermissionError("This token may only read: make one that may write, on the Hub's page of access tokens.")
+    owners = [user["name"], *(organisation["name"] for organisation in user.get("orgs", []))]
+    if not create_pr and repo.split("/")[0] not in owners:
+        raise PermissionError(
+            f"{user['name']} has no rights to push to {repo}: a repository of theirs is called "
+            f"{' or '.join(f'{owner}/name' for owner in owners)}."
+        )
 
 
 def push_folder(

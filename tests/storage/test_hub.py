@@ -160,13 +160,21 @@ print(json.dumps({name: name_of(VizAE.from_pretrained, *args, **options) for nam
     }  # fmt: skip
     assert "holds no v: it has no model.safetensors" in found["empty"][1]
     push = """
-print(json.dumps([name_of(v.push_to_hub, "alice/other"), name_of(v.push_to_hub, "alice/other", token="hf_wrong"),
-                  name_of(v.push_to_hub, "just a name")]))
+def never(codes):
+    raise AssertionError("decoded before the Hub was asked")
+
+m = LatentMap(v, never)
+print(json.dumps([name_of(v.push_to_hub, "alice/other"), name_of(m.push_to_hub, "alice/other", token="hf_wrong"),
+                  name_of(m.push_to_hub, "just a name"), name_of(m.push_to_hub, "bob/other", token="hf_alice"),
+                  name_of(m.push_space_to_hub, "bob/other", token="hf_alice")]))
 """
-    nobody, wrong, name = told(hub, push, cwd=tmp_path)
+    nobody, wrong, name, others, space = told(hub, push, cwd=tmp_path)
     assert wrong[0] == "HfHubHTTPError"
     assert nobody[0] in ("HfHubHTTPError", "LocalTokenNotFoundError", "RepositoryNotFoundError")
     assert name == ["ValueError", "A repository is called user/name, got 'just a name'."]
+    assert others == space
+    assert others[0] == "PermissionError"
+    assert "alice has no rights to push to bob/other" in others[1]
     assert "models/alice/other" not in hub.repos
 
 
@@ -219,7 +227,7 @@ def test_offline_a_cached_map_loads_and_another_says_so(hub, home, tmp_path):
     code = """
 found = VizAE.from_pretrained("alice/fives")
 print(json.dumps([len(found.points), name_of(VizAE.from_pretrained, "alice/other"),
-                  name_of(v.push_to_hub, "alice/fives")]))
+                  name_of(v.push_to_hub, "alice/fives", token="hf_alice")]))
 """
     points, uncached, push = told(hub, code, home=home, offline=True, cwd=tmp_path)
     assert points == 30

@@ -74,16 +74,16 @@ def test_detail_that_makes_no_sense_is_refused(maps, fitted, detail):
 
 
 def test_sixteen_draws_of_one_place_differ_and_lie_there(maps, fitted):
-    samples = maps.drawn_samples(fitted.id, [0.1, 0.2], 4)
+    samples = maps.draws_plan(fitted.id, [0.1, 0.2], 4).samples()
     assert len(samples) == 16
     assert samples.rows == 4
     assert (fitted.latent_map.v.encode(samples.codes) - torch.tensor([0.1, 0.2])).norm(dim=1).median() < 0.2
     assert samples.images.std(0).max() > 0.05
-    assert torch.equal(samples.codes, maps.drawn_samples(fitted.id, [0.1, 0.2], 4).codes)
+    assert torch.equal(samples.codes, maps.draws_plan(fitted.id, [0.1, 0.2], 4).codes)
     assert maps.draws(fitted.id, [0.1, 0.2])["cols"] == 4
     for point, seed in (([0], 0), ("x", 0), ([0, 0], -1), ([0, 0], "a")):
         with pytest.raises(ValueError, match=r"finite|seed"):
-            maps.drawn_samples(fitted.id, point, seed)
+            maps.draws_plan(fitted.id, point, seed)
 
 
 def test_what_was_drawn_is_kept(maps, fitted, tmp_path):
@@ -92,8 +92,8 @@ def test_what_was_drawn_is_kept(maps, fitted, tmp_path):
     files = jobs.pack(fitted, {"id": fitted.id, "shown": shown}, maps, tmp_path)
     names = [file.rsplit("/", 1)[1] for file in files]
     assert names == ["v.zip", "draws.png", "draws-codes.safetensors", "pins.png", "pins-codes.safetensors"]
-    kept = maps.pinned_samples(fitted.id, pins).codes
-    assert torch.equal(kept[0], maps.drawn_samples(fitted.id, [0.1, 0.2], 4).codes[7])
+    kept = maps.pins_plan(fitted.id, pins).codes
+    assert torch.equal(kept[0], maps.draws_plan(fitted.id, [0.1, 0.2], 4).codes[7])
     assert torch.equal(kept[1:], fitted.latent_map.v.decode([[0.1, 0.2]], detail=1.0, variant=3))
 
 

@@ -4,6 +4,7 @@ import base64
 import copy
 import io
 import os
+import time
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from fresh_process import run_code
 from PIL import ExifTags, Image
 from safetensors.torch import load_file
 
-from latent_vizae import VizAE
+from latent_vizae import LatentMap, VizAE
 from latent_vizae.demos.page import firsts, hub, jobs
 from latent_vizae.demos.page.fitted import FittedMap
 from latent_vizae.demos.page.gathering import Gathered, gather_codes
@@ -117,9 +118,9 @@ def test_a_path_of_constant_pace_comes_at_once_with_the_images_that_found_it(map
     monkeypatch.setattr("latent_vizae.demos.page.plans.SECONDS", 0)
     line = [[-0.5, 0], [0.5, 0.2]]
     whole, part = (maps.path(start, line, 5, None, None, "constant", first) for first in (None, 0))
-    assert part == whole
+    assert part == {**whole, "seconds": 0.0}
     assert whole["images"]["count"] == len(whole["points"]) == 5
-    sheet = maps.path_samples(start, line, 5)
+    sheet = maps.path_plan(start, line, 5).samples()
     made = maps.get(start).latent_map.decoder(sheet.codes)
     assert (sheet.images - made).abs().max() < 1e-5
 
@@ -418,12 +419,44 @@ def test_what_is_kept_is_what_is_shown_and_loads_again(maps, start, f_d, tmp_pat
     with zipfile.ZipFile(files[0]) as archive:
         archive.extractall(folder)
     assert torch.equal(VizAE.from_pretrained(folder + "/v").points, maps.start.latent_map.v.points)
-    expected = maps.grid_samples(start, {"polygon": corners}, 3, 4, own.id)
+    expected = maps.grid_plan(start, {"polygon": corners}, 3, 4, own.id).samples()
     assert torch.allclose(load_file(files[2])["codes"], expected.codes, atol=1e-5)
     assert len(expected) == 12
     with Image.open(files[3]) as animation:
         assert animation.n_frames == 7
     assert torch.allclose(load_file(files[-1])["codes"][1], own.code[0])
+
+
+def test_what_is_stopped_while_it_is_packed_keeps_the_files_that_are_whole(maps, start, tmp_path):
+    box, told = {"box": [[-0.5, -0.5], [0.5, 0.5]]}, []
+    shown = {"region": box, "rows": 2, "cols": 3, "path": box["box"], "frames": 5, "pace": "linear"}
+
+    def progress(step, steps, title):
+        told.append((step, steps))
+        if step > 6:
+            raise KeyboardInterrupt
+
+    files = jobs.pack(maps.start, {"id": start, "shown": shown}, maps, tmp_path, progress=progress)
+    assert [file.rsplit("/", 1)[1] for file in files] == ["v.zip", "grid.png", "grid-codes.safetensors"]
+    assert told[-1] == (11, 11)
+
+
+def test_the_certificate_of_a_slow_decoder_says_how_far_it_is_and_is_stopped(maps):
+    v, f_d = maps.start.latent_map.v, maps.start.latent_map.decoder
+
+    def slow(codes):
+        time.sleep(0.05 * len(codes))
+        return f_d(codes)
+
+    def progress(step, steps, title):
+        told.append((step, steps))
+        if len(told) > 2:
+            raise KeyboardInterrupt
+
+    told = []
+    fitted = FittedMap("slow", LatentMap(v, slow), maps.start.codes, None, "")
+    assert jobs.trust(fitted, progress) is None
+    assert 0 < told[-1][0] < told[-1][1]
 
 
 @pytest.mark.parametrize(
@@ -446,18 +479,20 @@ def test_of_another_map_or_of_nothing_only_the_map_is_kept(maps, shown, tmp_path
 )
 def test_pins_that_make_no_sense_are_refused(maps, start, pins):
     with pytest.raises(ValueError, match=r"pins|pin|point"):
-        maps.pinned_samples(start, pins)
+        maps.pins_plan(start, pins)
 
 
 def test_what_was_prepared_stays_only_where_gradio_removes_it(tmp_path):
     pytest.importorskip("gradio")
     code = """
 import asyncio
+from types import SimpleNamespace
 from latent_vizae.demos import page
 demo = page.build()
 start = next(block for block in demo.blocks.values() if block.elem_id == "lv").value["id"]
 prepare = next(event.fn for event in demo.fns.values() if event.name == "pack_")
-print(*asyncio.run(prepare(start, {}, "")), demo.delete_cache)
+visitor = SimpleNamespace(session_hash="")
+print(*asyncio.run(prepare(start, {}, "", visitor)), demo.delete_cache)
 """
     folders = {name: tmp_path / name for name in ("TMPDIR", "GRADIO_TEMP_DIR")}
     folders["TMPDIR"].mkdir()
@@ -471,6 +506,6 @@ print(*asyncio.run(prepare(start, {}, "")), demo.delete_cache)
 
 
 def test_the_certificate_comes_in_plain_words(maps):
-    words = jobs.trust_in_words(jobs.trust(maps.start))
+    words = jobs.trust_in_words(jobs.trust(maps.start, lambda *_: None))
     assert "**holds**" in words
     assert "**cannot hold**" in words

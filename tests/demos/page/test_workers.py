@@ -44,7 +44,7 @@ def test_a_map_fitted_elsewhere_is_the_one_fitted_here(fitted, f_d):
 
 
 def test_a_certificate_and_directions_come_back_as_they_are_measured_here(workers, fitted):
-    there, here = workers.trust(fitted), jobs.trust(fitted)
+    there, here = workers.trust(fitted, nothing), jobs.trust(fitted, nothing)
     assert [one["verdict"] for one in there["statements"]] == [one["verdict"] for one in here["statements"]]
     for name in ("round_trip_rms", "round_trip_max"):
         assert there[name] == pytest.approx(here[name], rel=0.01, abs=1e-5)
@@ -104,7 +104,7 @@ def test_the_thread_that_asks_works_itself_for_a_decoder_without_a_name(workers,
     threads, other = set(), Other()
     fitted = workers.fit(other, CODES, 2, 0, nothing)
     assert threads
-    assert workers.trust(fitted)["statements"]
+    assert workers.trust(fitted, nothing)["statements"]
 
 
 def test_processes_end_with_the_page(f_d):
