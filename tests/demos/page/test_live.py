@@ -344,26 +344,6 @@ def test_a_layer_of_a_slow_decoder_is_seen_as_it_grows(browser, slow):
 
 
 @in_browser
-def test_certificate_and_files_of_a_slow_decoder_count_and_are_cancelled(browser, slow):
-    with visiting(browser, slow) as page:
-        page.locator(".lv-tool-region").click()
-        page.locator(".lv-cells").evaluate("field => { field.value = 3; }")
-        draw(page, (0.3, 0.3), (0.6, 0.6))
-        page.wait_for_selector("[data-decoded]", timeout=30_000)
-        page.locator("#lv-measure").click()
-        left = re.compile(r"\d+/\d+.*about \d+ (s|min) left|about \d+ (s|min) left.*\d+/\d+", re.DOTALL)
-        page.locator("#lv-certificate").filter(has_text=left).wait_for(timeout=60_000)
-        page.locator("#lv-measure-cancel").click()
-        page.get_by_text("Stopped; nothing was measured.").wait_for(timeout=30_000)
-        page.get_by_role("tab", name="Keep").click()
-        page.locator("#lv-prepare").click()
-        page.locator("#lv-files").filter(has_text=left).wait_for(timeout=60_000)
-        page.locator("#lv-prepare-cancel").click()
-        page.locator("#lv-files").filter(has_text="v.zip").wait_for(timeout=30_000)
-        assert "grid" not in page.locator("#lv-files").inner_text()
-
-
-@in_browser
 def test_what_waits_for_its_turn_is_dropped_where_the_map_goes_meanwhile(browser, slow):
     with visiting(browser, slow) as page:
         page.locator(".lv-map canvas").first.scroll_into_view_if_needed()

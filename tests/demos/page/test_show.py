@@ -1,7 +1,9 @@
 """The page on a map in hand: opened from a script on any callable, closed again; and by the command on a folder."""
 
+import re
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from draws import normal
-from serving import CHROMIUM, READY, hover, pixels, serving, visiting
+from serving import CHROMIUM, READY, drag, hover, pixels, serving, visiting
 from typer.testing import CliRunner
 
 from latent_vizae import LatentMap, fit
@@ -84,6 +86,29 @@ def test_the_command_opens_a_saved_map(m, tmp_path, browser):
         assert page.locator(".lv-title").inner_text() == "fives"
         assert page.locator(READY).count() == 1
         hover(page, 0.4, 0.5)
+
+
+def test_certificate_and_files_of_a_slow_decoder_count_and_are_cancelled(m, browser):
+    def slow(codes):
+        time.sleep(0.2 * len(codes))
+        return m.decoder(codes)
+
+    left = re.compile(r"about \d+ (s|min) left")
+    with LatentMap(m.v, slow).show(browser=False) as served, visiting(browser, served.url) as page:
+        page.locator(".lv-tool-region").click()
+        page.locator(".lv-cells").evaluate("field => { field.value = 7; }")
+        drag(page, (0.3, 0.3), (0.6, 0.6))
+        page.wait_for_selector("[data-decoded]")
+        page.locator("#lv-measure").click()
+        page.locator("#lv-certificate").filter(has_text=left).wait_for()
+        page.locator("#lv-measure-cancel").click()
+        page.get_by_text("Stopped; nothing was measured.").wait_for()
+        page.get_by_role("tab", name="Keep").click()
+        page.locator("#lv-prepare").click()
+        page.locator("#lv-files").filter(has_text=left).wait_for()
+        page.locator("#lv-prepare-cancel").click()
+        page.locator("#lv-files").filter(has_text="v.zip").wait_for()
+        assert "grid" not in page.locator("#lv-files").inner_text()
 
 
 def test_a_page_in_a_notebook_is_a_frame_and_ends_its_with(m):
