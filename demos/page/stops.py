@@ -15,8 +15,8 @@ __all__ = ["Stops"]
 
 PAUSE = 0.1
 """Seconds between two words of progress."""
-SOON = 2.0
-"""Seconds: of what is done by then nobody says how long it takes."""
+SOON = 4.0
+"""Seconds: of what takes less nobody says how much is left."""
 
 
 class Stops:
@@ -44,7 +44,7 @@ class Stops:
             if (now := time.monotonic()) > told + PAUSE or step == steps:
                 told = now
                 left = (now - begun) / max(step - first, 1) * (steps - step)
-                words = f", about {_in_words(left)} left" if step > first and now > begun + SOON < begun + left else ""
+                words = f", about {_in_words(left)} left" if first < step < steps and now - begun + left > SOON else ""
                 bar((step, steps), desc=title + words)
 
         try:
@@ -61,4 +61,4 @@ class Stops:
 
 
 def _in_words(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{seconds / 60:.0f} min"
