@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import platform
 import signal
@@ -59,7 +60,7 @@ OTHERS = {name: ((2000, 4000), text) for name, text in (DIGITS | CLOTHES).items(
 but not by the other clothes."""
 SETS |= OTHERS
 BUNDLED = (*BUNDLED, *DIGITS)
-FRAMES, WIDE = 16, 500
+FRAMES, WIDE, PANELS = 16, 500, 4
 JUDGED, ROUND_TRIPS, PAIRS = (300, 100), (200, 50), (8, 4)  # with codes of at most WIDE values, of more
 
 COLUMNS = {  # key: (title, format, whether it is compared with ours)
@@ -266,17 +267,18 @@ def report(out: Path, about: dict[str, Any], cells: list[dict[str, Any]]) -> str
 
 
 def plot(file: Path, rows: list[dict[str, Any]]) -> None:
-    """Held-out image error against processor seconds of the fit, one panel per set; larger marks are more codes."""
+    """Held-out image error against processor seconds of the fit, one panel per set, four in a row; larger marks are more codes."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
     names = [name for name in SETS if any(row["set"] == name for row in rows)]
-    figure, panels = plt.subplots(
-        1, len(names), figsize=(1 + 4 * len(names), 4.5), squeeze=False, layout="constrained"
-    )
-    for panel, name in zip(panels[0], names, strict=True):
+    across, down = min(PANELS, len(names)), math.ceil(len(names) / PANELS)
+    figure, panels = plt.subplots(down, across, figsize=(4 * across, 4.2 * down), squeeze=False, layout="constrained")
+    for panel in panels.flat[len(names) :]:
+        panel.axis("off")
+    for panel, name in zip(panels.flat, names, strict=False):
         for number, method in enumerate((US, *PEERS)):
             mine = [row for row in rows if row["set"] == name and row["method"] == method and "image_error" in row]
             x, y = [row["fit_cpu_s"] for row in mine], [row["image_error"] for row in mine]
@@ -286,8 +288,9 @@ def plot(file: Path, rows: list[dict[str, Any]]) -> None:
             panel.plot(x, y, color=f"C{number}", linewidth=2 if method == US else 0.8)
             panel.scatter(x, y, s=sizes, color=f"C{number}", label=method, zorder=3)
         panel.set(xscale="log", title=name, xlabel="fit, processor seconds")
-    panels[0][0].set_ylabel("held-out image error")
-    panels[0][-1].legend(fontsize=8)
+    for first in panels[:, 0]:
+        first.set_ylabel("held-out image error")
+    panels.flat[len(names) - 1].legend(fontsize=8)
     figure.savefig(file, dpi=110)
     plt.close(figure)
 
