@@ -267,7 +267,7 @@ def report(out: Path, about: dict[str, Any], cells: list[dict[str, Any]]) -> str
 
 
 def plot(file: Path, rows: list[dict[str, Any]]) -> None:
-    """Held-out image error against processor seconds of the fit, one panel per set, four in a row; larger marks are more codes."""
+    """Held-out image error against processor seconds of the fit, a panel for each set; larger marks are more codes."""
     import matplotlib as mpl
 
     mpl.use("Agg")
