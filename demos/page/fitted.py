@@ -58,6 +58,7 @@ class FittedMap:
     cycles_measured: Any = None  # the task
     seconds: float = 1.0  # that a picture took last
     start: list[float] | None = None  # the point that is looked at first
+    image_shape: tuple[int, int, int] | None = None
     takes_strokes: bool | None = None  # of a pen, see pen.py
 
     def codes_at(self, rows: Tensor | slice) -> Tensor:
@@ -77,11 +78,13 @@ def shown_rows(count: int, most: int = MOST_DRAWN) -> Tensor:
 
 
 def image_shape_of(fitted: FittedMap) -> tuple[int, int, int]:
-    """Channels, height and width of the decoder's images."""
-    shape = getattr(fitted.latent_map.decoder, "image_shape", None)
-    if shape is None:
-        shape = tuple(decode_images(fitted.latent_map.decoder, fitted.codes_at(slice(1))).shape[1:])
-    return int(shape[0]), int(shape[1]), int(shape[2])
+    """Channels, height and width of the decoder's images; found once."""
+    if fitted.image_shape is None:
+        shape = getattr(fitted.latent_map.decoder, "image_shape", None)
+        if shape is None:
+            shape = decode_images(fitted.latent_map.decoder, fitted.codes_at(slice(1))).shape[1:]
+        fitted.image_shape = int(shape[0]), int(shape[1]), int(shape[2])
+    return fitted.image_shape
 
 
 def lasting_id(v: VizAE) -> str:

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from latent_vizae.decoders.contract import decode_images
+from latent_vizae.decoders.contract import decode_images, is_slow
 from latent_vizae.demos.page.checks import checked_points, is_finite, whole_number
 from latent_vizae.demos.page.columns import column_list
 from latent_vizae.demos.page.first_look import start_of
@@ -153,6 +153,7 @@ class Maps:
             "can": {
                 "layers": layer_names(fitted), "support": True, "ground": v.dim == 2, "detail": v.field is not None,
                 "place": hasattr(fitted.latent_map.decoder, "encode"), "draw": can_draw(fitted),
+                "live": not is_slow(fitted.latent_map.decoder),
             },
         }  # fmt: skip
 

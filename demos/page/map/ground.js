@@ -4,6 +4,7 @@ import { S, stats } from "./core.js";
 import { redraw, theme } from "./drawing.js";
 import { box, here, unit } from "./geometry.js";
 import { impatient } from "./live.js";
+import { making } from "./parts.js";
 import { transport } from "./transport.js";
 import { bytes, clamp, later, latestWins } from "latent-map/basics.js";
 import { pixelPicture } from "latent-map/canvases.js";
@@ -65,7 +66,7 @@ function missingTiles() { // the next to ask for: the coarsest in view that are 
 
 export const refreshGround = later(30, latestWins(async () => {
   while (grounded() && element.isConnected && box.w > 1) {
-    while (impatient && !(stats.lastLatencyMs < 100)) await new Promise((done) => setTimeout(done, 60)); // the pointer's picture goes first
+    while ((impatient || making()) && !transport.can.live) await new Promise((done) => setTimeout(done, 60)); // what a visitor waits for goes first
     const next = grounded() && missingTiles(), known = S.ground;
     if (!next) return;
     const reply = await transport.ground(next.level, next.cells);

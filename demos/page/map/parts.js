@@ -6,6 +6,8 @@ import { progressWords } from "latent-map/transport.js";
 const running = {}; // what is under way of "result", "walk" and "layer": {stopped, words}
 const seen = () => ["result", "walk", "layer"].find((slot) => running[slot]?.words); // by the visitor
 
+export const making = () => Boolean(running.result || running.walk);
+
 export function stop(slot) { if (running[slot]) running[slot].stopped = true; }
 
 export function cancel() {

@@ -41,7 +41,7 @@ export function setRegion(corners, final = true) {
   S.region = { ...(S.region || {}), corners, draws: null };
   if (final) { pickRegion(corners); q(".lv-query").value = ""; } else if (S.picked) unpick();
   redraw(); stage();
-  if (final || (transport.image.width < 96 && stats.lastLatencyMs < 100 && !(stats.lastGridMs > 250))) fetchGrid(corners, final); // live while dragging, where it is quick
+  if (final || (transport.can.live && transport.image.width < 96 && !(stats.lastGridMs > 250))) fetchGrid(corners, final); // live while dragging, where it is quick
 }
 
 export function paintGrid() {

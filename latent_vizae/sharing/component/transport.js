@@ -1,7 +1,8 @@
 // What a map asks, and who answers: its transport. A page's server, a notebook's kernel, tiles in a file and a decoder in a file
 // answer alike. `can` says what one answers; the map offers nothing else.
 //
-//   can             {support, ground, place, draw, detail, directions}, true where there is that; {layers: {name: what menus call it}}
+//   can             {support, ground, place, draw, detail, directions}, true where there is that, `live` where pictures come at once;
+//                   {layers: {name: what menus call it}}
 //   image           {width, height} of its pictures
 //   picture(point)  promise of {tile, support}: what can be drawn on a canvas; trust in the point, 0 to 1, or null
 //   region(corners, rows, cols, plane)  parts of a sheet: {points, tiles, rows, cols}, the points null where no cell of the region is

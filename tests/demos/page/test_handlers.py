@@ -52,6 +52,23 @@ def test_the_first_map_shows_its_codes_where_they_are(maps, start, f_d):
     assert set(told["names"]) == set(map(str, range(10)))
 
 
+def test_a_pad_to_draw_on_is_offered_where_encoder_and_decoder_keep_strokes(maps, start, f_d):
+    clothes = firsts.clothes_map()
+    assert maps.describe(start)["can"]["draw"]
+    assert not Maps(clothes).describe(clothes.id)["can"]["draw"]
+
+    class Own:  # somebody's own decoder of digits, of another size
+        def __call__(self, codes):
+            return torch.nn.functional.interpolate(f_d(codes), 32, mode="bilinear")
+
+        def encode(self, images):
+            return f_d.encode(torch.nn.functional.interpolate(images, 28, mode="bilinear"))
+
+    for decoder, able in ((Own(), True), (lambda codes: f_d(codes), False)):
+        own = Maps(FittedMap("own", LatentMap(maps.start.latent_map.v, decoder), maps.start.codes, None, ""))
+        assert own.describe(own.start.id)["can"]["draw"] is able
+
+
 def test_a_place_renders_as_the_map_says(maps, start):
     told = maps.render(start, [[0.1, -0.2], [0.5, 0.5]])
     wanted = maps.start.latent_map.render([[0.1, -0.2], [0.5, 0.5]])
@@ -112,6 +129,17 @@ def test_parts_of_a_region_and_of_a_path_are_the_whole(maps, start, monkeypatch)
         assert all(part["seconds"] > 0 for part in parts)
         joined, at_once = (np.frombuffer(b"".join(map(pixels, some)), np.uint8) for some in (parts, [whole]))
         assert np.abs(joined.astype(int) - at_once).max() <= 1
+
+
+def test_a_part_asks_any_callable_for_its_images_alone(maps, monkeypatch):
+    monkeypatch.setattr("latent_vizae.demos.page.plans.SECONDS", 0)
+    v, f_d, asked = maps.start.latent_map.v, maps.start.latent_map.decoder, []
+    plain = Maps(FittedMap("plain", LatentMap(v, lambda z: asked.append(len(z)) or f_d(z)), None, None, ""))
+    plain.describe(plain.start.id)  # looks what images it makes
+    box, before = {"box": [[-0.5, -0.5], [0.5, 0.5]]}, sum(asked)
+    for first in range(4):
+        plain.grid(plain.start.id, box, 2, 2, None, None, first)
+    assert sum(asked) - before == 4
 
 
 def test_a_path_of_constant_pace_comes_at_once_with_the_images_that_found_it(maps, start, monkeypatch):
