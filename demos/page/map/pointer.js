@@ -3,7 +3,7 @@
 import { endLasso, lassoing } from "./choosing.js";
 import { S, dim, mapCanvas, near, q, say } from "./core.js";
 import { redraw } from "./drawing.js";
-import { fit, lift, panBy, turnBy, unit, zoomAt } from "./geometry.js";
+import { fit, here, lift, panBy, turnBy, unit, zoomAt } from "./geometry.js";
 import { hideLens, placeLens } from "./lens.js";
 import { look, paintPreview, settle } from "./live.js";
 import { inPad, pen, penDown, penMove, penUp, pinHere } from "./pins.js";
@@ -12,22 +12,19 @@ import { addCorner, finish, stage } from "./tools.js";
 import { transport } from "./transport.js";
 import { ordered } from "latent-map/areas.js";
 import { clamp } from "latent-map/basics.js";
-import { pinched, wheelFactor } from "latent-map/canvases.js";
+import { gestures } from "latent-map/gestures.js";
 
-export const fingers = new Map();
+export const fingers = gestures(mapCanvas, { at: () => here(), pan: panBy, zoomAt });
 let pinPending = 0;
-const spot = (event) => { const r = mapCanvas().getBoundingClientRect(); return [event.clientX - r.left, event.clientY - r.top]; };
 export const onMap = (event) => event.target === mapCanvas();
 
 export function pointerDown(event) {
   if (inPad(event)) return penDown(event);
   if (event.target.closest(".lv-strip canvas")) return stripSeek(event);
   if (!onMap(event) || !S.map) return;
-  const at = spot(event);
-  fingers.set(event.pointerId, at);
-  mapCanvas().setPointerCapture(event.pointerId);
+  const at = fingers.spot(event);
   S.touch = event.pointerType !== "mouse";
-  if (fingers.size === 2) { S.drag = { kind: "pinch" }; hideLens(); return redraw(); }
+  if (fingers.down(event) > 1) { S.drag = { kind: "pinch" }; hideLens(); return redraw(); }
   const pan = S.tool === "move" || event.button === 1;
   const from = lift(...at), inside = S.tool === "region" && !lassoing() && S.region && !S.region.draws && !S.draft.length && insideBox(from);
   S.drag = { kind: pan ? "pan" : "press", start: at, last: at, from, moving: inside ? S.region.corners : null, touch: S.touch };
@@ -48,8 +45,8 @@ export function pointerMove(event) {
   if (event.target === q(".lv-grid canvas") && S.region?.tiles && event.pointerType === "mouse") return chooseCell(cellAt(event));
   if (event.buttons && event.target.closest(".lv-strip canvas") && S.film) return stripSeek(event);
   if (!S.map || !onMap(event)) return;
-  const at = spot(event), { drag } = S;
-  if (drag && drag.kind === "pinch") return pinch(event.pointerId, at);
+  const at = fingers.spot(event), { drag } = S;
+  if (fingers.pinch(event) || drag?.kind === "pinch") return;
   if (!drag) return S.tool === "move" ? undefined : look(lift(...at), started);
   dragTo(drag, at, started);
 }
@@ -77,20 +74,11 @@ function shiftRegion(drag, point) { // drags a box about, inside the map
   setRegion(drag.moving.map((p) => p.map((x, i) => x + by[i])), false);
 }
 
-function pinch(id, at) {
-  const before = [...fingers.values()];
-  fingers.set(id, at);
-  const { by: [dx, dy], about, factor } = pinched(before, [...fingers.values()]);
-  panBy(-dx / unit(), dy / unit());
-  zoomAt(...about, factor);
-}
-
 export function pointerUp(event) {
   if (pen) return penUp();
-  if (!fingers.delete(event.pointerId)) return;
-  const { drag } = S;
-  hideLens(); element.removeAttribute("data-dragging");
-  if (!drag || fingers.size) return;
+  const last = fingers.up(event), { drag } = S;
+  if (last) { hideLens(); element.removeAttribute("data-dragging"); }
+  if (!last || !drag) return;
   S.drag = null;
   if (event.type === "pointercancel") { S.draft = []; return redraw(); }
   if (drag.kind === "box" || drag.kind === "shift") setRegion(S.region.corners);
@@ -118,10 +106,7 @@ export function doubleClick(event) {
 }
 
 export function wheel(event) {
-  if (!onMap(event) || !S.map) return;
-  if (!event.ctrlKey && !mapCanvas().matches(":focus")) return say("The wheel zooms after a click on the map, or with Ctrl.");
-  event.preventDefault();
-  zoomAt(...spot(event), wheelFactor(event));
+  if (onMap(event) && S.map && !fingers.wheel(event)) say("The wheel zooms after a click on the map, or with Ctrl.");
 }
 
 function stripSeek(event) {

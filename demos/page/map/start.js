@@ -33,7 +33,7 @@ export function reset() {
   play(false); stop("result"); stop("walk"); stop("layer"); S.wanted = null; settle();
   Object.assign(S, { map: null, seen: [], hidden: new Set(), view: { ...EMPTY_VIEW }, plane: { axis: 2, depth: 0 }, cursor: null, mark: null, tile: null, draft: [], drag: null, region: null, film: null, pins: [], chosen: null, layer: null, thumbs: new Map(), shownThumbs: [], ground: new Map(), fog: null, line: null, found: null, arrows: null, tint: null, picked: null, past: [], future: [] });
   Object.assign(element.dataset, { decodes: "0", at: "", stage: "look" });
-  stats.decodes = 0; stats.latencies.length = 0; fingers.clear();
+  stats.decodes = 0; stats.latencies.length = 0; fingers.reset();
   text(".lv-title", "Latent map"); text(".lv-text", ""); text(".lv-at", "no position yet"); text(".lv-near", "");
   for (const part of [".lv-heat", ".lv-draw", ".lv-line", ".lv-plane"]) show(part, false);
   if (q(".lv-preview canvas")) paintPreviewBlank(q(".lv-preview canvas"));

@@ -81,14 +81,3 @@ export function pixelPicture(width, height, rgbOf) { // a canvas of it; `rgbOf(i
   canvas.getContext("2d").putImageData(image, 0, 0);
   return canvas;
 }
-
-// Two fingers moved from `before` to `after`, [place, place] each: {by: [dx, dy] in pixels, about: a place, factor of the zoom}.
-export function pinched(before, after) {
-  const middle = ([p, r]) => [(p[0] + r[0]) / 2, (p[1] + r[1]) / 2], size = ([p, r]) => Math.hypot(p[0] - r[0], p[1] - r[1]) || 1;
-  const [a, b] = [middle(before), middle(after)];
-  return { by: [b[0] - a[0], b[1] - a[1]], about: b, factor: size(after) / size(before) };
-}
-
-export function wheelFactor({ deltaY, deltaMode, ctrlKey }) { // of the zoom
-  return Math.exp(-Math.min(240, Math.max(-240, deltaY * (deltaMode === 1 ? 16 : 1))) * (ctrlKey ? 0.01 : 0.0018));
-}

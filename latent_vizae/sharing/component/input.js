@@ -2,22 +2,18 @@
 
 import { outline } from "./areas.js";
 import { clamp } from "./basics.js";
-import { pinched, wheelFactor } from "./canvases.js";
+import { gestures } from "./gestures.js";
 
 export function listen(canvas, state, map) {
-  const fingers = new Map();
+  const { spot, down, pinch, up, wheel } = gestures(() => canvas, map);
   let drag = null;
-  const spot = (event) => { const r = canvas.getBoundingClientRect(); return [event.clientX - r.left, event.clientY - r.top]; };
 
   const there = (where) => map.at().from(...where) ?? state.point; // a plane may be seen from its edge
 
   canvas.onpointerdown = (event) => {
     if (!map.at() || event.button > 1) return;
-    const where = spot(event);
-    canvas.setPointerCapture(event.pointerId);
-    fingers.set(event.pointerId, where);
-    if (fingers.size === 2) { drag = { kind: "pinch" }; state.draft = []; return; }
-    const from = there(where);
+    if (down(event) > 1) { drag = { kind: "pinch" }; state.draft = []; return; }
+    const where = spot(event), from = there(where);
     drag = { kind: state.tool === "move" || event.button === 1 ? "move" : state.tool, from, last: where };
     if (drag.kind !== "move") { map.play(false); map.look(from); }
   };
@@ -25,8 +21,7 @@ export function listen(canvas, state, map) {
     if (!map.at()) return;
     const where = spot(event);
     if (!drag) { if (event.pointerType === "mouse" && state.tool !== "move" && !map.playing()) map.look(there(where)); return; }
-    if (!fingers.has(event.pointerId)) return;
-    if (drag.kind === "pinch") return pinch(event.pointerId, where);
+    if (pinch(event) || drag.kind === "pinch") return;
     const point = there(where);
     if (drag.kind === "move") map.drag(where[0] - drag.last[0], where[1] - drag.last[1]);
     if (drag.kind === "region") state.draft = map.lasso() ? [...(state.draft.length ? state.draft : [drag.from]), point] : outline([drag.from, point], state.plane);
@@ -35,8 +30,7 @@ export function listen(canvas, state, map) {
     if (drag.kind !== "move") map.look(point);
   };
   canvas.onpointerup = canvas.onpointercancel = (event) => {
-    fingers.delete(event.pointerId);
-    if (!drag || fingers.size) return;
+    if (!up(event) || !drag) return;
     const { kind, from, to } = drag;
     drag = null;
     if (event.type === "pointercancel" || !to) { state.draft = []; return map.redraw(); }
@@ -44,20 +38,8 @@ export function listen(canvas, state, map) {
     if (kind === "path") map.setPath(from, to);
   };
 
-  function pinch(id, where) {
-    const before = [...fingers.values()];
-    fingers.set(id, where);
-    const { by: [dx, dy], about, factor } = pinched(before, [...fingers.values()]);
-    map.pan(-dx / map.at().unit, dy / map.at().unit);
-    map.zoomAt(...about, factor);
-  }
-
   canvas.ondblclick = () => state.tool !== "region" && state.tool !== "path" && map.fitAll();
-  canvas.addEventListener("wheel", (event) => { // the page scrolls unless the map has the focus
-    if (!event.ctrlKey && document.activeElement !== canvas) return;
-    event.preventDefault();
-    map.zoomAt(...spot(event), wheelFactor(event));
-  }, { passive: false });
+  canvas.addEventListener("wheel", wheel, { passive: false });
 
   canvas.onkeydown = (event) => {
     if (event.metaKey || event.ctrlKey || !map.at()) return;
