@@ -51,8 +51,19 @@ def made(linear):
     return LatentMap(fit(normal(60, 5), seed=0), linear(normal(5, 16) / 12))
 
 
-@pytest.fixture
-def shown(browser, made):
+SHADOW = (
+    PAGE.replace("document.head.append(style)", "root.append(style)")
+    .replace('el: document.getElementById("there")', 'el: root.appendChild(document.createElement("div"))')
+    .replace(
+        "const heard = {};",
+        'const heard = {}, root = document.getElementById("there").attachShadow({ mode: "open" });',
+    )
+)
+"""As marimo holds a widget."""
+
+
+@pytest.fixture(params=[PAGE])
+def shown(browser, made, request):
     """The widget of that map in a page, with what goes wrong there."""
     import base64
 
@@ -77,7 +88,7 @@ def shown(browser, made):
         return w._esm if "esm" in asked else w._css if "css" in asked else None
 
     page.expose_function("python", python)
-    page.route("http://page.test/**", lambda route: route.fulfill(body=PAGE, content_type="text/html"))
+    page.route("http://page.test/**", lambda route: route.fulfill(body=request.param, content_type="text/html"))
     page.goto("http://page.test/")
     page.wait_for_selector("[data-state=ready]", timeout=20_000)
     yield w, page
@@ -166,6 +177,17 @@ def test_the_page_shows_the_decoders_pictures_and_tells_what_is_selected(shown, 
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("shown", [SHADOW], indirect=True, ids=["shadow"])
+def test_in_a_shadow_root_its_styles_hold_and_the_wheel_zooms_after_a_click(shown):
+    _, page = shown
+    assert page.locator(".stage").evaluate("e => getComputedStyle(e).borderRadius") == "10px"
+    page.locator(".canvas").click()
+    before = page.locator(".canvas").screenshot()
+    page.mouse.wheel(0, -400)
+    until(page, lambda: page.locator(".canvas").screenshot() != before)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_python_moves_the_map(shown):
     _, page = shown
     before = page.locator(".canvas").screenshot()
@@ -194,9 +216,7 @@ def test_pictures_of_a_slow_decoder_come_one_by_one_and_closing_the_result_stops
     page.mouse.down()
     page.mouse.move(*spot(page, 0.9, 0.9), steps=3)
     page.mouse.up()
-    page.wait_for_function(
-        "/ \\d+ of 64 pictures are here, about \\d+ s left/.test(document.querySelector('.count').textContent)"
-    )
+    page.wait_for_function("/ \\d+ of 64, about \\d+ s left/.test(document.querySelector('.count').textContent)")
     page.locator(".clear").click()
     page.wait_for_timeout(1000)  # for what was under way
     before = len(asked)
