@@ -48,14 +48,15 @@ export const refreshThumbs = later(90, latestWins(async () => {
   if (!S.map || dim() === 1) return;
   S.shownThumbs = placeThumbs();
   redraw(true);
-  const missing = S.shownThumbs.map((t) => t.index).filter((i) => !S.thumbs.has(i));
-  if (!missing.length) return;
-  const pictures = await transport.own(missing);
-  if (!pictures) return;
-  if (S.thumbs.size > 2000) S.thumbs.clear();
-  pictures.forEach((tile, i) => S.thumbs.set(missing[i], tile));
-  redraw(true);
+  if (await haveThumbs(S.shownThumbs.map((t) => t.index))) redraw(true);
 }));
+
+export async function haveThumbs(codes) { // whether pictures of these codes are here; the oldest of others go
+  const missing = codes.filter((i) => !S.thumbs.has(i)), pictures = missing.length ? await transport.own(missing) : [];
+  pictures?.forEach((tile, k) => S.thumbs.set(missing[k], tile));
+  for (const i of S.thumbs.keys()) if (S.thumbs.size > 2000 && !codes.includes(i)) S.thumbs.delete(i);
+  return codes.every((i) => S.thumbs.has(i));
+}
 
 function placeThumbs() { // at most 40 codes in view, none over another; those shown before stay
   if ((S.view.zoom < 1.6 || grounded()) && S.count > 60) return [];

@@ -4,10 +4,10 @@ import { kinds, labelOf, rowOf, wordOf } from "./colours.js";
 import { S, dim, q, show, text } from "./core.js";
 import { cloud } from "./geometry.js";
 import { follow } from "./keyboard.js";
+import { haveThumbs } from "./layers.js";
 import { look } from "./live.js";
 import { paintTile } from "./pictures.js";
 import { play } from "./samples.js";
-import { transport } from "./transport.js";
 import { nearestFew } from "latent-map/areas.js";
 import { later, latestWins } from "latent-map/basics.js";
 import { HIDDEN } from "latent-map/tints.js";
@@ -27,12 +27,8 @@ export function nearestWords(point) {
 export const showNeighbours = later(120, latestWins(async () => {
   const list = q(".lv-near-list");
   if (!S.map || !S.mark || !list || S.film?.playing) return;
-  const found = nearestCodes(S.mark, NEAR), missing = found.map(([i]) => i).filter((i) => !S.thumbs.has(i));
-  if (missing.length) {
-    const pictures = await transport.own(missing);
-    if (!pictures) return;
-    pictures.forEach((tile, k) => S.thumbs.set(missing[k], tile));
-  }
+  const found = nearestCodes(S.mark, NEAR);
+  if (!await haveThumbs(found.map(([i]) => i))) return;
   while (list.children.length > found.length) list.lastChild.remove();
   while (list.children.length < found.length) {
     const button = document.createElement("button");

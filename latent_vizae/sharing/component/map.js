@@ -6,7 +6,7 @@
 // colours the codes, as in tints.js, the first one at first}. Whatever comes in is shown as text.
 
 import { codesIn, isNothing, nearestFew, outline } from "./areas.js";
-import { clamp, download, figure, signed } from "./basics.js";
+import { clamp, download, figure, latestWins, signed } from "./basics.js";
 import { drawArea, drawCross, drawFrame, drawHeat, drawPlane, drawSheet, fitCanvas, haloed, pixelPicture, themeOf, trace } from "./canvases.js";
 import { drawGround } from "./ground.js";
 import { listen } from "./input.js";
@@ -33,7 +33,7 @@ export function mountMap(host, map, transport) {
   const send = (name, detail) => element.dispatchEvent(new CustomEvent(name, { detail }));
   const canvas = q("canvas"), box = { w: 1, h: 1 }, calm = matchMedia("(prefers-reduced-motion: reduce)");
   const base = document.createElement("canvas");
-  let theme = {}, at = null, wanted = null, busy = false, stale = true, queued = false, timer = 0;
+  let theme = {}, at = null, stale = true, queued = false, timer = 0;
 
   // ---------------------------------------------------------------- what is shown
   const text = (name, words) => { q(name).textContent = words; };
@@ -85,20 +85,17 @@ export function mountMap(host, map, transport) {
     text("at", `(${point.map(signed).join(", ")})`);
     const [near] = nearestFew(point, 1, cloud, S.kinds, HIDDEN)[0] ?? [null];
     text("near", near === null ? "" : `nearest code: ${numberOf(near)}${labelOf(near)}${wordOf(near)}`);
-    wanted = point;
-    if (busy) return;
-    busy = true;
-    try {
-      while (wanted) { // one question at a time, the latest place
-        const now = wanted;
-        wanted = null;
-        const { tile, support } = await transport.picture(now);
-        paint(q("picture"), tile);
-        text("support", support === null ? "" : `support ${support.toFixed(2)}${support < 0.5 ? ": few codes near, the map guesses" : ""}`);
-        element.dataset.at = now.map((x) => x.toFixed(5)).join(","); // where the picture is of, for whoever drives the page
-      }
-    } catch (problem) { wanted = null; text("near", problem.message); } finally { busy = false; }
+    await refreshPicture(point);
   }
+
+  const refreshPicture = latestWins(async (point) => {
+    try {
+      const { tile, support } = await transport.picture(point);
+      paint(q("picture"), tile);
+      text("support", support === null ? "" : `support ${support.toFixed(2)}${support < 0.5 ? ": few codes near, the map guesses" : ""}`);
+      element.dataset.at = point.map((x) => x.toFixed(5)).join(","); // where the picture is of, for whoever drives the page
+    } catch (problem) { text("near", problem.message); }
+  });
 
   function paint(target, picture) {
     const { width, height } = transport.image, scale = Math.max(1, Math.round(320 / Math.max(width, height)));

@@ -49,8 +49,8 @@ def test_pictures_regions_and_paths_have_the_detail_that_was_asked_for(maps, fit
     assert len({image.sum().item() for image in (sheet, full, other)}) == 3
     corners = [[0, 0], [0.5, 0], [0, 0.5]]
     for ask, what in (
-        (maps.grid_samples, ({"box": corners[1:]}, 3, 3)), (maps.grid_samples, ({"polygon": corners}, 2, 2)),
-        (maps.path_samples, (corners, 4)),
+        (maps.grid_plan, ({"box": corners[1:]}, 3, 3)), (maps.grid_plan, ({"polygon": corners}, 2, 2)),
+        (maps.path_plan, (corners, 4)),
     ):  # fmt: skip
         with_detail, without = (ask(fitted.id, *what, None, [amount, 0]).codes for amount in (1, 0))
         assert not torch.equal(with_detail, without)
