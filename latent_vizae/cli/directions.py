@@ -18,7 +18,7 @@ from latent_vizae.inputs.names import Labels
 from latent_vizae.maps.latent_map import LatentMap
 from latent_vizae.pictures import arrow_picture, direction_picture, need_plot
 
-from .files import REPORT_FILE, codes_to_map, load_v, output_folder, write_json
+from .files import REPORT_FILE, budget_of, codes_to_map, load_v, output_folder, write_json
 
 __all__ = ["directions"]
 
@@ -78,6 +78,12 @@ def directions(
         Optional[Path],  # noqa: UP045
         typer.Option(metavar="FILE", help="A .safetensors to go on from after Ctrl-C."),
     ] = None,
+    budget: Annotated[
+        str,
+        typer.Option(
+            metavar="N|TIME|none", help="Most images to decode for the directions, and for the classifier, or time."
+        ),
+    ] = "10min",
     seed: Annotated[int, typer.Option(help="Same seed, same machine: same directions.")] = 0,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder to write: new, empty, or earlier directions'.")
@@ -105,6 +111,7 @@ def directions(
     classifier of the decoder's images is trained on them, and each class gets directions of its own. Ctrl-C during
     the training keeps the best directions so far (exit 130).
     """
+    most = budget_of(budget)
     with output_folder(out, MAKER) as folder:
         need_plot()
         f_d = load_decoder(decoder)
@@ -112,10 +119,10 @@ def directions(
         batch, labels = codes_to_map(f_d, decoder, codes, None, count, seed)
         labels = labels.numbers if isinstance(labels, Labels) else labels
         by_class = labels is not None and not global_only and len(labels.unique()) > 1
-        classifier = learn_classifier(f_d, batch, labels, seed=seed) if by_class else None
+        classifier = learn_classifier(f_d, batch, labels, seed=seed, budget=most) if by_class else None
         discovered = discover_directions(
             f_d, batch, classifier, n_directions=n_directions, method=method.value, shift=shift, steps=steps,
-            seed=seed, checkpoint=checkpoint, progress=True,
+            seed=seed, checkpoint=checkpoint, budget=most, progress=True,
         )  # fmt: skip
         if discovered.report.interrupted:
             typer.echo("latent-vizae: interrupted; writing the best directions so far", err=True)
@@ -124,7 +131,7 @@ def directions(
         asked = {
             "decoder": decoder, "codes": None if codes is None else str(codes), "count": len(batch),
             "method": method.value, "directions": n_directions, "global_only": global_only, "shift": shift,
-            "steps": steps, "v": v, "seed": seed,
+            "steps": steps, "v": v, "seed": seed, "budget": budget,
         }  # fmt: skip
         document: dict[str, Any] = {
             "made_by": MAKER, "latent_vizae": version("latent-vizae"), "asked": asked,

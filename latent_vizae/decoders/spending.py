@@ -10,6 +10,7 @@ import contextlib
 import math
 import re
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -26,8 +27,10 @@ __all__ = [
     "Spending",
     "as_limit",
     "cost_in_words",
+    "images_left",
     "note_time",
     "note_work",
+    "noting_work",
     "seconds_per_image",
     "spending",
 ]
@@ -56,11 +59,6 @@ class Limit:
 
     images: float = math.inf
     seconds: float = math.inf
-
-    def images_at(self, seconds: float | None) -> float:
-        """Images that may be asked for where one takes so many seconds."""
-        by_time = math.inf if not seconds or self.seconds == math.inf else self.seconds / seconds
-        return min(self.images, by_time) if self.seconds > 0 else 0
 
 
 def as_limit(budget: Budget) -> Limit:
@@ -129,6 +127,14 @@ def note_work(images: float, seconds: float) -> None:
             one.report(one.images)
 
 
+@contextlib.contextmanager
+def noting_work(images: float) -> Iterator[None]:
+    """`note_work` of what is done inside of a ``with``."""
+    started = time.perf_counter()
+    yield
+    note_work(images, time.perf_counter() - started)
+
+
 def seconds_per_image(decoder: Any) -> float | None:
     """The least that an image of a decoder has taken; None of one that was not called yet."""
     with _LOCK:
@@ -136,6 +142,14 @@ def seconds_per_image(decoder: Any) -> float | None:
             return _FASTEST.get(decoder)
         except TypeError:
             return None
+
+
+def images_left(decoder: Any, limit: Limit, spent: Spending) -> float:
+    """Images that may be asked of a decoder yet, as fast as it has been; any number before its first call."""
+    seconds, by_time = seconds_per_image(decoder), math.inf
+    if seconds and limit.seconds < math.inf:
+        by_time = (limit.seconds - spent.seconds) / seconds
+    return max(0.0, min(limit.images - spent.images, by_time)) if limit.seconds > 0 else 0.0
 
 
 def cost_in_words(images: float, seconds: float | None) -> str:

@@ -17,6 +17,7 @@ from latent_vizae.decoders.contract import (
     images_at_a_time,
     require_decoder,
 )
+from latent_vizae.decoders.spending import Budget, as_limit, images_left, spending
 from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_whole
 from latent_vizae.inputs.names import as_labels
@@ -31,6 +32,8 @@ Classifier = Callable[[Tensor], Any]
 """Images (B, C, H, W) in [0, 1] -> class ids (B,), whole numbers; or logits (B, N), of which the largest counts."""
 
 CLASSIFIER_SIDE, BATCH_SIZE = 28, 128
+
+BUDGET = "60s"
 
 
 def require_classifier(classifier: Any) -> None:
@@ -100,7 +103,13 @@ def _ids_of(output: Any, count: int) -> Tensor:
 @torch.inference_mode(False)
 @own_surroundings()
 def learn_classifier(
-    decoder: Callable[[Tensor], Tensor], codes: ArrayLike, labels: ArrayLike, *, steps: int = 400, seed: int = 0
+    decoder: Callable[[Tensor], Tensor],
+    codes: ArrayLike,
+    labels: ArrayLike,
+    *,
+    steps: int = 400,
+    seed: int = 0,
+    budget: Budget = BUDGET,
 ) -> Callable[[Tensor], Tensor]:
     """Train a small classifier of a decoder's images on labelled codes, where there is no pretrained one.
 
@@ -109,13 +118,16 @@ def learn_classifier(
         codes: (k, *latent_shape).
         labels: (k,) whole numbers from 0 on: the classes of their images.
         steps: steps of Adam, each on 128 images.
-        seed: the same seed on the same machine gives the same classifier.
+        seed: the same seed on the same machine gives the same classifier, where the budget is no time or not reached.
+        budget: most images to ask the decoder for, or most time for them, "60s"; None for those of all codes. Of
+            more codes some are drawn.
 
     Returns:
         A function, images (B, C, H, W) in [0, 1] -> class ids (B,), those that occur in ``labels``.
 
     Raises:
-        TypeError, ValueError: codes, labels or a decoder that `latent_vizae.fit` would refuse; a single class.
+        TypeError, ValueError: codes, labels or a decoder that `latent_vizae.fit` would refuse; a single class, or no
+            such budget, or one that allows images of a single class.
 
     Example:
         >>> from latent_vizae import load_decoder
@@ -127,10 +139,20 @@ def learn_classifier(
     """
     batch = as_codes(codes)
     require_decoder(decoder, tuple(batch.shape[1:]))
-    kinds, targets = as_labels(labels, len(batch)).numbers.unique(return_inverse=True)
+    limit, numbers, seed = as_limit(budget), as_labels(labels, len(batch)).numbers, as_whole(seed, "seed")
+    with spending() as spent:
+        decode_images(decoder, batch[:1])  # how long does one take?
+        allowed = images_left(decoder, limit, spent)
+    if allowed < len(batch):
+        rows = torch.randperm(len(batch), generator=torch.Generator().manual_seed(seed))[: int(allowed)]
+        batch, numbers = batch[rows.to(batch.device)], numbers[rows]
+    kinds, targets = numbers.unique(return_inverse=True)
     if len(kinds) < 2 or int(kinds[0]) < 0:
-        raise ValueError(f"A classifier needs labels of at least 2 classes, from 0 on; got {kinds.tolist()[:9]}.")
-    generator = torch.Generator().manual_seed(as_whole(seed, "seed"))
+        within = f" (of {len(batch)} codes, as many as the budget allows)" if allowed <= len(batch) else ""
+        raise ValueError(
+            f"A classifier needs labels of at least 2 classes, from 0 on; got {kinds.tolist()[:9]}{within}."
+        )
+    generator = torch.Generator().manual_seed(seed)
     images = shrunk(decode_images(decoder, batch), CLASSIFIER_SIDE)
     channels = images.shape[1]
     reached = math.ceil(math.ceil(images.shape[2] / 2) / 2) * math.ceil(math.ceil(images.shape[3] / 2) / 2)

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from latent_vizae.decoders.spending import BACKWARD, noting_work
 from latent_vizae.inputs.surroundings import callers_surroundings
 from latent_vizae.measures.geometry import metric_samples
 
 from .pool import Pool
 
-__all__ = ["METHODS", "Features", "closed_form", "has_gradients"]
+__all__ = ["METHODS", "Features", "closed_form", "cost_of_closed_form", "has_gradients"]
 
 
 METHODS = ("codes", "features", "metric")
@@ -36,7 +37,9 @@ WIDTH = 0.25
 MOST_FEATURES = 2**16
 
 
-def closed_form(pool: Pool, size: int, method: str, features: Features, seed: int) -> tuple[Tensor, Tensor]:
+def closed_form(
+    pool: Pool, size: int, method: str, features: Features, seed: int, share: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """A global set (n, K) and the classes' sets (N, n, K) of orthonormal directions, the most important first.
 
     Args:
@@ -48,6 +51,7 @@ def closed_form(pool: Pool, size: int, method: str, features: Features, seed: in
             what Shen & Zhou 2021, SeFa, read off a first layer's weights).
         features: of the method "features", see `discover_directions`.
         seed: of random probes.
+        share: of the codes at which images or features are asked for.
 
     One more method, "start", initialises the training: "metric", weighted by the covariance of the codes.
     """
@@ -62,13 +66,15 @@ def closed_form(pool: Pool, size: int, method: str, features: Features, seed: in
     elif method == "features":
 
         def samples_of(rows: Tensor, _: int) -> Tensor:
-            chosen = rows[torch.randperm(len(rows), generator=generator)[:MOST_ROWS]].to(pool.codes.device)
+            count = _part(share, MOST_ROWS)
+            chosen = rows[torch.randperm(len(rows), generator=generator)[:count]].to(pool.codes.device)
             return _through_features(pool.codes[chosen], features_of(pool, features, chosen), size)
 
     else:
         differenced = not has_gradients(pool)
 
         def samples_of(rows: Tensor, count: int) -> Tensor:
+            count = _part(share, DIFFERENCE_CODES if differenced else count)
             chosen = rows[torch.randperm(len(rows), generator=generator)[:count]].to(pool.codes.device)
             return _differences(pool, chosen) if differenced else _probed(pool, chosen, generator)
 
@@ -84,6 +90,22 @@ def closed_form(pool: Pool, size: int, method: str, features: Features, seed: in
     return shared.float(), (torch.stack(own) if own else empty).float()
 
 
+def _part(share: float, count: int) -> int:
+    return max(1, round(share * count))
+
+
+def cost_of_closed_form(pool: Pool, method: str, features: Features, gradients: bool) -> float:
+    """Images that `closed_form` asks for, about; features of a submodule cost as much."""
+    classes, n = len(pool.labels), pool.codes.shape[1]
+    if method == "codes":
+        return 0
+    if method == "features":
+        return (1 + classes) * min(MOST_ROWS, len(pool.codes)) if isinstance(features, str) else 0
+    if not gradients:
+        return (1 + classes) * DIFFERENCE_CODES * 2 * min(n, DIFFERENCED)
+    return (METRIC_CODES + classes * CLASS_METRIC_CODES) * (1 + BACKWARD * PROBES)
+
+
 def _some(pool: Pool, rows: Tensor, generator: torch.Generator) -> Tensor:
     """Codes of rows, of at most 1000 of them; drawn, for they may come sorted."""
     if len(rows) > MOST_ROWS:
@@ -94,8 +116,9 @@ def _some(pool: Pool, rows: Tensor, generator: torch.Generator) -> Tensor:
 def has_gradients(pool: Pool) -> bool:
     """Whether the decoder's images have gradients by its codes, and not only zeros."""
     generator = torch.Generator().manual_seed(0)
-    with torch.enable_grad():
-        samples = metric_samples(pool.differentiable, pool.codes[: min(8, pool.at_once)], 1, generator)
+    some = pool.codes[: min(8, pool.at_once)]
+    with torch.enable_grad(), noting_work(len(some) * (1 + BACKWARD)):
+        samples = metric_samples(pool.differentiable, some, 1, generator)
     return samples is not None and bool((samples != 0).any())
 
 
@@ -143,7 +166,8 @@ def _probed(pool: Pool, chosen: Tensor, generator: torch.Generator) -> Tensor:
     parts = []
     with torch.enable_grad():
         for part in chosen.split(min(64, pool.at_once)):
-            samples = metric_samples(pool.differentiable, pool.codes[part], PROBES, generator)
+            with noting_work(len(part) * (1 + BACKWARD * PROBES)):
+                samples = metric_samples(pool.differentiable, pool.codes[part], PROBES, generator)
             assert samples is not None  # has_gradients said so
             parts.append(samples)
     return torch.cat(parts)
@@ -155,7 +179,7 @@ def _differences(pool: Pool, chosen: Tensor) -> Tensor:
 
     Of codes of more than 64 numbers, in the 64 principal directions of all of them.
     """
-    codes = pool.codes[chosen[:DIFFERENCE_CODES]]
+    codes = pool.codes[chosen]
     known = _some(pool, pool.rows(), torch.Generator().manual_seed(0)).double()
     known = known - known.mean(0)
     n = known.shape[1]

@@ -19,19 +19,22 @@ from torch import Tensor
 
 from latent_vizae.decoders.contract import require_decoder
 from latent_vizae.decoders.load import as_source_options
+from latent_vizae.decoders.spending import BACKWARD, Budget, as_limit, spending
 from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_device, as_whole
 from latent_vizae.inputs.surroundings import own_surroundings
 from latent_vizae.training.checkpoint import Checkpoint, fingerprint
-from latent_vizae.training.progress import Progress
+from latent_vizae.training.loop import CHECK_EVERY
+from latent_vizae.training.progress import Progress, Reporting
 
+from .budget import Allowance
 from .classifier import Classifier, require_classifier
-from .closed_form import METHODS, Features, closed_form, has_gradients
+from .closed_form import METHODS, Features, closed_form, cost_of_closed_form, has_gradients
 from .directions import Directions
-from .evaluate import Evaluator, typical_change
+from .evaluate import Evaluator, cost_of_measuring, typical_change
 from .pool import ENOUGH_CODES, MOST_CODES, Pool, gather
 from .report import DirectionsReport
-from .search import Deformators, Search
+from .search import Deformators, Search, cost_of_score, cost_of_step
 
 __all__ = ["discover_directions"]
 
@@ -42,6 +45,9 @@ FAR = 0.75
 """The largest shift changes images by so much of what two images differ by."""
 
 SCORED = 512
+
+BUDGET = "10min"
+"""A training asks for hundreds of times as many images as a fit."""
 
 
 @torch.inference_mode(False)  # training works under a caller's no_grad or inference_mode too
@@ -61,7 +67,8 @@ def discover_directions(
     seed: int = 0,
     device: str | torch.device | None = None,
     checkpoint: str | Path | None = None,
-    progress: bool | Callable[[int, int, str], object] = False,
+    budget: Budget = BUDGET,
+    progress: Reporting = False,
 ) -> Directions:
     """Find semantic directions of a generator's latent space: a global set, and one for each class.
 
@@ -85,12 +92,18 @@ def discover_directions(
         features: for "features": codes (B, *latent_shape) -> features (B, ...), or the name of a submodule of the
             decoder, whose output is used; by default the images.
         measured: codes per direction on which effects and steps are measured.
-        seed: the same seed on the same machine gives the same directions.
+        seed: the same seed on the same machine gives the same directions, where the budget is no time or not reached.
         device: where to compute with a decoder that has no weights; by default where the codes are.
         checkpoint: a .safetensors file with the state of the training. The same call goes on from there after a
             break, with the result of a run without one. The file is removed at the end.
+        budget: most images to ask the decoder for (a backward pass counts for two), about, or most time for them,
+            "60s" or "10min"; None for as many as are wanted. A quarter is for images of codes. Of the rest, directions
+            get what measuring leaves, and two thirds at least: fewer codes of the metric, fewer steps of training.
+            Then effects are measured on fewer codes, or, with ``report.step_change`` None, not at all: a step of 1
+            is then one and a half standard deviations of the codes, or ``shift``. The report says what was spent.
         progress: True for bars on stderr, or a function ``(step, steps, title)`` that is called after every step and
-            every few images; raising KeyboardInterrupt in it stops like Ctrl-C.
+            every few images; raising KeyboardInterrupt in it stops like Ctrl-C. Of a slow decoder the titles say
+            what is to be waited for.
 
     Returns:
         Directions on the CPU, with all measures in ``report``. After Ctrl-C in training or measuring, the best
@@ -98,9 +111,9 @@ def discover_directions(
 
     Raises:
         TypeError: a decoder or classifier that is not callable, codes that are not real numbers.
-        ValueError: K that does not fit into n; classes without codes; a classifier that returns something else; for
-            the trained method, a decoder without gradients; a decoder whose images never change; a checkpoint of
-            another search.
+        ValueError: K that does not fit into n; no such budget, or one below 16 images; classes without codes; a
+            classifier that returns something else; for the trained method, a decoder without gradients; a decoder
+            whose images never change; a checkpoint of another search.
 
     Example:
         >>> from latent_vizae import load_decoder
@@ -127,7 +140,7 @@ def discover_directions(
         raise TypeError(f"shift is a length in code units, got {shift!r}.")
     if shift is not None and not 0 < shift < math.inf:
         raise ValueError(f"shift is a length in code units, above 0, got {shift}.")
-    kept = None if checkpoint is None else Checkpoint(checkpoint)
+    kept, limit = None if checkpoint is None else Checkpoint(checkpoint), as_limit(budget)
     if not callable(decoder):
         require_decoder(decoder, ())
     if n_directions is not None:
@@ -135,29 +148,48 @@ def discover_directions(
         _check_size(n_directions, getattr(decoder, "latent_shape", None), classifier is not None)
     chosen_device = None if device is None else as_device(device)
     most = ENOUGH_CODES if method != "trained" and classifier is None else MOST_CODES
-    pool = gather(decoder, codes, classifier, n_classes, seed, chosen_device, most, progress)
-    size = _check_size(n_directions, pool.latent_shape, classifier is not None)
-    wanted = typical_change(pool)
-    if wanted == 0:
-        raise ValueError("The decoder's images are the same for all codes, so no direction changes them.")
-    if method == "trained" and not has_gradients(pool):
-        raise ValueError(
-            "The trained method needs gradients through the decoder, and this decoder's images have none (it leaves "
-            "torch, detaches, works under no_grad or rounds). Use method='metric': it works by finite differences."
+    with spending() as spent:
+        allowance = Allowance(decoder, limit, spent, {} if kept is None else kept.planned())
+        pool = gather(decoder, codes, classifier, n_classes, seed, chosen_device, most, allowance, progress)
+        size, classes = _check_size(n_directions, pool.latent_shape, classifier is not None), len(pool.labels)
+        wanted = typical_change(pool)
+        if wanted == 0:
+            raise ValueError("The decoder's images are the same for all codes, so no direction changes them.")
+        learn = method == "trained"
+        gradients = method in ("trained", "metric") and has_gradients(pool)
+        if learn and not gradients:
+            raise ValueError(
+                "The trained method needs gradients through the decoder, and this decoder's images have none (it "
+                "leaves torch, detaches, works under no_grad or rounds). Use method='metric': it works by finite "
+                "differences."
+            )
+        costs = [cost_of_measuring(count, size, classes, shift is None) for count in range(measured + 1)]
+        if steps:
+            costs = [cost + SCORED * (1 + classes) * count / measured for count, cost in enumerate(costs)]
+        step = cost_of_step(classes) * (1 + BACKWARD * learn) + cost_of_score(classes) / CHECK_EVERY
+        allowance.settle(
+            start=cost_of_closed_form(pool, method, features, gradients),
+            step=step,
+            score=cost_of_score(classes) if steps else 0,
+            measuring=costs,
+            steps=steps,
         )
-    shared, own = closed_form(pool, size, "start" if method == "trained" else method, features, seed)
-    evaluator = Evaluator(pool, classifier, measured, seed)
-    shift = evaluator.shift_for(shared.T, FAR * wanted) if shift is None else float(shift)
-    search = Search(pool, Deformators(shared, own), shift, steps, seed, learn=method == "trained")
-    if kept is not None:
-        settings = [method, size, pool.labels.tolist(), round(shift, 6), steps, seed]
-        made = [shared, own] if method == "features" else []  # what stands for features; the rest follows from codes
-        kept.open(fingerprint(settings, [pool.codes, pool.images, pool.classes, *made]))
-    search.run(progress, kept)
-    shared, own = (columns.transpose(-1, -2) for columns in search.deformators.columns(precise=True))
-    if not search.interrupted:  # else what there is is measured, whatever the function goes on to raise
-        evaluator.shown = Progress(progress, "measure")
-    evaluated = evaluator.measure(shared.float(), own.float(), shift, wanted, _predictor_scores(search))
+        plan = allowance.plan
+        shared, own = closed_form(pool, size, "start" if learn else method, features, seed, plan["share"])
+        evaluator = Evaluator(pool, classifier, int(plan["measured"]), seed)
+        shift = evaluator.shift_for(shared.T, FAR * wanted) if shift is None else float(shift)
+        search = Search(pool, Deformators(shared, own), shift, int(plan["steps"]), seed, learn=learn)
+        if kept is not None:
+            settings = [method, size, pool.labels.tolist(), round(shift, 6), steps, seed, str(budget)]
+            made = [shared, own] if method == "features" else []  # for the features; the rest follows from codes
+            kept.open(fingerprint(settings, [pool.codes, pool.images, pool.classes, *made]))
+            kept.plan = plan
+        search.run(progress, f"directions{allowance.cost(search.steps * step)}", kept)
+        shared, own = (columns.transpose(-1, -2) for columns in search.deformators.columns(precise=True))
+        if not search.interrupted:  # else what there is is measured, whatever the function goes on to raise
+            evaluator.shown = Progress(progress, f"measure{allowance.cost(costs[evaluator.measured])}")
+        scores = _predictor_scores(search, evaluator.measured / measured)
+        evaluated = evaluator.measure(shared.float(), own.float(), shift, wanted, scores)
     report = DirectionsReport(
         method=method,
         n=pool.codes.shape[1],
@@ -172,6 +204,7 @@ def discover_directions(
         seconds=round(time.perf_counter() - started, 3),
         interrupted=search.interrupted or evaluated.interrupted,
         **evaluated.numbers,
+        **allowance.numbers(),
     )
     if kept is not None and not report.interrupted:
         kept.remove()
@@ -206,14 +239,15 @@ def _check_size(size: int | None, latent_shape: Any, by_class: bool) -> int:
     return size
 
 
-def _predictor_scores(search: Search) -> dict[str, Any]:
-    """Scores of the predictors on held-out moves; none where they learned nothing."""
+def _predictor_scores(search: Search, share: float) -> dict[str, Any]:
+    """Scores of the predictors on a share of `SCORED` held-out moves; none where they learned nothing."""
     names = ("accuracy_global", "accuracy_class", "shift_error_global", "shift_error_class")
     scores: dict[str, Any] = dict.fromkeys(names)
-    if search.step == 0:
+    count = round(SCORED * share)
+    if search.step == 0 or count == 0:
         return scores
     try:
-        shared, *own = search.score(SCORED, max(16, SCORED // max(1, len(search.pool.labels))), seed=2)
+        shared, *own = search.score(count, max(16, count // max(1, len(search.pool.labels))), seed=2)
     except KeyboardInterrupt:
         search.interrupted = True
         return scores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +15,36 @@ from .classifier import Classifier, classify
 from .measures import calibrate, change_of, explained, largest_cosine, moved, random_sets, sameness
 from .pool import Pool
 
-__all__ = ["Evaluated", "Evaluator", "typical_change"]
+__all__ = ["Evaluated", "Evaluator", "cost_of_measuring", "typical_change"]
 
 
 STEP = 0.25
 """Image change of a step of 1, as a share of the median difference of two images."""
 
+CALIBRATION = 8
+"""Moves along a direction until its step is known, about: four, and as many that come nearer."""
+
 GLOBAL_SHARE, PAIRS, OTHERS, RANDOM, CLASS_STEPS = 2, 24, 2, 2, 2.0
+
+
+def cost_of_measuring(measured: int, size: int, classes: int, shift: bool) -> float:
+    """Images that `Evaluator` asks for, about; inf of one code per direction of a class, where agreement is of two.
+
+    Args:
+        measured: codes per direction.
+        size: K.
+        classes: N.
+        shift: whether the largest shift is looked for, too.
+    """
+    if classes and measured == 1:
+        return math.inf
+    change = 1 + 2 * size  # images of a code: before and after a move to both sides, along each direction
+    steps = CALIBRATION + 2  # `change_of`, and a step at other codes
+    both = 2 * size if classes else 0  # two steps, for the class
+    by_global = GLOBAL_SHARE * measured * (change * (steps + (CALIBRATION if shift else 0)) + both)
+    at_random = measured * ((1 + 2 * RANDOM) * (CALIBRATION + 1) + 2 * RANDOM)
+    by_class = measured * (change * steps + both) + at_random + min(PAIRS, 2 * measured) * (5 + OTHERS)
+    return by_global + classes * by_class
 
 
 def typical_change(pool: Pool) -> float:
@@ -45,7 +69,7 @@ class Evaluator:
     Args:
         pool: codes.
         classifier: the classifier of the pool.
-        measured: codes per direction; twice as many for the global set.
+        measured: codes per direction; twice as many for the global set. With 0 no image is asked for.
         seed: of the choice of codes and of random directions.
 
     Attributes:
@@ -53,7 +77,7 @@ class Evaluator:
     """
 
     def __init__(self, pool: Pool, classifier: Classifier | None, measured: int, seed: int) -> None:
-        self.pool, self.classifier = pool, classifier
+        self.pool, self.classifier, self.measured = pool, classifier, measured
         self.shown, self.done = Progress(False, "measure"), 0
         self.generator = torch.Generator().manual_seed(seed)
         self.first, self.second = [], []
@@ -62,7 +86,7 @@ class Evaluator:
             rows = rows[torch.randperm(len(rows), generator=self.generator)]
             count = min(len(rows), measured * (GLOBAL_SHARE if kind is None else 1))
             self.first.append(pool.codes[rows[:count].to(pool.codes.device)])
-            self.second.append(pool.codes[rows[-count:].to(pool.codes.device)])
+            self.second.append(pool.codes[rows[len(rows) - count :].to(pool.codes.device)])
 
     def _decode(self, codes: Tensor) -> Tensor:
         images = self.pool.decode(codes)
@@ -70,9 +94,14 @@ class Evaluator:
         return images
 
     def shift_for(self, directions: Tensor, change: float) -> float:
-        """A move, in code units, after which images have changed by so much: the median over directions (D, n)."""
-        typical = 1.5 * self.pool.codes.var(0).mean().sqrt().item()
-        lengths, _, _ = calibrate(self._decode, [(directions, self.first[0])], change, max(typical, 1e-6))
+        """A move, in code units, after which images have changed by so much: the median over directions (D, n).
+
+        Where no image is to be asked for, one and a half standard deviations of the codes.
+        """
+        typical = max(1.5 * self.pool.codes.var(0).mean().sqrt().item(), 1e-6)
+        if not self.measured:
+            return typical
+        lengths, _, _ = calibrate(self._decode, [(directions, self.first[0])], change, typical)
         return float(lengths[0].median())
 
     def measure(self, shared: Tensor, own: Tensor, shift: float, typical: float, known: dict[str, Any]) -> Evaluated:
@@ -93,17 +122,18 @@ class Evaluator:
         numbers |= dict.fromkeys(MEASURED)
         lengths, effects = [torch.full((len(shared),), shift) for _ in sets], [torch.zeros(len(shared)) for _ in sets]
         interrupted = False
+        at_codes = list(zip(sets, self.first, strict=True)) if self.measured else []
         try:
-            at_codes = list(zip(sets, self.first, strict=True))
             for row, (some, codes) in enumerate(at_codes):
                 effects[row] = change_of(self._decode, codes, shift * some).cpu()
                 self.done += 1
-            lengths, amount, unmoved = calibrate(self._decode, at_codes, STEP * typical, shift)
-            self.done += len(sets)
-            numbers["step_change"] = amount
-            numbers["unmoved"] = [name for name, still in zip(names, unmoved.tolist(), strict=True) if still]
-            self._compare(sets, lengths, amount, shift, numbers, ~unmoved)
-            if len(own):
+            if self.measured:
+                lengths, amount, unmoved = calibrate(self._decode, at_codes, STEP * typical, shift)
+                self.done += len(sets)
+                numbers["step_change"] = amount
+                numbers["unmoved"] = [name for name, still in zip(names, unmoved.tolist(), strict=True) if still]
+                self._compare(sets, lengths, amount, shift, numbers, ~unmoved)
+            if self.measured and len(own):
                 self._explain(shared, own, numbers)
         except KeyboardInterrupt:
             interrupted = True
@@ -176,7 +206,7 @@ class Evaluator:
         columns: dict[str, list[float]] = {"global": [], "own": [], "other": [], "random": []}
         for row in range(count):
             rows = self.pool.rows(row, held_out=True)
-            codes = self.pool.codes[rows[: 2 * PAIRS].to(self.pool.codes.device)]
+            codes = self.pool.codes[rows[: 2 * min(PAIRS, 2 * self.measured)].to(self.pool.codes.device)]
             half = len(codes) // 2
             others = [own[(row + further) % count] for further in range(1, 1 + min(OTHERS, count - 1))]
             by_shared, further = explained(

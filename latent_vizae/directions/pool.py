@@ -15,15 +15,15 @@ from latent_vizae.decoders.contract import (
     decode_images,
     decoder_dtype_and_device,
     differentiable_images,
-    is_slow,
     require_decoder,
 )
 from latent_vizae.decoders.repeats import notice_noise
-from latent_vizae.decoders.spending import cost_in_words, seconds_per_image
+from latent_vizae.decoders.spending import noting_work
 from latent_vizae.inputs.sources import as_codes
 from latent_vizae.inputs.surroundings import callers_surroundings, warn_caller
-from latent_vizae.training.progress import Progress
+from latent_vizae.training.progress import Progress, Reporting
 
+from .budget import FEWEST, Allowance
 from .classifier import Classifier, classify, shrunk
 
 __all__ = ["ENOUGH_CODES", "MOST_CODES", "Pool", "gather"]
@@ -33,9 +33,6 @@ MOST_CODES, MOST_DRAWS, CODES_PER_BATCH = 4096, 4, 256
 
 ENOUGH_CODES = 1024
 """Codes of which a closed form without classes makes images."""
-
-FEWEST = 8
-"""A class with fewer codes has no directions: some are for training, some for measuring."""
 
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.25, 1000
 
@@ -79,7 +76,8 @@ class Pool:
     @torch.no_grad()
     def decode_once(self, codes: Tensor) -> Tensor:
         """Images of flat codes (B, n) in one call of the decoder, of at most ``at_once`` of them."""
-        return differentiable_images(self.decoder, codes.unflatten(1, self.latent_shape))
+        with noting_work(len(codes)):
+            return differentiable_images(self.decoder, codes.unflatten(1, self.latent_shape))
 
     def decode_seen(self, codes: Tensor) -> Tensor:
         """Small images of flat codes (B, n)."""
@@ -110,10 +108,13 @@ def gather(
     n_classes: int | None,
     seed: int,
     device: torch.device | None,
-    most: int = MOST_CODES,
-    progress: bool | Callable[[int, int, str], object] = False,
+    most: int,
+    allowance: Allowance,
+    progress: Reporting = False,
 ) -> Pool:
     """Codes from an array, a sampler or the decoder itself, with their images, their classes and a split.
+
+    ``most`` codes are used, fewer where the allowance is for fewer.
 
     Raises:
         TypeError, ValueError: see `latent_vizae.discover_directions`.
@@ -126,13 +127,10 @@ def gather(
     if len(batch) < FEWEST:
         raise ValueError(f"Directions need at least {FEWEST} codes, some for measuring; got {len(batch)}.")
 
-    def looked_at(some: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Class ids and small images of codes, and numbers in one image."""
-        first = decode_images(decoder, some[:1])
-        notice_noise(decoder, some[:2])
+    def looked_at(some: Tensor) -> tuple[Tensor, Tensor]:
+        """Class ids and small images of codes."""
         ids, small, done = [], [], 0
-        cost = f", {cost_in_words(len(some), seconds_per_image(decoder))}" if is_slow(decoder) else ""
-        shown = Progress(progress, f"images{cost}")
+        shown = Progress(progress, f"images{allowance.cost(len(some))}")
         for part in some.split(max(1, min(CODES_PER_BATCH, VALUES_PER_BATCH // first.numel()))):
             images = decode_images(decoder, part)
             small.append(shrunk(images, PREDICTOR_SIDE))
@@ -141,18 +139,23 @@ def gather(
             done += len(part)
             shown(done, len(some))
         shown.close()
-        return torch.cat(ids), torch.cat(small), first.numel()
+        return torch.cat(ids), torch.cat(small)
 
     batch = batch.to(device)
-    ids, small, values = looked_at(batch)
+    first = decode_images(decoder, batch[:1])
+    notice_noise(decoder, batch[:2])
+    count = allowance.codes(len(batch))
+    if count < len(batch):
+        batch = batch[torch.randperm(len(batch), generator=torch.Generator().manual_seed(seed))[:count].to(device)]
+    ids, small = looked_at(batch)
     labels, again = _frequent(ids), 0
     while classifier is not None and n_classes is not None and len(labels) < n_classes and again < MOST_DRAWS:
         again += 1
         more = draw(again)
-        if more is None:
+        if more is None or len(more) > allowance.left() / 2:
             break
         more = more.to(device)
-        of_more, small_more, _ = looked_at(more)
+        of_more, small_more = looked_at(more)
         rare = (of_more[:, None] != labels).all(1)
         batch, ids = torch.cat([batch, more[rare.to(device)]]), torch.cat([ids, of_more[rare]])
         small = torch.cat([small, small_more[rare.to(small.device)]])
@@ -165,7 +168,7 @@ def gather(
     for row, label in enumerate(labels.tolist()):
         classes[ids == label] = row
     held_out = _split(classes, seed)
-    return Pool(decoder, batch.flatten(1), latent_shape, small, labels, classes, held_out, values)
+    return Pool(decoder, batch.flatten(1), latent_shape, small, labels, classes, held_out, first.numel())
 
 
 def _source_of(decoder: Callable[[Tensor], Tensor], codes: Any, seed: int, most: int) -> Callable[[int], Any]:

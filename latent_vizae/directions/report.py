@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from torch import Tensor
@@ -50,6 +50,9 @@ class DirectionsReport:
         steps: steps of the optimiser.
         seconds: wall-clock time.
         interrupted: whether Ctrl-C stopped it; the directions are then the best ones so far.
+        images_decoded: images that were asked of the decoder; a backward pass counts for two.
+        images_wanted: about as many as a search without a budget asks for; None where the budget left nothing out.
+        decoding_seconds: that the images took, where it was a second or more.
     """
 
     method: str
@@ -84,6 +87,9 @@ class DirectionsReport:
     steps: int
     seconds: float
     interrupted: bool
+    images_decoded: int | None = None
+    images_wanted: int | None = None
+    decoding_seconds: float | None = None
 
     @classmethod
     def of_given(cls, vectors: Tensor, longest: float) -> DirectionsReport:
@@ -104,8 +110,10 @@ class DirectionsReport:
 
     @classmethod
     def from_dict(cls, values: Any) -> DirectionsReport:
-        """The inverse of `to_dict`; raises TypeError or ValueError for other entries."""
-        if not isinstance(values, dict) or set(values) != {field.name for field in fields(cls)}:
+        """The inverse of `to_dict`, also of earlier versions; raises TypeError or ValueError for other entries."""
+        known = {field.name: field.default for field in fields(cls)}
+        needed = {name for name, default in known.items() if default is MISSING}
+        if not isinstance(values, dict) or not needed <= set(values) <= set(known):
             raise ValueError("the report's entries are not those of a DirectionsReport.")
         for key, value in values.items():
             items = value if isinstance(value, list) else [value]
@@ -144,6 +152,9 @@ class DirectionsReport:
         add("change within a class, explained by the global set", share=self.explained_global)
         add("of the rest, explained by a set of K", own=self.explained_own, other_class=self.explained_other,
             random=self.explained_random)  # fmt: skip
+        if self.images_wanted is not None:
+            within = f"{self.images_decoded} of about {self.images_wanted} images; budget=None decodes all"
+            lines.append(("decoded within the budget", within))
         if self.unmoved:
             lines.append(("images hardly change along", ", ".join(self.unmoved)))
         return lines

@@ -7,22 +7,24 @@ directions, to predict the direction and the shift. With the global set alone th
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, l1_loss
 
+from latent_vizae.decoders.spending import BACKWARD, noting_work
 from latent_vizae.training.checkpoint import Checkpoint
 from latent_vizae.training.loop import Loop
 from latent_vizae.training.optimisers import Adam
+from latent_vizae.training.progress import Reporting
 
 from .pool import Pool
 from .predictors import ShiftPredictors
 
-__all__ = ["Deformators", "PredictorScore", "Search"]
+__all__ = ["Deformators", "PredictorScore", "Search", "cost_of_score", "cost_of_step"]
 
 
 GLOBAL_BATCH, CLASS_BATCH, FEWEST_EACH = 32, 32, 2
@@ -90,6 +92,25 @@ def _orthonormal(matrix: Tensor) -> Tensor:
     return columns
 
 
+def cost_of_step(classes: int) -> float:
+    """Images that a step of training asks for, without a backward pass."""
+    return GLOBAL_BATCH + classes * _each(classes)
+
+
+def cost_of_score(classes: int) -> float:
+    """Images that a score between steps asks for."""
+    return SCORED + classes * _scored_each(classes)
+
+
+def _each(classes: int) -> int:
+    """Codes of each class in a batch."""
+    return max(FEWEST_EACH, -(-CLASS_BATCH // classes)) if classes else 0
+
+
+def _scored_each(classes: int) -> int:
+    return max(FEWEST_EACH, SCORED // max(1, classes))
+
+
 class Search:
     """Deformators, predictors and their optimiser, at some step.
 
@@ -119,8 +140,7 @@ class Search:
         moving = [matrix.requires_grad_() for matrix in deformators.parameters] if learn else []
         self.parameters: list[Tensor] = [*predicting, *moving]
         self.optimisers = [Adam(predicting, RATE, 0.99)] + ([Adam(moving, DEFORMATOR_RATE, 0.99)] if learn else [])
-        each = max(FEWEST_EACH, -(-CLASS_BATCH // count)) if count else 0
-        self.each = each
+        self.each = _each(count)
         self.rows = [pool.rows(kind) for kind in (None, *range(count))]
         self.held = [pool.rows(kind, held_out=True) for kind in (None, *range(count))]
 
@@ -174,7 +194,8 @@ class Search:
         warm = min(1.0, (step + 1) / max(1.0, 0.05 * self.steps))
         factor = warm * 0.5 * (1 + math.cos(math.pi * step / self.steps))
         batch = self._batch(self.rows, GLOBAL_BATCH, self.each, self.generator)
-        with torch.enable_grad():
+        decoded = noting_work(len(batch[0]) * (1 + BACKWARD)) if self.learn else contextlib.nullcontext()
+        with torch.enable_grad(), decoded:
             loss, _ = self._loss(batch, GLOBAL_BATCH, self.each, differentiable=self.learn)
             slopes = torch.autograd.grad(loss, self.parameters)  # a decoder's own weights keep theirs
         for tensor, slope in zip(self.parameters, slopes, strict=True):
@@ -192,17 +213,17 @@ class Search:
 
     # All steps.
 
-    def run(self, progress: bool | Callable[[int, int, str], object], checkpoint: Checkpoint | None = None) -> None:
+    def run(self, progress: Reporting, title: str, checkpoint: Checkpoint | None = None) -> None:
         """Go on to the last step; Ctrl-C stops, and the best of held-out codes so far stays."""
         loop = Loop(
             self.parameters,
             self.optimisers,
             self.generator,
-            title="directions",
+            title=title,
             progress=progress,
             checkpoint=checkpoint,
         )
-        each = max(FEWEST_EACH, SCORED // max(1, len(self.pool.labels)))
+        each = _scored_each(len(self.pool.labels))
         loop.run(
             lambda: self.advance(loop.step),
             lambda: sum(score.loss for score in self.score(SCORED, each, seed=1)),

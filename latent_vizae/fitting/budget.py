@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
 from latent_vizae.decoders.contract import is_slow
-from latent_vizae.decoders.spending import Limit, Spending, cost_in_words, seconds_per_image
+from latent_vizae.decoders.spending import Limit, Spending, cost_in_words, images_left, seconds_per_image
 from latent_vizae.training.progress import Progress, Reporting
 
 from .detail import images_of_places
@@ -53,7 +52,7 @@ class Decoding:
     def __init__(
         self, decoder: Callable[[Tensor], Tensor] | None, limit: Limit, spent: Spending, progress: Reporting
     ) -> None:
-        self.decoder = decoder if limit.images_at(None) > 0 and limit.seconds > 0 else None
+        self.decoder = decoder if min(limit.images, limit.seconds) > 0 else None
         self.wanted, self._metric = 0.0, 0.0
         self.cut = False
         self._limit, self._spent, self._progress = limit, spent, progress
@@ -62,11 +61,7 @@ class Decoding:
 
     def left(self) -> float:
         """Images that may be asked for yet."""
-        seconds = None if self.decoder is None else seconds_per_image(self.decoder)
-        by_time = math.inf
-        if seconds and self._limit.seconds < math.inf:
-            by_time = (self._limit.seconds - self._spent.seconds) / seconds
-        return max(0.0, min(self._limit.images - self._spent.images, by_time))
+        return images_left(self.decoder, self._limit, self._spent)
 
     @property
     def decoded(self) -> int:

@@ -9,7 +9,6 @@ J is the linear map from these codes to their images: no slope is taken, and few
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from latent_vizae.decoders.contract import call_decoder, decode_images, decoder_threads, is_slow, within_a_second
 from latent_vizae.decoders.kept import kept_of
-from latent_vizae.decoders.spending import BACKWARD, note_work
+from latent_vizae.decoders.spending import BACKWARD, noting_work
 from latent_vizae.inputs.sources import CodeReader
 from latent_vizae.inputs.surroundings import warn_caller
 from latent_vizae.measures.geometry import metric_samples
@@ -168,15 +167,16 @@ def _finite_slopes(
     found = []
     for batch in batches:
         try:
-            started = time.perf_counter()
-            samples = metric_samples(images_of, batch, probes, generator, min(len(batch), within_a_second(decoder)))
+            with noting_work(len(batch) * cost_of_slopes(probes)):
+                samples = metric_samples(
+                    images_of, batch, probes, generator, min(len(batch), within_a_second(decoder))
+                )
         except Exception as error:  # of somebody else's backward pass: any
             decode_images(decoder, batch[:1].unflatten(1, latent_shape))  # fails too where slopes are not to blame
             raise _NoSlopesError(f"This decoder fails where codes carry gradients ({_short(error)})") from error
         if samples is None:
             raise _NoSlopesError("The images of this decoder carry no gradients")
         found.append(samples.to(batch))
-        note_work(len(batch) * cost_of_slopes(probes), time.perf_counter() - started)
     whole = torch.cat(found)
     finite = whole[torch.isfinite(whole).all(1)]
     if len(finite) < len(whole) / 2:

@@ -25,6 +25,7 @@ from latent_vizae.decoders.spending import (
     Spending,
     as_limit,
     cost_in_words,
+    images_left,
     seconds_per_image,
     spending,
 )
@@ -396,7 +397,7 @@ def _affordable(
     for _ in range(FIRST_CALLS if is_slow(decoder) and limit.seconds < math.inf else 0):  # is it only the first one?
         decode_images(decoder, middle, afresh=True)
     usual = min(usual, max(5, int((GRID_VALUES / values) ** (1 / v.dim))))
-    left = limit.images_at(seconds_per_image(decoder)) - spent.images
+    left = images_left(decoder, limit, spent)
     fitting = [side for side in range(usual, 2, -1) if _images_of_grid(side, v.dim) <= left]
     wanted = round(spent.images) + _images_of_grid(usual, v.dim)
     return (fitting[0], wanted, decoder) if fitting else (GRID_PER_AXIS[v.dim], wanted, None)

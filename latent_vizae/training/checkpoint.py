@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
@@ -35,6 +36,9 @@ class Checkpoint:
     Args:
         path: where; it appears with the first `write`, and each replaces it in one step.
 
+    Attributes:
+        plan: numbers that are written with every state, for `planned`.
+
     Raises:
         ValueError: not a .safetensors file, or in no folder.
     """
@@ -44,6 +48,7 @@ class Checkpoint:
         if self.path.suffix != ".safetensors" or not self.path.parent.is_dir():
             raise ValueError(f"checkpoint is a .safetensors file in a folder that is there, got {path}.")
         self.mark = ""
+        self.plan: dict[str, float] = {}
         self.facts: dict[str, Any] | None = None
         self.tensors: dict[str, Tensor] = {}
         self._due = time.monotonic() + SECONDS
@@ -80,13 +85,21 @@ class Checkpoint:
             )
         self.facts, self.tensors = facts, tensors
 
+    def planned(self) -> dict[str, float]:
+        """What a training that this one goes on with had settled by the clock, `plan` then; `open` checks the file."""
+        with contextlib.suppress(SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError):
+            with safe_open(self.path, "pt") as file:
+                plan = json.loads(file.metadata()["facts"])["plan"]
+            return {str(name): float(value) for name, value in plan.items()}
+        return {}
+
     def due(self) -> bool:
         """Whether it is time to write again."""
         return time.monotonic() > self._due
 
     def write(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Replace the file."""
-        text = json.dumps({**facts, "mark": self.mark, "version": version("latent-vizae")})
+        text = json.dumps({**facts, "plan": self.plan, "mark": self.mark, "version": version("latent-vizae")})
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         content = safetensors_bytes(tensors, {"facts": text, "sha256": checksum(text, tensors)})
         with atomic_file(self.path) as partial:

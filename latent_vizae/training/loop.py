@@ -16,7 +16,7 @@ from .checkpoint import Checkpoint
 from .optimisers import Adam
 from .progress import Progress
 
-__all__ = ["Loop"]
+__all__ = ["CHECK_EVERY", "Loop"]
 
 CHECK_EVERY = 50
 """Steps between two measurements on the validation set: of 340 steps, 7."""

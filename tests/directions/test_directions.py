@@ -15,10 +15,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from latent_vizae import Directions, LatentMap, VizAE, discover_directions, fit
+from latent_vizae.decoders.spending import Limit, Spending
+from latent_vizae.directions.budget import Allowance
 from latent_vizae.directions.classifier import classify, learn_classifier
 from latent_vizae.directions.closed_form import closed_form
 from latent_vizae.directions.measures import calibrate, change_of, explained, random_sets, sameness
-from latent_vizae.directions.pool import gather
+from latent_vizae.directions.pool import MOST_CODES, gather
 from latent_vizae.directions.search import Deformators, Search
 from latent_vizae.pictures.directions import arrow_picture, direction_picture
 from latent_vizae.training.optimisers import Adam
@@ -55,6 +57,10 @@ def halves(images):
 @pytest.fixture(scope="module")
 def trained():
     return discover_directions(known, draw, halves, n_directions=1, steps=80, seed=0)
+
+
+def pool_of(decoder, codes):
+    return gather(decoder, codes, None, None, 0, None, MOST_CODES, Allowance(decoder, Limit(), Spending(), {}))
 
 
 def aligned(direction, factor):
@@ -100,13 +106,13 @@ def test_training_turns_directions_towards_what_can_be_told_apart():
     def blocks(z):
         return torch.stack([z[:, at : at + 1].expand(-1, 16) for at in (0, 1)], 1).sigmoid().reshape(-1, 1, 4, 8)
 
-    pool = gather(blocks, lambda count, seed: normal(300, 8, seed=seed), None, None, 0, None)
+    pool = pool_of(blocks, lambda count, seed: normal(300, 8, seed=seed))
     start = torch.zeros(8, 2)
     start[(0, 4, 1, 5), (0, 0, 1, 1)] = torch.tensor([0.3, 0.954, 0.3, 0.954])
     scores = {}
     for learn in (True, False):
         search = Search(pool, Deformators(start, torch.zeros(0, 8, 2)), 2.0, 300, 0, learn)
-        search.run(False)
+        search.run(False, "directions")
         scores[learn] = (search.score(400, 0, seed=1)[0].loss, search.deformators.columns()[0][:2].norm(dim=0))
     assert scores[True][0] < scores[False][0]
     assert (scores[True][1] > 0.34).all()
@@ -132,7 +138,7 @@ def test_closed_forms_agree_with_linear_algebra():
 def test_closed_forms_see_all_codes_though_they_come_sorted(method):
     spread = torch.full((8, 8), 0.1).fill_diagonal_(1) * torch.arange(1.0, 9)[:, None]  # class k along axis k
     codes = (normal(8, 500, 8) * spread[:, None]).flatten(0, 1)
-    pool = gather(lambda z: (z / 50).sigmoid().reshape(-1, 1, 2, 4), codes, None, None, 0, None)
+    pool = pool_of(lambda z: (z / 50).sigmoid().reshape(-1, 1, 2, 4), codes)
     found = closed_form(pool, 2, method, None, 0)[0].abs()
     assert found[7, 0] > 0.9
     assert found[6, 1] > 0.9
@@ -142,7 +148,7 @@ def test_differences_look_along_what_all_codes_span_though_they_come_sorted():
     codes = torch.zeros(4000, 80)
     codes[:2000, :40], codes[2000:, 40:] = normal(2000, 40), 2 * normal(2000, 40, seed=1)
     decoder = lambda z: z.detach()[:, 79:].expand(-1, 4).sigmoid().reshape(-1, 1, 2, 2)  # noqa: E731
-    found = closed_form(gather(decoder, codes, None, None, 0, None), 1, "metric", None, 0)[0]
+    found = closed_form(pool_of(decoder, codes), 1, "metric", None, 0)[0]
     assert found[79].abs() > 0.95
 
 

@@ -1,0 +1,135 @@
+"""A search for directions stays within its budget, says what was spent, and goes on as planned after a break."""
+
+import json
+import time
+
+import pytest
+import torch
+
+from latent_vizae import Directions, discover_directions
+from latent_vizae.directions.classifier import learn_classifier
+
+N, SEED = 12, torch.Generator().manual_seed(2)
+CODES = torch.randn(600, N, generator=SEED)
+WEIGHTS, SEEN = torch.randn(N, 192, generator=SEED), torch.randn(192, 3, generator=SEED)
+
+
+class Counting(torch.nn.Module):
+    """Images of 8 x 8 pixels, counted; each takes so many seconds."""
+
+    def __init__(self, seconds=0.0):
+        super().__init__()
+        self.seconds, self.count = seconds, 0
+
+    def forward(self, z):
+        self.count += len(z)
+        time.sleep(self.seconds * len(z))
+        return torch.sigmoid(z @ WEIGHTS).reshape(-1, 3, 8, 8)
+
+
+def classes_of(images):
+    return (images.flatten(1) @ SEEN).argmax(1)
+
+
+@pytest.mark.parametrize("classifier", [None, classes_of])
+@pytest.mark.parametrize("method", ["trained", "metric", "codes", "features"])
+@pytest.mark.parametrize("budget", [200, 1500, 6000])
+def test_a_search_stays_within_its_budget(method, classifier, budget):
+    f_d = Counting()
+    steps = 60 if method == "trained" else None
+    found = discover_directions(f_d, CODES, classifier, n_directions=3, method=method, steps=steps, budget=budget)
+    report = found.report
+    assert f_d.count <= report.images_decoded <= 1.12 * budget + 24  # those that look for gradients
+    assert report.images_wanted is None or report.images_wanted > 0.85 * report.images_decoded
+    norms = torch.cat([found.global_directions, *found.class_directions]).norm(dim=1)
+    torch.testing.assert_close(norms, torch.ones_like(norms))
+    assert found.global_steps.min() > 0
+    assert ("within the budget" in str(report)) == (report.images_wanted is not None)
+
+
+def test_what_a_budget_does_not_reach_is_as_without_one():
+    whole, bounded = (
+        discover_directions(Counting(), CODES, n_directions=2, method="metric", budget=budget)
+        for budget in (None, 100_000)
+    )
+    assert torch.equal(whole.global_directions, bounded.global_directions)
+    assert torch.equal(whole.global_steps, bounded.global_steps)
+    assert whole.report.images_wanted is None
+
+
+def test_more_budget_is_better_directions():
+    """Against those of all codes: the cosine of the leading one."""
+    best = discover_directions(Counting(), CODES, n_directions=1, method="metric", budget=None).global_directions[0]
+    cosines = [
+        sum(
+            abs(float(best @ discover_directions(
+                Counting(), CODES, n_directions=1, method="metric", budget=budget, seed=seed
+            ).global_directions[0]))
+            for seed in range(1, 4)
+        ) / 3
+        for budget in (120, 4000)
+    ]  # fmt: skip
+    assert cosines[0] < cosines[1] > 0.9
+
+
+def test_bars_of_a_slow_decoder_say_what_it_takes():
+    titles = {}
+    discover_directions(
+        Counting(0.06), CODES, n_directions=1, method="metric", budget="3s",
+        progress=lambda step, steps, title: titles.setdefault(title.split(",")[0], title),
+    )  # fmt: skip
+    assert titles["images"].startswith("images, about 1")
+    assert titles["images"].endswith(" s")
+
+
+def test_a_training_within_a_time_goes_on_as_it_was_planned(tmp_path):
+    def search(seconds, stop_at):
+        def progress(step, steps, title):
+            if title.startswith("directions") and step == stop_at:
+                raise KeyboardInterrupt
+
+        return discover_directions(
+            Counting(seconds), CODES, n_directions=2, shift=1.0, steps=30, budget="1s", progress=progress,
+            checkpoint=tmp_path / "state.safetensors",
+        ).report  # fmt: skip
+
+    before = search(2e-4, 5)
+    assert before.interrupted
+    assert before.steps == 5
+    assert before.codes < len(CODES)
+    after = search(1e-5, None)  # which is fast enough for all of it
+    assert (after.codes, after.interrupted) == (before.codes, False)
+    assert 5 < after.steps < 30
+    assert not (tmp_path / "state.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("budget", "error", "words"),
+    [(-1, ValueError, "budget"), ("soon", ValueError, "60s"), (2.5, TypeError, "budget"), (15, ValueError, "16")],
+)
+def test_no_such_budget(budget, error, words):
+    f_d = Counting()
+    with pytest.raises(error, match=words):
+        discover_directions(f_d, CODES, method="codes", budget=budget)
+    assert f_d.count <= 5
+
+
+def test_a_classifier_is_learned_from_as_many_images_as_its_budget_allows():
+    labels = classes_of(Counting()(CODES))
+    f_d = Counting()
+    classifier = learn_classifier(f_d, CODES, labels, steps=60, budget=200)
+    assert f_d.count <= 200
+    assert (classifier(f_d(CODES)) == labels).float().mean() > 0.7
+    with pytest.raises(ValueError, match="the budget allows"):
+        learn_classifier(Counting(), CODES, labels, budget=2)
+
+
+def test_reports_of_earlier_versions_load(tmp_path):
+    discover_directions(Counting(), CODES, n_directions=1, method="codes").save_pretrained(tmp_path)
+    file = tmp_path / "directions_config.json"
+    file = file if file.exists() else next(tmp_path.glob("*.json"))
+    document = json.loads(file.read_text())
+    for name in ("images_decoded", "images_wanted", "decoding_seconds"):
+        del document["report"][name]
+    file.write_text(json.dumps(document))
+    assert Directions.from_pretrained(tmp_path).report.images_decoded is None
