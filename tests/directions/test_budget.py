@@ -1,13 +1,13 @@
 """A search for directions stays within its budget, says what was spent, and goes on as planned after a break."""
 
-import json
 import time
 
 import pytest
 import torch
 
-from latent_vizae import Directions, discover_directions
+from latent_vizae import discover_directions
 from latent_vizae.directions.classifier import learn_classifier
+from latent_vizae.directions.report import DirectionsReport
 
 N, SEED = 12, torch.Generator().manual_seed(2)
 CODES = torch.randn(600, N, generator=SEED)
@@ -82,23 +82,24 @@ def test_bars_of_a_slow_decoder_say_what_it_takes():
     assert titles["images"].endswith(" s")
 
 
-def test_a_training_within_a_time_goes_on_as_it_was_planned(tmp_path):
-    def search(seconds, stop_at):
+def test_a_training_that_was_planned_by_the_clock_goes_on_as_planned(tmp_path, monkeypatch):
+    def search(images, stop_at):
         def progress(step, steps, title):
             if title.startswith("directions") and step == stop_at:
                 raise KeyboardInterrupt
 
+        monkeypatch.setattr(
+            "latent_vizae.directions.budget.images_left", lambda f_d, limit, spent: images - spent.images
+        )
         return discover_directions(
-            Counting(seconds), CODES, n_directions=2, shift=1.0, steps=30, budget="1s", progress=progress,
+            Counting(), CODES, n_directions=2, shift=1.0, steps=30, progress=progress,
             checkpoint=tmp_path / "state.safetensors",
         ).report  # fmt: skip
 
-    before = search(2e-4, 5)
-    assert before.interrupted
-    assert before.steps == 5
-    assert before.codes < len(CODES)
-    after = search(1e-5, None)  # which is fast enough for all of it
-    assert (after.codes, after.interrupted) == (before.codes, False)
+    before = search(4000, 5)
+    assert (before.interrupted, before.steps) == (True, 5)
+    after = search(1e6, None)
+    assert not after.interrupted
     assert 5 < after.steps < 30
     assert not (tmp_path / "state.safetensors").exists()
 
@@ -124,12 +125,10 @@ def test_a_classifier_is_learned_from_as_many_images_as_its_budget_allows():
         learn_classifier(Counting(), CODES, labels, budget=2)
 
 
-def test_reports_of_earlier_versions_load(tmp_path):
-    discover_directions(Counting(), CODES, n_directions=1, method="codes").save_pretrained(tmp_path)
-    file = tmp_path / "directions_config.json"
-    file = file if file.exists() else next(tmp_path.glob("*.json"))
-    document = json.loads(file.read_text())
+def test_reports_of_earlier_versions_load():
+    document = discover_directions(Counting(), CODES, n_directions=1, method="codes").report.to_dict()
     for name in ("images_decoded", "images_wanted", "decoding_seconds"):
-        del document["report"][name]
-    file.write_text(json.dumps(document))
-    assert Directions.from_pretrained(tmp_path).report.images_decoded is None
+        del document[name]
+    assert DirectionsReport.from_dict(document).images_decoded is None
+    with pytest.raises(ValueError, match="entries"):
+        DirectionsReport.from_dict({**document, "more": 1})
