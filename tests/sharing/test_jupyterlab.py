@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -84,8 +85,12 @@ def test_the_widget_the_frame_and_samples_work_in_jupyterlab(lab, browser):
     page = browser.new_page(viewport={"width": 1400, "height": 1100})
     page.goto(lab)
     page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=90_000)  # the kernel is there
-    page.locator(".jp-Notebook .jp-Cell .jp-InputArea").first.click()
-    run_cell(page)
+    for _ in range(20):  # what is run before the kernel's socket is open is lost
+        page.locator(".jp-Notebook .jp-Cell .jp-InputArea").first.click()
+        run_cell(page)
+        page.wait_for_timeout(1500)
+        if re.search(r"\[(\*|\d+)\]", page.locator(".jp-Notebook .jp-InputPrompt").first.inner_text()):
+            break
     widget = page.locator(".jp-OutputArea .lv")
     page.wait_for_selector('.lv[data-state="ready"]', timeout=90_000)
     assert widget.locator("h1").inner_text() == "<script>alert(1)</script>"
