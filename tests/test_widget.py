@@ -1,6 +1,7 @@
 """The widget of notebooks: its Python half, and its JavaScript in a browser with Python answering what it asks."""
 
 import json
+import re
 import time
 
 import numpy as np
@@ -223,4 +224,6 @@ def test_pictures_of_a_slow_decoder_come_one_by_one_and_closing_the_result_stops
     page.wait_for_timeout(1000)
     assert len(asked) == before
     assert max(asked) <= 4
+    assert re.search(r" \d+ of 64 are here.$", page.locator(".count").inner_text())
+    page.get_by_role("button", name="Close").click()
     assert not page.locator(".result").is_visible()

@@ -145,11 +145,16 @@ export function mountMap(host, map, transport) {
         drawSheet(sheet.getContext("2d"), part.tiles, rows, SIDE, w, rows * h, 2);
         text("count", left ? `${words} ${left}.` : words);
       }
-    } catch (problem) { if (S.asked === mine) { text("count", problem.message); text("clear", "Close"); } return false; }
+    } catch (problem) { if (S.asked === mine) ended(problem.message); return false; }
     if (S.asked !== mine) return false;
-    text("clear", "Close"); q("play").hidden = Boolean(indices);
+    ended(words); q("play").hidden = Boolean(indices);
     element.dataset.result = kind; // it is whole
     return true;
+  }
+
+  function ended(words) { // the pictures of a region or a path: no more are asked for
+    S.asked = null;
+    text("count", words); text("clear", "Close");
   }
 
   function select(indices) { // codes by their numbers; the map moves to where they lie
@@ -248,7 +253,7 @@ export function mountMap(host, map, transport) {
     if (p) { play(false); look(p); }
   };
   q("play").onclick = () => play(!timer);
-  q("clear").onclick = () => clear();
+  q("clear").onclick = () => (S.asked ? ended(q("count").textContent.replace(/, about.*/, " are here.")) : clear());
   q("fit").onclick = fitAll;
   q("layers").onchange = (event) => setLayer(event.target.value);
   q("depth").oninput = (event) => { S.plane.depth = Number(event.target.value); look([S.point[0], S.point[1], S.plane.depth]); redraw(); };
