@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from latent_vizae.decoders.contract import decode_images
-from latent_vizae.decoders.spending import Limit, seconds_per_image, spending
+from latent_vizae.decoders.spending import seconds_per_image, spending
 from latent_vizae.demos.page.fitted import FittedMap, shown_rows
 from latent_vizae.maps.latent_map import LatentMap
 from latent_vizae.sharing.described import as_base64
@@ -56,7 +56,7 @@ def _affordable(fitted: FittedMap, most: int) -> int:
         with spending() as spent:
             decode_images(decoder, fitted.codes_at(slice(1)))
         seconds = spent.seconds / spent.images
-    return int(max(64, min(most, Limit(seconds=LAYER_SECONDS).images_at(seconds))))
+    return int(max(64, min(most, LAYER_SECONDS / max(seconds, 1e-9))))
 
 
 def layer(fitted: FittedMap, name: str, seconds: float = math.inf) -> dict[str, Any]:
