@@ -6,13 +6,15 @@ thirds at least: fewer codes of the metric, fewer steps of training. The rest is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from latent_vizae.decoders.contract import is_slow
 from latent_vizae.decoders.spending import Limit, Spending, cost_in_words, images_left, seconds_per_image
+from latent_vizae.training.progress import Progress, Reporting
 
 __all__ = ["FEWEST", "Allowance"]
 
@@ -46,13 +48,32 @@ class Allowance:
         self.plan, self.wanted, self.cut = plan, 0.0, False
         self._decoder, self._limit, self._spent = decoder, limit, spent
 
+    @property
+    def slow(self) -> bool:
+        """Whether one waits for images."""
+        return is_slow(self._decoder)
+
     def left(self) -> float:
         """Images that may be asked for yet."""
         return images_left(self._decoder, self._limit, self._spent)
 
+    @contextlib.contextmanager
+    def shown(self, progress: Reporting, title: str, images: float) -> Iterator[None]:
+        """Images of a slow decoder are counted on a bar of their own inside of a ``with``; there are about so many."""
+        if not self.slow or not progress or not images:
+            yield
+            return
+        before, total = self._spent.images, max(1, round(min(images, self.left())))
+        with Progress(progress, title + self.cost(images), unit="image") as bar:
+            self._spent.report = lambda spent: bar(min(round(spent - before), total), total)
+            try:
+                yield
+            finally:
+                self._spent.report = None
+
     def cost(self, images: float) -> str:
         """For the title of a bar: what is to be waited for, where that is long."""
-        if not is_slow(self._decoder):
+        if not self.slow:
             return ""
         return f", {cost_in_words(min(images, self.left()), seconds_per_image(self._decoder))}"
 

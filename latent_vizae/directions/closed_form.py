@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from latent_vizae.decoders.spending import BACKWARD, noting_work
+from latent_vizae.decoders.contract import within_a_second
+from latent_vizae.decoders.spending import BACKWARD, note_work, noting_work
 from latent_vizae.inputs.surroundings import callers_surroundings
 from latent_vizae.measures.geometry import metric_samples
 
@@ -163,11 +164,15 @@ def _weighted(samples: Tensor, codes: Tensor) -> Tensor:
 
 def _probed(pool: Pool, chosen: Tensor, generator: torch.Generator) -> Tensor:
     """Samples g with E[g g^T] = J^T J / pixels at codes, by gradients."""
+
+    def note(count: int, seconds: float) -> None:
+        note_work(count * (1 + BACKWARD * PROBES), seconds)
+
     parts = []
     with torch.enable_grad():
         for part in chosen.split(min(64, pool.at_once)):
-            with noting_work(len(part) * (1 + BACKWARD * PROBES)):
-                samples = metric_samples(pool.differentiable, pool.codes[part], PROBES, generator)
+            size = min(len(part), within_a_second(pool.decoder))
+            samples = metric_samples(pool.differentiable, pool.codes[part], PROBES, generator, size, note)
             assert samples is not None  # has_gradients said so
             parts.append(samples)
     return torch.cat(parts)

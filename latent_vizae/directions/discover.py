@@ -31,7 +31,7 @@ from .budget import Allowance
 from .classifier import Classifier, require_classifier
 from .closed_form import METHODS, Features, closed_form, cost_of_closed_form, has_gradients
 from .directions import Directions
-from .evaluate import Evaluator, cost_of_measuring, typical_change
+from .evaluate import Evaluator, cost_of_measuring, cost_of_shift, typical_change
 from .pool import ENOUGH_CODES, MOST_CODES, Pool, gather
 from .report import DirectionsReport
 from .search import Deformators, Search, cost_of_score, cost_of_step
@@ -167,17 +167,22 @@ def discover_directions(
         if steps:
             costs = [cost + SCORED * (1 + classes) * count / measured for count, cost in enumerate(costs)]
         step = cost_of_step(classes) * (1 + BACKWARD * learn) + cost_of_score(classes) / CHECK_EVERY
+        start = cost_of_closed_form(pool, method, features, gradients)
         allowance.settle(
-            start=cost_of_closed_form(pool, method, features, gradients),
+            start=start,
             step=step,
             score=cost_of_score(classes) if steps else 0,
             measuring=costs,
             steps=steps,
         )
         plan = allowance.plan
-        shared, own = closed_form(pool, size, "start" if learn else method, features, seed, plan["share"])
+        with allowance.shown(progress, "start" if learn else method, plan["share"] * start):
+            shared, own = closed_form(pool, size, "start" if learn else method, features, seed, plan["share"])
         evaluator = Evaluator(pool, classifier, int(plan["measured"]), seed)
-        shift = evaluator.shift_for(shared.T, FAR * wanted) if shift is None else float(shift)
+        if shift is None:
+            with allowance.shown(progress, "shift", cost_of_shift(evaluator.measured, size)):
+                shift = evaluator.shift_for(shared.T, FAR * wanted)
+        shift = float(shift)
         search = Search(pool, Deformators(shared, own), shift, int(plan["steps"]), seed, learn=learn)
         if kept is not None:
             settings = [method, size, pool.labels.tolist(), round(shift, 6), steps, seed, str(budget)]
@@ -186,10 +191,13 @@ def discover_directions(
             kept.plan = plan
         search.run(progress, f"directions{allowance.cost(search.steps * step)}", kept)
         shared, own = (columns.transpose(-1, -2) for columns in search.deformators.columns(precise=True))
-        if not search.interrupted:  # else what there is is measured, whatever the function goes on to raise
-            evaluator.shown = Progress(progress, f"measure{allowance.cost(costs[evaluator.measured])}")
-        scores = _predictor_scores(search, evaluator.measured / measured)
-        evaluated = evaluator.measure(shared.float(), own.float(), shift, wanted, scores)
+        if search.interrupted:  # what there is is measured, whatever the function goes on to raise
+            progress = False
+        if not allowance.slow:
+            evaluator.shown = Progress(progress, "measure")
+        with allowance.shown(progress, "measure", costs[evaluator.measured]):
+            scores = _predictor_scores(search, evaluator.measured / measured)
+            evaluated = evaluator.measure(shared.float(), own.float(), shift, wanted, scores)
     report = DirectionsReport(
         method=method,
         n=pool.codes.shape[1],

@@ -15,7 +15,7 @@ from .classifier import Classifier, classify
 from .measures import calibrate, change_of, explained, largest_cosine, moved, random_sets, sameness
 from .pool import Pool
 
-__all__ = ["Evaluated", "Evaluator", "cost_of_measuring", "typical_change"]
+__all__ = ["Evaluated", "Evaluator", "cost_of_measuring", "cost_of_shift", "typical_change"]
 
 
 STEP = 0.25
@@ -25,6 +25,11 @@ CALIBRATION = 8
 """Moves along a direction until its step is known, about: four, and as many that come nearer."""
 
 GLOBAL_SHARE, PAIRS, OTHERS, RANDOM, CLASS_STEPS = 2, 24, 2, 2, 2.0
+
+
+def cost_of_shift(measured: int, size: int) -> float:
+    """Images that `Evaluator.shift_for` asks for, about."""
+    return GLOBAL_SHARE * measured * (1 + 2 * size) * CALIBRATION
 
 
 def cost_of_measuring(measured: int, size: int, classes: int, shift: bool) -> float:
@@ -41,7 +46,7 @@ def cost_of_measuring(measured: int, size: int, classes: int, shift: bool) -> fl
     change = 1 + 2 * size  # images of a code: before and after a move to both sides, along each direction
     steps = CALIBRATION + 2  # `change_of`, and a step at other codes
     both = 2 * size if classes else 0  # two steps, for the class
-    by_global = GLOBAL_SHARE * measured * (change * (steps + (CALIBRATION if shift else 0)) + both)
+    by_global = GLOBAL_SHARE * measured * (change * steps + both) + (cost_of_shift(measured, size) if shift else 0)
     at_random = measured * ((1 + 2 * RANDOM) * (CALIBRATION + 1) + 2 * RANDOM)
     by_class = measured * (change * steps + both) + at_random + min(PAIRS, 2 * measured) * (5 + OTHERS)
     return by_global + classes * by_class

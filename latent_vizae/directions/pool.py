@@ -16,6 +16,7 @@ from latent_vizae.decoders.contract import (
     decoder_dtype_and_device,
     differentiable_images,
     require_decoder,
+    within_a_second,
 )
 from latent_vizae.decoders.repeats import notice_noise
 from latent_vizae.decoders.spending import noting_work
@@ -131,7 +132,8 @@ def gather(
         """Class ids and small images of codes."""
         ids, small, done = [], [], 0
         shown = Progress(progress, f"images{allowance.cost(len(some))}")
-        for part in some.split(max(1, min(CODES_PER_BATCH, VALUES_PER_BATCH // first.numel()))):
+        size = min(CODES_PER_BATCH, VALUES_PER_BATCH // first.numel(), within_a_second(decoder))
+        for part in some.split(max(1, size)):
             images = decode_images(decoder, part)
             small.append(shrunk(images, PREDICTOR_SIDE))
             nothing = torch.zeros(len(part), dtype=torch.int64)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from latent_vizae.decoders.contract import call_decoder, decode_images, decoder_threads, is_slow, within_a_second
 from latent_vizae.decoders.kept import kept_of
-from latent_vizae.decoders.spending import BACKWARD, noting_work
+from latent_vizae.decoders.spending import BACKWARD, note_work
 from latent_vizae.inputs.sources import CodeReader
 from latent_vizae.inputs.surroundings import warn_caller
 from latent_vizae.measures.geometry import metric_samples
@@ -164,13 +164,14 @@ def _finite_slopes(
             kept.keep(batch.unflatten(1, latent_shape), images.detach().clamp(0, 1))
         return images
 
+    def note(count: int, seconds: float) -> None:
+        note_work(count * cost_of_slopes(probes), seconds)
+
     found = []
     for batch in batches:
         try:
-            with noting_work(len(batch) * cost_of_slopes(probes)):
-                samples = metric_samples(
-                    images_of, batch, probes, generator, min(len(batch), within_a_second(decoder))
-                )
+            size = min(len(batch), within_a_second(decoder))
+            samples = metric_samples(images_of, batch, probes, generator, size, note)
         except Exception as error:  # of somebody else's backward pass: any
             decode_images(decoder, batch[:1].unflatten(1, latent_shape))  # fails too where slopes are not to blame
             raise _NoSlopesError(f"This decoder fails where codes carry gradients ({_short(error)})") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import torch
@@ -20,7 +21,12 @@ STEP, COARSE_STEP = 2e-3, 0.02
 
 
 def metric_samples(
-    images_of: Images, inputs: Tensor, probes: int, generator: torch.Generator, size: int | None = None
+    images_of: Images,
+    inputs: Tensor,
+    probes: int,
+    generator: torch.Generator,
+    size: int | None = None,
+    report: Callable[[int, float], object] = lambda count, seconds: None,
 ) -> Tensor | None:
     """Random vectors g with ``E[g g^T] = J^T J / pixels``, averaged over the inputs.
 
@@ -32,6 +38,7 @@ def metric_samples(
         probes: number of noises per input.
         generator: source of the noise, on the CPU; what is drawn is the same for every ``size``.
         size: inputs in one call, by default all.
+        report: called after each call with the number of its inputs and the seconds that it took.
 
     Returns:
         (B * probes, n), or None where ``images_of`` has no gradients.
@@ -40,6 +47,7 @@ def metric_samples(
     parts: list[list[Tensor]] = []
     with torch.inference_mode(False):
         for start in range(0, len(inputs), size or len(inputs)):
+            started = time.perf_counter()
             part = inputs[start : start + (size or len(inputs))].detach().clone().requires_grad_()
             images = images_of(part)
             if not images.requires_grad:
@@ -56,6 +64,7 @@ def metric_samples(
                     onto, part, retain_graph=probe + 1 < probes, allow_unused=True, materialize_grads=True
                 )
                 parts[-1].append(gradient.flatten(1))
+            report(len(part), time.perf_counter() - started)
     return torch.cat([part[probe] for probe in range(probes) for part in parts])
 
 
