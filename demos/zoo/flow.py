@@ -25,7 +25,7 @@ from latent_vizae import load_decoder
 from latent_vizae.demos.zoo.data import as_input
 from latent_vizae.demos.zoo.emoji import Emoji
 from latent_vizae.demos.zoo.loop import drive, stream
-from latent_vizae.demos.zoo.training import Plan
+from latent_vizae.demos.zoo.training import Plan, one_cycle
 from latent_vizae.maps.samples import Samples
 from latent_vizae.training.checkpoint import fingerprint
 
@@ -36,8 +36,6 @@ HELD_OUT = 8
 """Every eighth emoji is not trained on."""
 UNLABELLED = 0.25
 """Share of a batch that learns the class "any emoji", behind the groups."""
-WARMUP = 100
-"""Steps in which the learning rate rises."""
 SIZES = 3
 """Sizes of steps with class labels of their own: infinitely small, half a segment, and a segment."""
 
@@ -61,8 +59,9 @@ class FlowRecipe:
 
 FLOWS = {
     "flow-emoji": FlowRecipe(
-        Plan(3_175, batch_size=16, rate=2e-3, betas=(0.9, 0.99)),
-        config={"block_out_channels": [16, 16, 48, 96], "norm_num_groups": 8, "attention_head_dim": 32},
+        Plan(11_000, batch_size=16, rate=2e-3, betas=(0.9, 0.99)),
+        straight_from=0.7,
+        config={"block_out_channels": [32, 48, 96, 128], "norm_num_groups": 8, "attention_head_dim": 32},
     )
 }
 
@@ -133,7 +132,7 @@ class Flow:
         if straight:
             targets[:straight] = self._two_steps(x[:straight], start, end, groups[:straight], sizes[:straight] - 1)
         adam = self.optimisers["adam"]
-        adam.param_groups[0]["lr"] = self.recipe.plan.rate * min(1, (number + 1) / WARMUP)
+        adam.param_groups[0]["lr"] = self.recipe.plan.rate * one_cycle((number + 1) / self.recipe.plan.steps)
         adam.zero_grad()
         x = x.contiguous(memory_format=torch.channels_last)
         predicted = self.model(x, level * STEPS, class_labels=groups + sizes * self.per_size).sample
