@@ -107,7 +107,8 @@ def discover_directions(
 
     Returns:
         Directions on the CPU, with all measures in ``report``. After Ctrl-C in training or measuring, the best
-        directions so far, with ``report.interrupted``; Ctrl-C before that raises KeyboardInterrupt.
+        directions so far, with ``report.interrupted``; those of a slow decoder are not measured then. Ctrl-C before
+        that raises KeyboardInterrupt.
 
     Raises:
         TypeError: a decoder or classifier that is not callable, codes that are not real numbers.
@@ -191,8 +192,8 @@ def discover_directions(
             kept.plan = plan
         search.run(progress, f"directions{allowance.cost(search.steps * step)}", kept)
         shared, own = (columns.transpose(-1, -2) for columns in search.deformators.columns(precise=True))
-        if search.interrupted:  # what there is is measured, whatever the function goes on to raise
-            progress = False
+        if search.interrupted:  # what is soon done is measured, whatever `progress` goes on to raise
+            progress, evaluator.measured = False, 0 if allowance.slow else evaluator.measured
         if not allowance.slow:
             evaluator.shown = Progress(progress, "measure")
         with allowance.shown(progress, "measure", costs[evaluator.measured]):

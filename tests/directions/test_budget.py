@@ -104,6 +104,20 @@ def test_a_training_that_was_planned_by_the_clock_goes_on_as_planned(tmp_path, m
     assert not (tmp_path / "state.safetensors").exists()
 
 
+def test_a_training_of_a_slow_decoder_that_is_stopped_asks_for_no_more(monkeypatch):
+    monkeypatch.setattr("latent_vizae.directions.budget.is_slow", lambda f_d: True)
+    f_d, counts = Counting(), []
+
+    def progress(step, steps, title):
+        if title.startswith("directions"):
+            counts.append(f_d.count)
+            raise KeyboardInterrupt
+
+    report = discover_directions(f_d, CODES, n_directions=2, steps=20, progress=progress).report
+    assert (report.interrupted, report.steps, report.step_change) == (True, 1, None)
+    assert f_d.count == counts[0]
+
+
 @pytest.mark.parametrize(
     ("budget", "error", "words"),
     [(-1, ValueError, "budget"), ("soon", ValueError, "60s"), (2.5, TypeError, "budget"), (15, ValueError, "16")],
