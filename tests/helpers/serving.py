@@ -176,6 +176,17 @@ def changed(page, selector: str, before: np.ndarray, share: float = 0.001, secon
         page.wait_for_timeout(100)
 
 
+def still(page, selector: str, seconds: float = 20) -> np.ndarray:
+    """Wait until a canvas's pixels are the same as half a second before; its pixels."""
+    until, now = time.monotonic() + seconds, pixels(page, selector)
+    while True:
+        page.wait_for_timeout(500)
+        before, now = now, pixels(page, selector)
+        if np.array_equal(before, now):
+            return now
+        assert time.monotonic() < until, f"{selector} does not come to rest"
+
+
 def spot(page, x: float, y: float) -> tuple[float, float]:
     """Where a place of the map's canvas is, x and y from 0 to 1."""
     page.locator(".lv-map canvas").first.scroll_into_view_if_needed()
