@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import gradio as gr
 
+from latent_vizae.decoders.spending import time_in_words
 from latent_vizae.demos.page.jobs import Progress
 
 __all__ = ["Stops"]
@@ -44,7 +45,9 @@ class Stops:
             if (now := time.monotonic()) > told + PAUSE or step == steps:
                 told = now
                 left = (now - begun) / max(step - first, 1) * (steps - step)
-                words = f", about {_in_words(left)} left" if first < step < steps and now - begun + left > SOON else ""
+                words = (
+                    f", about {time_in_words(left)} left" if first < step < steps and now - begun + left > SOON else ""
+                )
                 bar((step, steps), desc=title + words)
 
         try:
@@ -58,7 +61,3 @@ class Stops:
         event = self._events.get(request.session_hash or "")
         if event is not None:
             event.set()
-
-
-def _in_words(seconds: float) -> str:
-    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{seconds / 60:.0f} min"

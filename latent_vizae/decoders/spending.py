@@ -21,6 +21,7 @@ from latent_vizae.inputs.checks import as_whole
 
 __all__ = [
     "BACKWARD",
+    "BUDGET",
     "SLOW",
     "Budget",
     "Limit",
@@ -33,11 +34,14 @@ __all__ = [
     "noting_work",
     "seconds_per_image",
     "spending",
+    "time_in_words",
 ]
 
 Budget: TypeAlias = "int | str | None"
 """Most images that a piece of work may ask for: a whole number, a time such as "60s" or "5min", or None for any."""
 
+BUDGET = "60s"
+"""Of decoding, by default: as long as somebody waits for a map."""
 SLOW = 0.05
 """Seconds an image from which a decoder is slow: its calls are split, its images kept. Far above what a busy machine
 makes of the decoders that nobody waits for, whose results stay the same to the last bit."""
@@ -156,7 +160,11 @@ def cost_in_words(images: float, seconds: float | None) -> str:
     """What is to be waited for, in words: "about 340 images, 2 min"."""
     if seconds is None:
         return f"about {images:.0f} images"
-    total = images * seconds
+    return f"about {images:.0f} images, {time_in_words(images * seconds)}"
+
+
+def time_in_words(seconds: float) -> str:
+    """A time to wait, in its unit: "2 min"."""
     units = (("s", 1.0), ("min", 60.0), ("h", 3600.0))
-    name, size = next((unit for unit in reversed(units) if total >= 1.5 * unit[1]), units[0])
-    return f"about {images:.0f} images, {max(1, round(total / size))} {name}"
+    name, size = next((unit for unit in reversed(units) if seconds >= 1.5 * unit[1]), units[0])
+    return f"{max(1, round(seconds / size))} {name}"

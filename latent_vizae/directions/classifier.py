@@ -17,7 +17,7 @@ from latent_vizae.decoders.contract import (
     images_at_a_time,
     require_decoder,
 )
-from latent_vizae.decoders.spending import Budget, as_limit, images_left, spending
+from latent_vizae.decoders.spending import BUDGET, Budget, as_limit, images_left, spending
 from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_whole
 from latent_vizae.inputs.names import as_labels
@@ -32,8 +32,6 @@ Classifier = Callable[[Tensor], Any]
 """Images (B, C, H, W) in [0, 1] -> class ids (B,), whole numbers; or logits (B, N), of which the largest counts."""
 
 CLASSIFIER_SIDE, BATCH_SIZE = 28, 128
-
-BUDGET = "60s"
 
 
 def require_classifier(classifier: Any) -> None:
@@ -143,12 +141,13 @@ def learn_classifier(
     with spending() as spent:
         decode_images(decoder, batch[:1])  # how long does one take?
         allowed = images_left(decoder, limit, spent)
+    within = ""
     if allowed < len(batch):
+        within = f" with the {int(allowed)} of {len(batch)} codes that the budget allows"
         rows = torch.randperm(len(batch), generator=torch.Generator().manual_seed(seed))[: int(allowed)]
         batch, numbers = batch[rows.to(batch.device)], numbers[rows]
     kinds, targets = numbers.unique(return_inverse=True)
     if len(kinds) < 2 or int(kinds[0]) < 0:
-        within = f" (of {len(batch)} codes, as many as the budget allows)" if allowed <= len(batch) else ""
         raise ValueError(
             f"A classifier needs labels of at least 2 classes, from 0 on; got {kinds.tolist()[:9]}{within}."
         )

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from latent_vizae.decoders.contract import within_a_second
-from latent_vizae.decoders.spending import BACKWARD, note_work, noting_work
+from latent_vizae.decoders.spending import BACKWARD, note_work
 from latent_vizae.inputs.surroundings import callers_surroundings
 from latent_vizae.measures.geometry import metric_samples
 
 from .pool import Pool
 
-__all__ = ["METHODS", "Features", "closed_form", "cost_of_closed_form", "has_gradients"]
+__all__ = ["METHODS", "Features", "closed_form", "cost_of_closed_form"]
 
 
 METHODS = ("codes", "features", "metric")
@@ -72,7 +72,7 @@ def closed_form(
             return _through_features(pool.codes[chosen], features_of(pool, features, chosen), size)
 
     else:
-        differenced = not has_gradients(pool)
+        differenced = not pool.has_gradients
 
         def samples_of(rows: Tensor, count: int) -> Tensor:
             count = _part(share, DIFFERENCE_CODES if differenced else count)
@@ -95,14 +95,14 @@ def _part(share: float, count: int) -> int:
     return max(1, round(share * count))
 
 
-def cost_of_closed_form(pool: Pool, method: str, features: Features, gradients: bool) -> float:
+def cost_of_closed_form(pool: Pool, method: str, features: Features) -> float:
     """Images that `closed_form` asks for, about; features of a submodule cost as much."""
     classes, n = len(pool.labels), pool.codes.shape[1]
     if method == "codes":
         return 0
     if method == "features":
         return (1 + classes) * min(MOST_ROWS, len(pool.codes)) if isinstance(features, str) else 0
-    if not gradients:
+    if not pool.has_gradients:
         return (1 + classes) * DIFFERENCE_CODES * 2 * min(n, DIFFERENCED)
     return (METRIC_CODES + classes * CLASS_METRIC_CODES) * (1 + BACKWARD * PROBES)
 
@@ -112,15 +112,6 @@ def _some(pool: Pool, rows: Tensor, generator: torch.Generator) -> Tensor:
     if len(rows) > MOST_ROWS:
         rows = rows[torch.randperm(len(rows), generator=generator)[:MOST_ROWS]]
     return pool.codes[rows.to(pool.codes.device)]
-
-
-def has_gradients(pool: Pool) -> bool:
-    """Whether the decoder's images have gradients by its codes, and not only zeros."""
-    generator = torch.Generator().manual_seed(0)
-    some = pool.codes[: min(8, pool.at_once)]
-    with torch.enable_grad(), noting_work(len(some) * (1 + BACKWARD)):
-        samples = metric_samples(pool.differentiable, some, 1, generator)
-    return samples is not None and bool((samples != 0).any())
 
 
 def _leading(samples: Tensor, size: int, shared: Tensor | None, generator: torch.Generator) -> Tensor:
@@ -173,7 +164,7 @@ def _probed(pool: Pool, chosen: Tensor, generator: torch.Generator) -> Tensor:
         for part in chosen.split(min(64, pool.at_once)):
             size = min(len(part), within_a_second(pool.decoder))
             samples = metric_samples(pool.differentiable, pool.codes[part], PROBES, generator, size, note)
-            assert samples is not None  # has_gradients said so
+            assert samples is not None  # pool.has_gradients said so
             parts.append(samples)
     return torch.cat(parts)
 

@@ -29,7 +29,7 @@ from latent_vizae.training.progress import Progress, Reporting
 
 from .budget import Allowance
 from .classifier import Classifier, require_classifier
-from .closed_form import METHODS, Features, closed_form, cost_of_closed_form, has_gradients
+from .closed_form import METHODS, Features, closed_form, cost_of_closed_form
 from .directions import Directions
 from .evaluate import Evaluator, cost_of_measuring, cost_of_shift, typical_change
 from .pool import ENOUGH_CODES, MOST_CODES, Pool, gather
@@ -157,8 +157,7 @@ def discover_directions(
         if wanted == 0:
             raise ValueError("The decoder's images are the same for all codes, so no direction changes them.")
         learn = method == "trained"
-        gradients = method in ("trained", "metric") and has_gradients(pool)
-        if learn and not gradients:
+        if learn and not pool.has_gradients:
             raise ValueError(
                 "The trained method needs gradients through the decoder, and this decoder's images have none (it "
                 "leaves torch, detaches, works under no_grad or rounds). Use method='metric': it works by finite "
@@ -168,7 +167,7 @@ def discover_directions(
         if steps:
             costs = [cost + SCORED * (1 + classes) * count / measured for count, cost in enumerate(costs)]
         step = cost_of_step(classes) * (1 + BACKWARD * learn) + cost_of_score(classes) / CHECK_EVERY
-        start = cost_of_closed_form(pool, method, features, gradients)
+        start = cost_of_closed_form(pool, method, features)
         allowance.settle(
             start=start,
             step=step,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +20,10 @@ from latent_vizae.decoders.contract import (
     within_a_second,
 )
 from latent_vizae.decoders.repeats import notice_noise
-from latent_vizae.decoders.spending import noting_work
+from latent_vizae.decoders.spending import BACKWARD, noting_work
 from latent_vizae.inputs.sources import as_codes
 from latent_vizae.inputs.surroundings import callers_surroundings, warn_caller
+from latent_vizae.measures.geometry import metric_samples
 from latent_vizae.training.progress import Progress, Reporting
 
 from .budget import FEWEST, Allowance
@@ -94,6 +96,14 @@ class Pool:
             return images_of(codes)
         parts: list[Any] = [checkpoint(images_of, part, use_reentrant=False) for part in codes.split(self.at_once)]
         return torch.cat(parts)
+
+    @functools.cached_property
+    def has_gradients(self) -> bool:
+        """Whether the decoder's images have gradients by its codes, and not only zeros."""
+        some, generator = self.codes[: min(8, self.at_once)], torch.Generator().manual_seed(0)
+        with torch.enable_grad(), noting_work(len(some) * (1 + BACKWARD)):
+            samples = metric_samples(self.differentiable, some, 1, generator)
+        return samples is not None and bool((samples != 0).any())
 
     @property
     def at_once(self) -> int:

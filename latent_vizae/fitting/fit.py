@@ -20,7 +20,7 @@ from torch import Tensor
 
 from latent_vizae.decoders.contract import require_decoder
 from latent_vizae.decoders.load import as_source_options
-from latent_vizae.decoders.spending import Budget, as_limit, spending
+from latent_vizae.decoders.spending import BUDGET, Budget, as_limit, spending
 from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_device, as_share, as_whole
 from latent_vizae.inputs.names import as_labels
@@ -43,8 +43,6 @@ __all__ = ["fit", "fit_codes"]
 
 SHOWN = 400
 """Codes that places of the map are compared with."""
-BUDGET = "60s"
-"""Of decoding, by default: as long as somebody waits for a map."""
 MOST_POINTS = 1_000_000
 """Of more codes, so many drawn at random travel with v as its points: 8 MB of a 2-D map."""
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from latent_vizae.decoders.contract import decode_images, is_slow, require_decoder
 from latent_vizae.decoders.repeats import Repeats, notice_noise, repeats_of
 from latent_vizae.decoders.spending import (
+    BUDGET,
     Budget,
     Limit,
     Spending,
@@ -47,8 +48,6 @@ GRID_PER_AXIS = {1: 201, 2: 25, 3: 9}
 
 NOISE_DRAWS = 6
 
-BUDGET = "60s"
-"""Of decoding, by default."""
 FIRST_CALLS = 2
 """The first call of a decoder may take long only because it is the first."""
 
