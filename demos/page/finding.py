@@ -56,7 +56,7 @@ def find_directions(
         found = discover_directions(
             decoder,
             fitted.codes_at(slice(None)),
-            classifier_of(fitted) if by_class else None,
+            classifier_of(fitted, progress) if by_class else None,
             n_directions=count,
             method=method,
             steps=steps,
@@ -69,7 +69,7 @@ def find_directions(
     return FoundDirections(found, decoder, fitted.title)
 
 
-def classifier_of(fitted: FittedMap) -> Any:
+def classifier_of(fitted: FittedMap, progress: Callable[[int, int, str], object]) -> Any:
     """Tells the labels of a map's codes by their images; learned once.
 
     Raises:
@@ -78,7 +78,9 @@ def classifier_of(fitted: FittedMap) -> Any:
     if fitted.labels is None or len(fitted.labels.unique()) < 2:
         raise ValueError("Directions of each class need codes of at least two labels: find global ones only.")
     if fitted.classifier is None:  # searches come one after the other
-        fitted.classifier = learn_classifier(fitted.latent_map.decoder, fitted.codes_at(slice(None)), fitted.labels)
+        fitted.classifier = learn_classifier(
+            fitted.latent_map.decoder, fitted.codes_at(slice(None)), fitted.labels, progress=progress
+        )
     return fitted.classifier
 
 

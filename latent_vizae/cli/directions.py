@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
@@ -11,12 +12,15 @@ from typing import Annotated, Any, Optional
 import typer
 
 from latent_vizae.decoders.load import load_decoder
+from latent_vizae.decoders.spending import Limit, part_of, spending
+from latent_vizae.directions.budget import Allowance
 from latent_vizae.directions.classifier import learn_classifier
 from latent_vizae.directions.directions import Directions
 from latent_vizae.directions.discover import discover_directions
 from latent_vizae.inputs.names import Labels
 from latent_vizae.maps.latent_map import LatentMap
 from latent_vizae.pictures import arrow_picture, direction_picture, need_plot
+from latent_vizae.pictures.directions import MOSAIC, STEPS
 
 from .files import REPORT_FILE, budget_of, codes_to_map, load_v, output_folder, write_json
 
@@ -24,6 +28,8 @@ __all__ = ["directions"]
 
 
 MAKER = "latent-vizae directions"
+FOR_CLASSIFIER = 1 / 4
+"""Of the budget; the search uses the same images."""
 
 
 class _Method(str, Enum):
@@ -81,7 +87,8 @@ def directions(
     budget: Annotated[
         str,
         typer.Option(
-            metavar="N|TIME|none", help="Most images to decode for the directions, and for the classifier, or time."
+            metavar="N|TIME|none",
+            help="Most images to decode, about, or time; with a classifier a quarter is for what it is trained on.",
         ),
     ] = "10min",
     seed: Annotated[int, typer.Option(help="Same seed, same machine: same directions.")] = 0,
@@ -119,14 +126,22 @@ def directions(
         batch, labels = codes_to_map(f_d, decoder, codes, None, count, seed)
         labels = labels.numbers if isinstance(labels, Labels) else labels
         by_class = labels is not None and not global_only and len(labels.unique()) > 1
-        classifier = learn_classifier(f_d, batch, labels, seed=seed, budget=most) if by_class else None
+        classifier, rest = None, most
+        if by_class:
+            rest = part_of(most, 1 - FOR_CLASSIFIER)
+            classifier = learn_classifier(
+                f_d, batch, labels, seed=seed, budget=part_of(most, FOR_CLASSIFIER), progress=True
+            )
         discovered = discover_directions(
             f_d, batch, classifier, n_directions=n_directions, method=method.value, shift=shift, steps=steps,
-            seed=seed, checkpoint=checkpoint, budget=most, progress=True,
+            seed=seed, checkpoint=checkpoint, budget=rest, progress=True,
         )  # fmt: skip
         if discovered.report.interrupted:
             typer.echo("latent-vizae: interrupted; writing the best directions so far", err=True)
-        _draw(folder, discovered, f_d, latent_map)
+        with spending() as spent:
+            drawing = Allowance(f_d, Limit(), spent, {})
+            with drawing.shown(True, "pictures", _images_of_pictures(discovered, latent_map)):
+                _draw(folder, discovered, f_d, latent_map)
         discovered.save_pretrained(folder / "directions")
         asked = {
             "decoder": decoder, "codes": None if codes is None else str(codes), "count": len(batch),
@@ -147,6 +162,13 @@ def directions(
         typer.echo(f"{discovered.report}\nwrote {out}: {', '.join(names)}")
     if discovered.report.interrupted:
         raise typer.Exit(130)
+
+
+def _images_of_pictures(directions: Directions, latent_map: LatentMap | None) -> int:
+    """Images that `_draw` asks for, about."""
+    walks, own = len(directions.global_directions), sum(len(one) for one in directions.class_directions)
+    behind_arrows = 0 if latent_map is None else math.prod(MOSAIC[min(latent_map.v.dim, 2)])
+    return STEPS * (walks * (1 + len(directions.class_labels)) + own) + behind_arrows
 
 
 def _draw(folder: Path, directions: Directions, f_d: Any, latent_map: LatentMap | None) -> None:

@@ -32,6 +32,7 @@ __all__ = [
     "note_time",
     "note_work",
     "noting_work",
+    "part_of",
     "seconds_per_image",
     "spending",
     "time_in_words",
@@ -158,9 +159,16 @@ def images_left(decoder: Any, limit: Limit, spent: Spending) -> float:
 
 def cost_in_words(images: float, seconds: float | None) -> str:
     """What is to be waited for, in words: "about 340 images, 2 min"."""
-    if seconds is None:
-        return f"about {images:.0f} images"
-    return f"about {images:.0f} images, {time_in_words(images * seconds)}"
+    words = f"about {images:,.0f} images"
+    return words if seconds is None else f"{words}, {time_in_words(images * seconds)}"
+
+
+def part_of(budget: Budget, share: float) -> Budget:
+    """A share of a budget, for one of several pieces of work."""
+    limit = as_limit(budget)
+    if limit.seconds < math.inf:
+        return f"{share * limit.seconds:.3f}s"
+    return int(share * limit.images) if limit.images < math.inf else None
 
 
 def time_in_words(seconds: float) -> str:

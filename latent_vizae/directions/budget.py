@@ -13,10 +13,17 @@ from typing import Any
 from torch import Tensor
 
 from latent_vizae.decoders.contract import is_slow
-from latent_vizae.decoders.spending import Limit, Spending, cost_in_words, images_left, seconds_per_image
+from latent_vizae.decoders.spending import (
+    Limit,
+    Spending,
+    cost_in_words,
+    images_left,
+    seconds_per_image,
+    time_in_words,
+)
 from latent_vizae.training.progress import Progress, Reporting
 
-__all__ = ["FEWEST", "Allowance"]
+__all__ = ["FEWEST", "Allowance", "total_of"]
 
 FEWEST = 8
 """Codes of a search, and of a class: some are for training, some for measuring."""
@@ -28,6 +35,11 @@ FOR_THE_START = 1 / 4
 """Of what a training gets: it starts from directions in closed form."""
 
 
+def total_of(start: float, step: float, score: float, measuring: Sequence[float], steps: int) -> float:
+    """Images that a search asks for, beside those of its codes; see `Allowance.settle`."""
+    return start + steps * step + (score if steps else 0) + measuring[-1]
+
+
 class Allowance:
     """What may be asked of a decoder yet, and what becomes of it.
 
@@ -36,6 +48,7 @@ class Allowance:
         limit: of the search.
         spent: by it so far.
         plan: numbers that were settled before, by a search that this one goes on with; what is settled is added.
+        most_of: images that a search of so many codes, of n numbers each, asks for at most beside theirs.
 
     Attributes:
         wanted: images that a search without a budget asks for, about.
@@ -43,10 +56,16 @@ class Allowance:
     """
 
     def __init__(
-        self, decoder: Callable[[Tensor], Tensor], limit: Limit, spent: Spending, plan: dict[str, float]
+        self,
+        decoder: Callable[[Tensor], Tensor],
+        limit: Limit,
+        spent: Spending,
+        plan: dict[str, float],
+        most_of: Callable[[int, int], float] = lambda count, n: 0.0,
     ) -> None:
         self.plan, self.wanted, self.cut = plan, 0.0, False
-        self._decoder, self._limit, self._spent = decoder, limit, spent
+        self._decoder, self._limit, self._spent, self._most_of = decoder, limit, spent, most_of
+        self._whole = ""
 
     @property
     def slow(self) -> bool:
@@ -72,13 +91,19 @@ class Allowance:
                 self._spent.report = None
 
     def cost(self, images: float) -> str:
-        """For the title of a bar: what is to be waited for, where that is long."""
-        if not self.slow:
+        """For the title of a bar: what is to be waited for, where that is long, now and in all."""
+        if not self.slow or not images:
             return ""
-        return f", {cost_in_words(min(images, self.left()), seconds_per_image(self._decoder))}"
+        now = f", {cost_in_words(min(images, self.left()), seconds_per_image(self._decoder))}"
+        return f"{now}, of {self._whole} in all" if self._whole else now
 
-    def codes(self, count: int) -> int:
-        """Of so many codes, how many have their images made.
+    def codes(self, count: int, n: int, rounds: int = 1) -> int:
+        """Of so many codes, of n numbers each, how many have their images made.
+
+        Args:
+            count: of them.
+            n: numbers in each.
+            rounds: how often so many may be drawn.
 
         Raises:
             ValueError: fewer than directions need.
@@ -90,6 +115,7 @@ class Allowance:
                 "more; or Directions.of_vectors takes directions that are known, and asks for none."
             )
         self.wanted += count
+        self._say_whole("at most", min(left, rounds * count + self._most_of(count, n)))
         return int(self._settle("codes", max(FEWEST, int(FOR_CODES * min(left, 4 * count))), count))
 
     def settle(self, start: float, step: float, score: float, measuring: Sequence[float], steps: int) -> None:
@@ -104,7 +130,7 @@ class Allowance:
             steps: of training, as they are asked for.
         """
         left, training = self.left(), steps * step + score
-        self.wanted += start + training + measuring[-1]
+        self.wanted += total_of(start, step, score, measuring, steps)
         start_gets, steps_get, measured = start, steps, len(measuring) - 1
         if start + training + measuring[-1] > left:
             for_measuring = max(left - start - training, (1 - FOR_DIRECTIONS) * left)
@@ -117,6 +143,14 @@ class Allowance:
         self._settle("share", start_gets / start if start else 1.0, 1.0)
         self._settle("steps", steps_get, steps)
         self._settle("measured", measured, len(measuring) - 1)
+        kept = measuring[: int(self.plan["measured"]) + 1]
+        asked = total_of(self.plan["share"] * start, step, score, kept, int(self.plan["steps"]))
+        self._say_whole("about", min(left, asked))
+
+    def _say_whole(self, how: str, more: float) -> None:
+        """Put into words what the whole search asks for: what was spent, and so many images more."""
+        seconds = self._spent.seconds + more * (seconds_per_image(self._decoder) or 0.0)
+        self._whole = f"{how} {self._spent.images + more:,.0f} images, {time_in_words(seconds)}"
 
     def _settle(self, name: str, value: float, asked: float) -> float:
         value = self.plan.setdefault(name, value)

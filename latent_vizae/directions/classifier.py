@@ -17,13 +17,16 @@ from latent_vizae.decoders.contract import (
     images_at_a_time,
     require_decoder,
 )
-from latent_vizae.decoders.spending import BUDGET, Budget, as_limit, images_left, spending
+from latent_vizae.decoders.spending import BUDGET, Budget, as_limit, spending
 from latent_vizae.inputs.arrays import ArrayLike
 from latent_vizae.inputs.checks import as_whole
 from latent_vizae.inputs.names import as_labels
 from latent_vizae.inputs.sources import as_codes
 from latent_vizae.inputs.surroundings import callers_surroundings, own_surroundings
 from latent_vizae.training.optimisers import Adam
+from latent_vizae.training.progress import Reporting
+
+from .budget import Allowance
 
 __all__ = ["Classifier", "classify", "learn_classifier", "require_classifier", "shrunk"]
 
@@ -108,6 +111,7 @@ def learn_classifier(
     steps: int = 400,
     seed: int = 0,
     budget: Budget = BUDGET,
+    progress: Reporting = False,
 ) -> Callable[[Tensor], Tensor]:
     """Train a small classifier of a decoder's images on labelled codes, where there is no pretrained one.
 
@@ -119,6 +123,8 @@ def learn_classifier(
         seed: the same seed on the same machine gives the same classifier, where the budget is no time or not reached.
         budget: most images to ask the decoder for, or most time for them, "60s"; None for those of all codes. Of
             more codes some are drawn.
+        progress: True for a bar on stderr, or a function ``(step, steps, title)``, that counts images of a slow
+            decoder; the title says what is to be waited for.
 
     Returns:
         A function, images (B, C, H, W) in [0, 1] -> class ids (B,), those that occur in ``labels``.
@@ -138,21 +144,22 @@ def learn_classifier(
     batch = as_codes(codes)
     require_decoder(decoder, tuple(batch.shape[1:]))
     limit, numbers, seed = as_limit(budget), as_labels(labels, len(batch)).numbers, as_whole(seed, "seed")
+    generator, within = torch.Generator().manual_seed(seed), ""
     with spending() as spent:
         decode_images(decoder, batch[:1])  # how long does one take?
-        allowed = images_left(decoder, limit, spent)
-    within = ""
-    if allowed < len(batch):
-        within = f" with the {int(allowed)} of {len(batch)} codes that the budget allows"
-        rows = torch.randperm(len(batch), generator=torch.Generator().manual_seed(seed))[: int(allowed)]
-        batch, numbers = batch[rows.to(batch.device)], numbers[rows]
-    kinds, targets = numbers.unique(return_inverse=True)
-    if len(kinds) < 2 or int(kinds[0]) < 0:
-        raise ValueError(
-            f"A classifier needs labels of at least 2 classes, from 0 on; got {kinds.tolist()[:9]}{within}."
-        )
-    generator = torch.Generator().manual_seed(seed)
-    images = shrunk(decode_images(decoder, batch), CLASSIFIER_SIDE)
+        allowance = Allowance(decoder, limit, spent, {})
+        allowed = allowance.left()
+        if allowed < len(batch):
+            within = f" with the {int(allowed)} of {len(batch)} codes that the budget allows"
+            rows = torch.randperm(len(batch), generator=torch.Generator().manual_seed(seed))[: int(allowed)]
+            batch, numbers = batch[rows.to(batch.device)], numbers[rows]
+        kinds, targets = numbers.unique(return_inverse=True)
+        if len(kinds) < 2 or int(kinds[0]) < 0:
+            raise ValueError(
+                f"A classifier needs labels of at least 2 classes, from 0 on; got {kinds.tolist()[:9]}{within}."
+            )
+        with allowance.shown(progress, "classifier", len(batch)):
+            images = shrunk(decode_images(decoder, batch), CLASSIFIER_SIDE)
     channels = images.shape[1]
     reached = math.ceil(math.ceil(images.shape[2] / 2) / 2) * math.ceil(math.ceil(images.shape[3] / 2) / 2)
     sizes = [(16, channels, 5, 5), (32, 16, 3, 3), (len(kinds), 32 * reached)]

@@ -67,7 +67,7 @@ def closed_form(
     elif method == "features":
 
         def samples_of(rows: Tensor, _: int) -> Tensor:
-            count = _part(share, MOST_ROWS)
+            count = _part(share, min(MOST_ROWS, len(rows)))
             chosen = rows[torch.randperm(len(rows), generator=generator)[:count]].to(pool.codes.device)
             return _through_features(pool.codes[chosen], features_of(pool, features, chosen), size)
 
@@ -75,7 +75,7 @@ def closed_form(
         differenced = not pool.has_gradients
 
         def samples_of(rows: Tensor, count: int) -> Tensor:
-            count = _part(share, DIFFERENCE_CODES if differenced else count)
+            count = _part(share, min(DIFFERENCE_CODES if differenced else count, len(rows)))
             chosen = rows[torch.randperm(len(rows), generator=generator)[:count]].to(pool.codes.device)
             return _differences(pool, chosen) if differenced else _probed(pool, chosen, generator)
 
@@ -95,16 +95,16 @@ def _part(share: float, count: int) -> int:
     return max(1, round(share * count))
 
 
-def cost_of_closed_form(pool: Pool, method: str, features: Features) -> float:
+def cost_of_closed_form(codes: int, n: int, classes: int, gradients: bool, method: str, features: Features) -> float:
     """Images that `closed_form` asks for, about; features of a submodule cost as much."""
-    classes, n = len(pool.labels), pool.codes.shape[1]
     if method == "codes":
         return 0
     if method == "features":
-        return (1 + classes) * min(MOST_ROWS, len(pool.codes)) if isinstance(features, str) else 0
-    if not pool.has_gradients:
-        return (1 + classes) * DIFFERENCE_CODES * 2 * min(n, DIFFERENCED)
-    return (METRIC_CODES + classes * CLASS_METRIC_CODES) * (1 + BACKWARD * PROBES)
+        return (1 + classes) * min(MOST_ROWS, codes) if isinstance(features, str) else 0
+    if not gradients:
+        return (1 + classes) * min(DIFFERENCE_CODES, codes) * 2 * min(n, DIFFERENCED)
+    rows = min(METRIC_CODES, codes) + classes * min(CLASS_METRIC_CODES, codes)
+    return rows * (1 + BACKWARD * PROBES)
 
 
 def _some(pool: Pool, rows: Tensor, generator: torch.Generator) -> Tensor:

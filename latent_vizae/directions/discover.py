@@ -27,12 +27,12 @@ from latent_vizae.training.checkpoint import Checkpoint, fingerprint
 from latent_vizae.training.loop import CHECK_EVERY
 from latent_vizae.training.progress import Progress, Reporting
 
-from .budget import Allowance
+from .budget import FEWEST, Allowance, total_of
 from .classifier import Classifier, require_classifier
 from .closed_form import METHODS, Features, closed_form, cost_of_closed_form
 from .directions import Directions
 from .evaluate import Evaluator, cost_of_measuring, cost_of_shift, typical_change
-from .pool import ENOUGH_CODES, MOST_CODES, Pool, gather
+from .pool import ENOUGH_CODES, MOST_CODES, Pool, cost_of_looking, gather
 from .report import DirectionsReport
 from .search import Deformators, Search, cost_of_score, cost_of_step
 
@@ -149,34 +149,44 @@ def discover_directions(
         _check_size(n_directions, getattr(decoder, "latent_shape", None), classifier is not None)
     chosen_device = None if device is None else as_device(device)
     most = ENOUGH_CODES if method != "trained" and classifier is None else MOST_CODES
+    learn = method == "trained"
+
+    def asked_for(count: int, n: int, size: int, classes: int, gradients: bool) -> dict[str, Any]:
+        """What a search asks its decoder for, see `Allowance.settle`."""
+        measuring = [cost_of_measuring(some, size, classes, shift is None) for some in range(measured + 1)]
+        if steps:
+            measuring = [cost + SCORED * (1 + classes) * some / measured for some, cost in enumerate(measuring)]
+        return {
+            "start": cost_of_closed_form(count, n, classes, gradients, method, features),
+            "step": cost_of_step(classes) * (1 + BACKWARD * learn) + cost_of_score(classes) / CHECK_EVERY,
+            "score": cost_of_score(classes) if steps else 0,
+            "measuring": measuring,
+            "steps": steps,
+        }
+
+    def most_of(count: int, n: int) -> float:
+        classes = 0 if classifier is None else n_classes or count // FEWEST
+        size = _check_size(n_directions, (n,), classifier is not None)
+        rest = max(total_of(**asked_for(count, n, size, classes, gradients)) for gradients in (True, False))
+        return rest + cost_of_looking()
+
     with spending() as spent:
-        allowance = Allowance(decoder, limit, spent, {} if kept is None else kept.planned())
+        allowance = Allowance(decoder, limit, spent, {} if kept is None else kept.planned(), most_of)
         pool = gather(decoder, codes, classifier, n_classes, seed, chosen_device, most, allowance, progress)
         size, classes = _check_size(n_directions, pool.latent_shape, classifier is not None), len(pool.labels)
         wanted = typical_change(pool)
         if wanted == 0:
             raise ValueError("The decoder's images are the same for all codes, so no direction changes them.")
-        learn = method == "trained"
         if learn and not pool.has_gradients:
             raise ValueError(
                 "The trained method needs gradients through the decoder, and this decoder's images have none (it "
                 "leaves torch, detaches, works under no_grad or rounds). Use method='metric': it works by finite "
                 "differences."
             )
-        costs = [cost_of_measuring(count, size, classes, shift is None) for count in range(measured + 1)]
-        if steps:
-            costs = [cost + SCORED * (1 + classes) * count / measured for count, cost in enumerate(costs)]
-        step = cost_of_step(classes) * (1 + BACKWARD * learn) + cost_of_score(classes) / CHECK_EVERY
-        start = cost_of_closed_form(pool, method, features)
-        allowance.settle(
-            start=start,
-            step=step,
-            score=cost_of_score(classes) if steps else 0,
-            measuring=costs,
-            steps=steps,
-        )
+        asked = asked_for(len(pool.codes), pool.codes.shape[1], size, classes, pool.has_gradients)
+        allowance.settle(**asked)
         plan = allowance.plan
-        with allowance.shown(progress, "start" if learn else method, plan["share"] * start):
+        with allowance.shown(progress, "start" if learn else method, plan["share"] * asked["start"]):
             shared, own = closed_form(pool, size, "start" if learn else method, features, seed, plan["share"])
         evaluator = Evaluator(pool, classifier, int(plan["measured"]), seed)
         if shift is None:
@@ -189,13 +199,13 @@ def discover_directions(
             made = [shared, own] if method == "features" else []  # for the features; the rest follows from codes
             kept.open(fingerprint(settings, [pool.codes, pool.images, pool.classes, *made]))
             kept.plan = plan
-        search.run(progress, f"directions{allowance.cost(search.steps * step)}", kept)
+        search.run(progress, f"directions{allowance.cost(search.steps * asked['step'])}", kept)
         shared, own = (columns.transpose(-1, -2) for columns in search.deformators.columns(precise=True))
         if search.interrupted:  # what is soon done is measured, whatever `progress` goes on to raise
             progress, evaluator.measured = False, 0 if allowance.slow else evaluator.measured
         if not allowance.slow:
             evaluator.shown = Progress(progress, "measure")
-        with allowance.shown(progress, "measure", costs[evaluator.measured]):
+        with allowance.shown(progress, "measure", asked["measuring"][evaluator.measured]):
             scores = _predictor_scores(search, evaluator.measured / measured)
             evaluated = evaluator.measure(shared.float(), own.float(), shift, wanted, scores)
     report = DirectionsReport(

@@ -29,7 +29,7 @@ from latent_vizae.training.progress import Progress, Reporting
 from .budget import FEWEST, Allowance
 from .classifier import Classifier, classify, shrunk
 
-__all__ = ["ENOUGH_CODES", "MOST_CODES", "Pool", "gather"]
+__all__ = ["ENOUGH_CODES", "MOST_CODES", "Pool", "cost_of_looking", "gather"]
 
 
 MOST_CODES, MOST_DRAWS, CODES_PER_BATCH = 4096, 4, 256
@@ -38,6 +38,9 @@ ENOUGH_CODES = 1024
 """Codes of which a closed form without classes makes images."""
 
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.25, 1000
+
+LOOKED_AT = 8
+"""Codes whose images tell whether a decoder has gradients."""
 
 PREDICTOR_SIDE = 64
 """Largest side, in pixels, of the images that shift predictors get."""
@@ -100,7 +103,7 @@ class Pool:
     @functools.cached_property
     def has_gradients(self) -> bool:
         """Whether the decoder's images have gradients by its codes, and not only zeros."""
-        some, generator = self.codes[: min(8, self.at_once)], torch.Generator().manual_seed(0)
+        some, generator = self.codes[: min(LOOKED_AT, self.at_once)], torch.Generator().manual_seed(0)
         with torch.enable_grad(), noting_work(len(some) * (1 + BACKWARD)):
             samples = metric_samples(self.differentiable, some, 1, generator)
         return samples is not None and bool((samples != 0).any())
@@ -130,7 +133,8 @@ def gather(
     Raises:
         TypeError, ValueError: see `latent_vizae.discover_directions`.
     """
-    draw = _source_of(decoder, codes, seed, most)
+    draw, rounds = _source_of(decoder, codes, seed, most)
+    rounds = rounds if classifier is not None and n_classes is not None else 1
     batch = draw(0)
     latent_shape = tuple(batch.shape[1:])
     require_decoder(decoder, latent_shape)
@@ -156,15 +160,15 @@ def gather(
     batch = batch.to(device)
     first = decode_images(decoder, batch[:1])
     notice_noise(decoder, batch[:2])
-    count = allowance.codes(len(batch))
+    count = allowance.codes(len(batch), batch[0].numel(), rounds)
     if count < len(batch):
         batch = batch[torch.randperm(len(batch), generator=torch.Generator().manual_seed(seed))[:count].to(device)]
     ids, small = looked_at(batch)
     labels, again = _frequent(ids), 0
-    while classifier is not None and n_classes is not None and len(labels) < n_classes and again < MOST_DRAWS:
+    while n_classes is not None and len(labels) < n_classes and again + 1 < rounds:
         again += 1
         more = draw(again)
-        if more is None or len(more) > allowance.left() / 2:
+        if len(more) > allowance.left() / 2:
             break
         more = more.to(device)
         of_more, small_more = looked_at(more)
@@ -183,8 +187,15 @@ def gather(
     return Pool(decoder, batch.flatten(1), latent_shape, small, labels, classes, held_out, first.numel())
 
 
-def _source_of(decoder: Callable[[Tensor], Tensor], codes: Any, seed: int, most: int) -> Callable[[int], Any]:
-    """A function: round 0, 1, ... -> codes; None where there are no more."""
+def cost_of_looking() -> float:
+    """Images that `Pool.has_gradients` asks for."""
+    return LOOKED_AT * (1 + BACKWARD)
+
+
+def _source_of(
+    decoder: Callable[[Tensor], Tensor], codes: Any, seed: int, most: int
+) -> tuple[Callable[[int], Tensor], int]:
+    """A function: round 0, 1, ... -> codes; and how many rounds there are."""
     if not callable(decoder):
         require_decoder(decoder, ())
     if codes is None:
@@ -208,14 +219,12 @@ def _source_of(decoder: Callable[[Tensor], Tensor], codes: Any, seed: int, most:
                 ) from error
             return as_codes(drawn, what="codes from the sampler")
 
-        return sampled
+        return sampled, 1 + MOST_DRAWS
     given = as_codes(codes)
     if len(given) > most:
         order = torch.randperm(len(given), generator=torch.Generator().manual_seed(seed))[:most]
-        parts = [given[order.to(given.device)]]
-    else:
-        parts = [given]
-    return lambda again: parts[0] if again == 0 else None
+        given = given[order.to(given.device)]
+    return lambda again: given, 1
 
 
 def _frequent(ids: Tensor) -> Tensor:

@@ -25,6 +25,12 @@ __all__ = ["arrow_picture", "direction_picture", "walk"]
 
 PIXELS, ACROSS, LABELS = 112, 12.0, 1.1
 
+STEPS = 13
+"""Images along a direction."""
+
+MOSAIC = {1: (1, 24), 2: (14, 14)}
+"""Images behind the arrows of a map of one dimension and of more, down and across."""
+
 FEWEST = 0.15
 """Least trust of an arrow that is drawn."""
 
@@ -33,7 +39,7 @@ def walk(
     decoder: Callable[[Tensor], Tensor],
     code: ArrayLike,
     direction: Direction,
-    steps: int = 13,
+    steps: int = STEPS,
     reach: float = DEFAULT_REACH,
 ) -> Tensor:
     """Images (steps, C, H, W) along a direction, from negative to positive; the middle one is the code's own."""
@@ -50,7 +56,7 @@ def direction_picture(
     *,
     label: int | None = None,
     code: ArrayLike | None = None,
-    steps: int = 13,
+    steps: int = STEPS,
     reach: float = DEFAULT_REACH,
     title: str | None = None,
 ) -> Path:
@@ -152,7 +158,7 @@ def _factor(points: Tensor, moves: Tensor, trusted: Tensor) -> float:
 
 def _panel(cell: Any, latent_map: LatentMap, points: Tensor, moves: Tensor, trusted: Tensor) -> None:
     flat = latent_map.v.dim == 1
-    mosaic(cell, latent_map, (1, 24) if flat else (14, 14), 0.0 if latent_map.v.dim == 3 else None)
+    mosaic(cell, latent_map, MOSAIC[1 if flat else 2], 0.0 if latent_map.v.dim == 3 else None)
     start, way = points[trusted], moves[trusted]
     if flat:
         start, way = (torch.cat([part, torch.zeros_like(part)], 1) for part in (start, way))

@@ -1,5 +1,6 @@
 """A search for directions stays within its budget, says what was spent, and goes on as planned after a break."""
 
+import re
 import time
 
 import pytest
@@ -72,14 +73,43 @@ def test_more_budget_is_better_directions():
     assert cosines[0] < cosines[1] > 0.9
 
 
-def test_bars_of_a_slow_decoder_say_what_it_takes():
-    titles = {}
-    discover_directions(
-        Counting(0.06), CODES, n_directions=1, method="metric", budget="3s",
-        progress=lambda step, steps, title: titles.setdefault(title.split(",")[0], title),
+@pytest.mark.parametrize("classifier", [None, classes_of])
+def test_the_first_bar_of_a_slow_decoder_says_the_most_and_later_ones_the_sum(classifier, monkeypatch):
+    monkeypatch.setattr("latent_vizae.directions.budget.is_slow", lambda f_d: True)
+    monkeypatch.setattr("latent_vizae.directions.budget.seconds_per_image", lambda f_d: 0.2)
+    for method, budget in (("metric", 3000), ("metric", None), ("codes", None), ("trained", 1000)):
+        titles, f_d = [], Counting()
+
+        def note(step, steps, title, titles=titles):
+            if title not in titles:
+                titles.append(title)
+
+        report = discover_directions(
+            f_d, CODES, classifier, n_directions=1, method=method, steps=30 * (method == "trained"), budget=budget,
+            progress=note,
+        ).report  # fmt: skip
+        words = r"about ([\d,]+) images, (\d+) (s|min|h), of (at most|about) ([\d,]+) images, (\d+) (s|min|h) in all"
+        said = [re.fullmatch(rf"([a-z]+), {words}", title) for title in titles]
+        assert all(said), titles
+        assert [(one[1], one[5]) for one in said] == [
+            (one[1], "about" if at else "at most") for at, one in enumerate(said)
+        ]
+        assert said[0][1] == "images"
+        most, *sums = (int(one[6].replace(",", "")) for one in said)
+        assert len(set(sums)) == 1
+        assert sums[0] <= most <= (budget or 1e9)
+        assert f_d.count <= most
+        assert 0.8 * sums[0] - 24 < report.images_decoded < 1.12 * sums[0] + 24
+
+
+def test_a_classifier_of_a_slow_decoder_counts_its_images():
+    titles = []
+    learn_classifier(
+        Counting(0.06), CODES[:20], classes_of(Counting()(CODES[:20])), steps=2,
+        progress=lambda step, steps, title: titles.append((step, steps, title)),
     )  # fmt: skip
-    assert titles["images"].startswith("images, about 1")
-    assert titles["images"].endswith(" s")
+    assert titles[-1][:2] == (20, 20)
+    assert titles[0][2] in ("classifier, about 20 images, 1 s", "classifier, about 20 images, 2 s")
 
 
 def test_a_training_that_was_planned_by_the_clock_goes_on_as_planned(tmp_path, monkeypatch):
