@@ -6,6 +6,7 @@ needs images that do not depend on the other codes of a batch.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
 from collections.abc import Callable
@@ -19,14 +20,14 @@ from latent_vizae.inputs.surroundings import warn_caller
 
 from .contract import decode_images, decoder_dtype_and_device
 
-__all__ = ["Repeats", "notice_noise", "repeats_of"]
+__all__ = ["Repeats", "known_repeats", "notice_noise", "repeats_of"]
 
 
 AGAIN, BESIDE = (1e-4, 2e-3), (2e-3, 2e-2)
 """Differences that rounding explains: of the same call, and beside another code; in float32 and in half precision."""
 
 _LOCK = threading.Lock()
-_LOOKED_AT: weakref.WeakSet[Any] = weakref.WeakSet()
+_LOOKED_AT: weakref.WeakKeyDictionary[Any, Repeats | None] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,13 @@ def repeats_of(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Repeats:
     return Repeats(first, second, same=first <= AGAIN[half] and second <= BESIDE[half])
 
 
+def known_repeats(decoder: Any) -> Repeats | None:
+    """What `notice_noise` found for a decoder, if it looked."""
+    with _LOCK, contextlib.suppress(TypeError):
+        return _LOOKED_AT.get(decoder)
+    return None
+
+
 def notice_noise(decoder: Callable[[Tensor], Tensor], codes: Tensor, known: Repeats | None = None) -> None:
     """Warn, once for a decoder, if it does not make the same image of a code each time.
 
@@ -81,10 +89,13 @@ def notice_noise(decoder: Callable[[Tensor], Tensor], codes: Tensor, known: Repe
         with _LOCK:
             if decoder in _LOOKED_AT:
                 return
-            _LOOKED_AT.add(decoder)
+            _LOOKED_AT[decoder] = known
     except TypeError:  # cannot be remembered: a method, or an object without a hash
         pass
-    known = repeats_of(decoder, codes) if known is None else known
+    if known is None:
+        known = repeats_of(decoder, codes)
+        with _LOCK, contextlib.suppress(TypeError):
+            _LOOKED_AT[decoder] = known
     if not known.same:
         warn_caller(
             f"This decoder is not deterministic: {known}. All measures of its images have that error. Use the same "

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from latent_vizae.decoders.contract import decode_images, is_slow, require_decoder
-from latent_vizae.decoders.repeats import Repeats, notice_noise, repeats_of
+from latent_vizae.decoders.repeats import Repeats, notice_noise
 from latent_vizae.decoders.spending import (
     BUDGET,
     Budget,
@@ -38,22 +38,26 @@ from latent_vizae.measures.geometry import stretch
 from latent_vizae.model.vizae import VizAE
 from latent_vizae.training.progress import Progress, Reporting
 
-from .layers import Activation, LinearMap, activations, linear_maps, measure_map, noting_calls
+from .affordable import (
+    COARSEST,
+    GRID_PER_AXIS,
+    NOISE_DRAWS,
+    FirstLook,
+    Plan,
+    fewest_of_grid,
+    first_look,
+    grid_of,
+    plan_of,
+)
+from .layers import Activation, LinearMap, activations, linear_maps, measure_map
 from .places import support, typicality
 
 __all__ = ["Certificate", "NoiseTest", "certify", "noise_test"]
 
 
-GRID_PER_AXIS = {1: 201, 2: 25, 3: 9}
-
-NOISE_DRAWS = 6
-
-FIRST_CALLS = 2
-"""The first call of a decoder may take long only because it is the first."""
-
 TYPICAL = 0.95
 
-GRID_VALUES, PAIRS_AT_A_TIME = 2**25, 2**22
+PAIRS_AT_A_TIME = 2**22
 
 
 @dataclass(frozen=True)
@@ -106,10 +110,14 @@ class Certificate:
         dim: dimension of the map.
         n: values in a code.
         grid: (P, d) points at which the map was measured.
-        stretch_layer: (P, 2) smallest and largest stretch at each, for pictures.
+        stretch_layer: (P, 2) smallest and largest stretch at each, for pictures. None where they were not measured
+            on the whole grid.
         typical_layer: (P,) length of each decoded code relative to the median of codes of the decoder, for pictures.
+        places: number of points at which images were measured: those of the grid, or a few fitted ones where the
+            budget allows no grid.
         images_decoded: images that were asked of the decoder. None without one.
         images_wanted: as many as would be without a budget.
+        seconds_per_image: of a slow decoder.
     """
 
     linear_maps: tuple[LinearMap, ...]
@@ -133,8 +141,10 @@ class Certificate:
     typical_range: tuple[float, float, float, float] | None = None
     typical_least: tuple[float, ...] | None = None
     typical_layer: Tensor | None = field(default=None, repr=False, compare=False)
+    places: int = 0
     images_decoded: int | None = None
     images_wanted: int | None = None
+    seconds_per_image: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain numbers, lists and dictionaries."""
@@ -216,36 +226,42 @@ class Certificate:
                 f"own ({low:.2f} to {high:.2f} of their median); they have {least:.2f} to {most:.2f} of it, the least",
                 f"typical at {[round(x, 2) for x in self.typical_least]}.",
             )
-        if self.images_wanted and self.stretch_min is None:
-            say(
-                "not known",
-                f"images were not measured: the coarsest grid takes {_images_of_grid(3, self.dim)} of them, which is",
-                f"more than the budget; certify(..., budget=None) decodes {self.images_wanted}.",
-            )
-        elif self.images_wanted and self.images_decoded and self.images_decoded < 0.9 * self.images_wanted:
-            say(
-                "not known",
-                f"between the points of a coarse grid: the budget allowed {self.images_decoded} of",
-                f"{self.images_wanted} images; certify(..., budget=None) decodes all.",
-            )
-        if self.collision_count == 0:
-            say(
-                of_images(True),
-                f"{uncertain}none of {self.pairs} pairs of far points decodes to nearly the same result.",
-            )
-        else:
+        few = self.stretch_min is not None and self.stretch_layer is None
+        if self.images_wanted and self.images_decoded is not None and self.images_decoded < 0.9 * self.images_wanted:
+            say("not known", *self._left_out(few))
+        measured = f"at {self.places} places: " if few else ""
+        if self.collision_count:
             say(
                 of_images(False),
                 f"{uncertain}{self.collision_count} of {self.pairs} pairs of far points decode to nearly the same",
                 f"result; the nearest pair: {_pair(self.collisions[0])}.",
             )
+        elif self.pairs:
+            say(
+                of_images(True),
+                f"{uncertain}{measured}none of {self.pairs} pairs of far points decodes to nearly the same",
+                "image." if self.places else "code.",
+            )
         if self.stretch_min is not None and self.stretch_max is not None:
             say(
                 of_images(self.stretch_min > 1e-4),
-                f"{uncertain}every small step on the map changes the image: root mean square change per map unit from",
-                f"{self.stretch_min:.3g} (slowest place and direction) to {self.stretch_max:.3g} (fastest).",
+                f"{uncertain}{measured}every small step on the map changes the image: root mean square change per map",
+                f"unit from {self.stretch_min:.3g} (slowest place and direction) to {self.stretch_max:.3g} (fastest).",
             )
         return statements
+
+    def _left_out(self, few: bool) -> tuple[str, ...]:
+        """What the budget did not allow, and what more would buy."""
+        each = self.seconds_per_image
+        assert self.images_wanted is not None
+        all_of_it = f"{cost_in_words(self.images_wanted, each)}: certify(..., budget=None)"
+        coarsest = f"a grid of {COARSEST} points a side takes {cost_in_words(fewest_of_grid(self.dim), each)}"
+        done = f"the budget allowed {self.images_decoded} of {self.images_wanted} images"
+        if self.places and not few:
+            return (f"images between the points of a coarse grid: {done}; all are {all_of_it}.",)
+        where = f"elsewhere than at {self.places} of the fitted points" if few else "of places on the map"
+        noise = "" if self.noise else " and the noise test"
+        return (f"images {where}{noise}: {done}; {coarsest}, all of it {all_of_it}.",)
 
     def __repr__(self) -> str:
         verdicts = [verdict for verdict, _ in self.statements()]
@@ -329,9 +345,10 @@ def certify(
         resolution: points of the grid along each axis of the map, at least 3. By default 201, 25 or 9 for a map of
             1, 2 or 3 dimensions, fewer (but at least 5) where images have more than 50,000 values. With a decoder,
             each point of the grid costs 1 + 2 dim decodes.
-        budget: most images to decode, or most time for them, "60s"; None for as many as are wanted. The grid is made
-            coarser to fit, unless its resolution was asked for; where the coarsest does not fit, images are not
-            measured, and the certificate says so.
+        budget: most images to decode, or most time for them, "60s"; None for as many as are wanted. First comes
+            whether the decoder is deterministic (5 images). The grid is made coarser to fit, unless its resolution
+            was asked for. Where the coarsest does not fit, images are measured at a few fitted points that are far
+            from each other. The certificate says what was measured, and what more would cost.
         progress: as `fit` takes it; shown where the decoder is slow.
 
     Warns:
@@ -365,41 +382,15 @@ def certify(
     maps.append(measure_map("v_d.normalisation", v.unframe.double() @ upper.T, (rank, n)))
     acts = [*activations(v.encoder, "v_e"), *activations(v.decoder, "v_d")]
 
-    limit, network = as_limit(budget), decoder
+    limit = as_limit(budget)
+    if resolution is not None:
+        resolution, limit = as_whole(resolution, "resolution", 3), Limit()
     with spending() as spent:
-        wanted = 0
-        if resolution is None:
-            resolution, wanted, decoder = _affordable(v, decoder, limit, spent)
-        side = as_whole(resolution, "resolution", 3)
-        total = spent.images + (0 if decoder is None else _images_of_grid(side, v.dim))
+        look = FirstLook() if decoder is None else first_look(v, decoder, limit, spent)
+        plan = plan_of(v, look.values, images_left(decoder, limit, spent), resolution)
+        total = spent.images + plan.images
         with _shown(decoder, total, spent, progress):
-            return _measured(v, network, decoder, given, seed, side, maps, acts, max(wanted, round(total)), spent)
-
-
-def _images_of_grid(resolution: int, dim: int) -> int:
-    """Images that are decoded to measure a map on a grid of so many points along each axis."""
-    checks = 4 + 4 + 1 + 3 * NOISE_DRAWS  # deterministic or not, the step of differences, the noise test
-    return int(resolution**dim * (1 + 2 * dim) + checks)
-
-
-def _affordable(
-    v: VizAE, decoder: Callable[[Tensor], Tensor] | None, limit: Limit, spent: Spending
-) -> tuple[int, int, Callable[[Tensor], Tensor] | None]:
-    """Resolution of the grid within the budget, images that the usual one would take, and the decoder, if it fits."""
-    usual = GRID_PER_AXIS[v.dim]
-    if decoder is None:
-        return usual, 0, None
-    if limit.images < _images_of_grid(3, v.dim) or limit.seconds == 0:
-        return usual, _images_of_grid(usual, v.dim), None
-    middle = v.decode(torch.zeros(1, v.dim))
-    values = decode_images(decoder, middle)[0].numel()
-    for _ in range(FIRST_CALLS if is_slow(decoder) and limit.seconds < math.inf else 0):  # is it only the first one?
-        decode_images(decoder, middle, afresh=True)
-    usual = min(usual, max(5, int((GRID_VALUES / values) ** (1 / v.dim))))
-    left = images_left(decoder, limit, spent)
-    fitting = [side for side in range(usual, 2, -1) if _images_of_grid(side, v.dim) <= left]
-    wanted = round(spent.images) + _images_of_grid(usual, v.dim)
-    return (fitting[0], wanted, decoder) if fitting else (GRID_PER_AXIS[v.dim], wanted, None)
+            return _measured(v, decoder, look, plan, given, seed, maps, acts, spent)
 
 
 @contextlib.contextmanager
@@ -418,39 +409,41 @@ def _shown(decoder: Any, total: float, spent: Spending, progress: Reporting) -> 
 
 def _measured(
     v: VizAE,
-    network: Any,
     decoder: Callable[[Tensor], Tensor] | None,
+    look: FirstLook,
+    plan: Plan,
     given: Tensor | None,
     seed: int,
-    resolution: int,
     maps: list[LinearMap],
     acts: list[Activation],
-    wanted: int,
     spent: Spending,
 ) -> Certificate:
-    """The certificate of a grid; ``network`` is the decoder, ``decoder`` the same where images may be asked for."""
-    axis = torch.linspace(-1, 1, resolution, device=v.device)
-    grid = torch.stack(torch.meshgrid(*[axis] * v.dim, indexing="ij"), -1).reshape(-1, v.dim)
-    sheet, decoded = v.decode(grid, detail=0.0), v.decode(grid)
-    back = (v.encode(sheet) - grid).norm(dim=1)
+    """The certificate of a plan."""
+    grid, places = plan.grid, plan.places
+    decoded = v.decode(grid)
+    whole = grid if len(grid) > GRID_PER_AXIS[v.dim] ** v.dim else grid_of(v, GRID_PER_AXIS[v.dim])
+    back = (v.encode(v.decode(whole, detail=0.0)) - whole).norm(dim=1)
     at_codes = (v.encode(v.decode(v.points, detail=0.0)) - v.points).norm(dim=1).max().item() if len(v.points) else 0.0
 
-    results = decoded.flatten(1) if decoder is None else decode_images(decoder, decoded).flatten(1).to(grid)
-    collisions, count, pairs = _collisions(grid, results)
-    layer, noise, repeats, called = None, tuple[NoiseTest, ...](), None, None
-    if decoder is not None:
-        with noting_calls(network) if isinstance(network, nn.Module) else contextlib.nullcontext() as called:
-            repeats = repeats_of(decoder, v.decode(v.points[:2] if len(v.points) else grid[:2]))
-        notice_noise(decoder, decoded, repeats)
-        layer = stretch(lambda p: decode_images(decoder, v.decode(p)), grid)
+    already = round(spent.images)
+    layer, noise, called = None, tuple[NoiseTest, ...](), look.called
+    if decoder is None or places is None:
+        collisions, count, pairs = _collisions(grid, decoded.flatten(1))
+    else:
+        images = decode_images(decoder, v.decode(places))
+        collisions, count, pairs = _collisions(places, images.flatten(1).to(grid), whole=places is grid)
+        layer = stretch(lambda p: decode_images(decoder, v.decode(p)), places, images)
+    if decoder is not None and look.repeats is not None:
+        notice_noise(decoder, decoded, look.repeats)
+    if decoder is not None and plan.draws:
         start = v.decode(v.points[:1] if len(v.points) else grid[:1]) if given is None else given[:1]
-        noise = noise_test(decoder, start, seed=seed)
-    if isinstance(network, nn.Module):
-        found = linear_maps(network, "decoder", called)
+        noise = noise_test(decoder, start, plan.draws, seed)
+    if isinstance(decoder, nn.Module):
+        found = linear_maps(decoder, "decoder", called)
         if not found:  # its layers are used as functions
-            found, called = linear_maps(network, "decoder"), None
+            found, called = linear_maps(decoder, "decoder"), None
         maps += found
-        acts += activations(network, "decoder", called)
+        acts += activations(decoder, "decoder", called)
     return Certificate(
         linear_maps=tuple(maps),
         activations=tuple(acts),
@@ -464,13 +457,15 @@ def _measured(
         stretch_max=None if layer is None else layer[:, 1].max().item(),
         stretch_median=None if layer is None else (layer[:, 0].median().item(), layer[:, 1].median().item()),
         noise=noise,
-        repeats=repeats,
+        repeats=look.repeats,
         dim=v.dim,
         n=math.prod(v.latent_shape),
         grid=grid.cpu(),
-        stretch_layer=None if layer is None else layer.cpu(),
-        images_decoded=None if network is None else round(spent.images),
-        images_wanted=None if network is None else wanted,
+        stretch_layer=layer.cpu() if layer is not None and places is grid else None,
+        places=0 if places is None else len(places),
+        images_decoded=None if decoder is None else round(spent.images),
+        images_wanted=None if decoder is None else already + plan.wanted,
+        seconds_per_image=seconds_per_image(decoder) if is_slow(decoder) else None,
         **_typical_places(v, grid, decoded),
     )
 
@@ -493,17 +488,20 @@ def _typical_places(v: VizAE, grid: Tensor, decoded: Tensor) -> dict[str, Any]:
 
 
 def _collisions(
-    grid: Tensor, results: Tensor, far: float = 0.5
+    grid: Tensor, results: Tensor, whole: bool = True, far: float = 0.5
 ) -> tuple[tuple[tuple[list[float], list[float], float], ...], int, int]:
     """Pairs at least ``far`` apart on the map whose results differ by less than half of the median of a grid step.
 
-    Differences are root mean squares.
+    Differences are root mean squares. Of points that are no whole grid, a step is that to the nearest other one.
     """
-    dim, side = grid.shape[1], round(len(grid) ** (1 / grid.shape[1]))
     results = (results - results.mean(0)) / results.shape[1] ** 0.5  # a common part would drown differences
-    cells = results.unflatten(0, (side,) * dim)
-    steps = [cells.diff(dim=axis).flatten(0, dim - 1).norm(dim=1) for axis in range(dim)]
-    threshold = torch.cat(steps).median() / 2
+    if whole:
+        dim, side = grid.shape[1], round(len(grid) ** (1 / grid.shape[1]))
+        cells = results.unflatten(0, (side,) * dim)
+        steps = torch.cat([cells.diff(dim=axis).flatten(0, dim - 1).norm(dim=1) for axis in range(dim)])
+    else:
+        steps = (results - results[torch.cdist(grid, grid).fill_diagonal_(math.inf).argmin(1)]).norm(dim=1)
+    threshold = steps.median() / 2
     nearest: list[tuple[float, int, int]] = []
     count = pairs = 0
     size = max(1, PAIRS_AT_A_TIME // len(grid))

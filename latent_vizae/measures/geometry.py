@@ -87,12 +87,13 @@ def jacobian(images_of: Images, points: Tensor, step: float) -> Tensor:
     return change.transpose(1, 2)
 
 
-def _jacobians(images_of: Images, points: Tensor) -> Iterator[Tensor]:
+def _jacobians(images_of: Images, points: Tensor, images: Tensor | None = None) -> Iterator[Tensor]:
     """`jacobian` of points (P, d), in batches of bounded memory.
 
     Images in bfloat16 or bytes get the larger step.
     """
-    some = images_of(points[:: -(-len(points) // 4)])
+    chosen = slice(None, None, -(-len(points) // 4))
+    some = images_of(points[chosen]) if images is None else images[chosen]
     coarse = torch.equal(some, some.bfloat16().float()) or torch.equal(some, (some * 255).round() / 255)
     step = COARSE_STEP if coarse else STEP
     size = max(1, VALUES_HELD // (2 * points.shape[1] * some[0].numel()))
@@ -104,18 +105,19 @@ def pull_back_metric(images_of: Images, points: Tensor) -> Tensor:
     return torch.cat([jac.transpose(1, 2) @ jac / jac.shape[1] for jac in _jacobians(images_of, points)])
 
 
-def stretch(images_of: Images, points: Tensor) -> Tensor:
+def stretch(images_of: Images, points: Tensor, images: Tensor | None = None) -> Tensor:
     """Smallest and largest stretch of the map at points: root mean square image change per map unit.
 
     Args:
         images_of: (P, d) -> (P, C, H, W).
         points: (P, d).
+        images: of the points, where they are known.
 
     Returns:
         (P, 2): the extreme singular values of the Jacobian of points -> image, over the square root of the
         number of pixels. The smallest one is 0 where some step on the map does not change the image.
     """
-    jacs = _jacobians(images_of, points)
+    jacs = _jacobians(images_of, points, images)
     values = torch.cat([torch.linalg.svdvals(jac.double()) / jac.shape[1] ** 0.5 for jac in jacs])
     return torch.stack([values[:, -1], values[:, 0]], 1).float()
 

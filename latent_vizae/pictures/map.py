@@ -160,7 +160,8 @@ def layer_picture(certificate: Certificate, path: str | Path, *, points: Tensor 
     target, dim = checked(path), certificate.dim
     if certificate.stretch_layer is None:
         raise ValueError(
-            "This certificate has no stretch layer, as it was made without a decoder: certify(v, decoder)."
+            "This certificate has no stretch layer: it was made without a decoder, or its budget allowed no grid of "
+            "images. certify(v, decoder, budget=None) measures it."
         )
     layer = certificate.stretch_layer.clamp(min=max(1e-9, certificate.stretch_layer.max().item() * 1e-6))
     known = certificate.grid[:0] if points is None else points.detach().cpu()

@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -103,14 +104,54 @@ def test_a_certificate_has_a_grid_that_fits(codes):
     assert 9 < len(coarse.grid) < 625
     assert any("a coarse grid: the budget allowed" in text for _, text in coarse.statements())
     f_d = Slow(0.0)
-    none = certify(v, f_d, budget=20)
-    assert f_d.asked == 0
+    none = certify(v, f_d, budget=4)
+    assert f_d.asked == none.places == 0
     assert none.stretch_min is None
     assert ("not known", True) in {(verdict, "budget=None" in text) for verdict, text in none.statements()}
     f_d, said = Slow(0.06), []
     timed = certify(v, f_d, budget="6s", progress=lambda *step: said.append(step))
     assert 9 < f_d.asked == timed.images_decoded <= 100
     assert {title[:13] for _, _, title in said} == {"decode, about"}
+
+
+class ByTheClock:
+    """A decoder of so many seconds an image, of a clock that is not the wall's; its first call takes longer."""
+
+    def __init__(self, seconds, first=0.0):
+        self.seconds, self.first, self.now = seconds, first, 0.0
+
+    def __call__(self, z):
+        self.now += self.seconds * len(z) + self.first
+        self.first = 0.0
+        return z[:, :12].sigmoid().reshape(-1, 3, 2, 2).repeat_interleave(2, 2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "first", "places", "draws"),
+    [(0.2, 0, 49, 6), (1, 0, 9, 2), (2, 0, 3, 2), (2, 20, 2, 0), (4, 0, 2, 0), (10, 0, 0, 0), (40, 0, 0, 0)],
+)
+def test_a_certificate_of_any_pace_spends_a_minute_and_says_what_it_measured(
+    codes, seconds, first, places, draws, monkeypatch
+):
+    f_d = ByTheClock(seconds, first)
+    monkeypatch.setattr("latent_vizae.decoders.contract.time", SimpleNamespace(perf_counter=lambda: f_d.now))
+    v = fit(codes, seed=0, steps=5)
+    found = certify(v, f_d)
+    assert 48 < f_d.now <= 60 or seconds == 40
+    assert (found.places, found.stretch_min is None) == (places, places == 0)
+    assert (found.repeats is None) == (seconds == 40)
+    words = "\n".join(text for verdict, text in found.statements() if verdict == "not known")
+    assert ("same code." in str(found)) == (places == 0)
+    assert f"the budget allowed {found.images_decoded} of {found.images_wanted} images" in words
+    assert "budget=None" in words
+    assert [len(found.noise), "the noise test" in words] == [3 if draws else 0, draws == 0]
+    assert ("a grid of 3 points a side takes about 57 images" in words) == (places < 9)
+    if 0 < places < 9:
+        assert f"elsewhere than at {places} of the fitted points" in words
+        assert f"at {places} places: every small step" in str(found)
+    if seconds == 10:
+        assert certify(v, f_d).places == 1  # whether the decoder is deterministic is known by now
+        assert f_d.now <= 50 + 60
 
 
 @pytest.mark.parametrize("budget", [-1, "soon", "60", "-3s", 1.5, True])
