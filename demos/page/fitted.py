@@ -22,7 +22,7 @@ from latent_vizae.inputs.columns import Column
 __all__ = ["FittedMap", "Question", "image_shape_of", "lasting_id", "plain", "quality", "shown_rows"]
 
 MOST_PICTURES, PICTURE_BYTES = 4096, 2**26
-"""Pictures of points of one map that are kept for all visitors, where its decoder is slow."""
+"""Pictures of points of one map, and of its codes, that are kept for all visitors, where its decoder is slow."""
 MOST_DRAWN = 2_000_000
 """Codes that the page draws: 16 MB to send, and a million take 30 ms to draw."""
 
@@ -54,6 +54,7 @@ class FittedMap:
     classifier: Any = None
     questions: deque[Question] = field(default_factory=deque)
     pictures: Kept[tuple[Tensor, Tensor]] = field(default_factory=lambda: Kept(MOST_PICTURES, PICTURE_BYTES))
+    thumbs: Kept[Tensor] = field(default_factory=lambda: Kept(MOST_PICTURES, PICTURE_BYTES))  # of codes, by row
     cycles: Tensor | None = None  # errors on a grid, see supports.py
     cycles_measured: Any = None  # the task
     seconds: float = 1.0  # that a picture took last

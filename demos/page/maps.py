@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from latent_vizae.decoders.contract import decode_images, is_slow
+from latent_vizae.decoders.contract import is_slow
 from latent_vizae.demos.page.checks import checked_points, is_finite, whole_number
 from latent_vizae.demos.page.columns import column_list
 from latent_vizae.demos.page.first_look import start_of
@@ -262,14 +262,18 @@ class Maps:
             raise ValueError(f"The layers are {', '.join(names)} on this map.")
         return layer(fitted, name, SECONDS if part else math.inf)
 
-    def thumbs(self, map_id: Any, rows: Any) -> dict[str, Any]:
-        """Images of at most 64 of the codes themselves."""
+    def thumbs(self, map_id: Any, rows: Any, first: Any = None) -> dict[str, Any]:
+        """Images of at most 64 of the codes themselves; from number ``first`` on, those that are soon made."""
         fitted = self.get(map_id)
-        shown = shown_rows(len(fitted.latent_map.v.points))
+        v, f_d = fitted.latent_map.v, fitted.latent_map.decoder
+        shown = shown_rows(len(v.points))
         if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_POINTS:
             raise ValueError(f"Between 1 and {MOST_POINTS} codes are asked for at a time.")
-        chosen = [whole_number(row, "number of a code", 0, len(shown) - 1) for row in rows]
-        return {"images": packed_images(decode_images(fitted.latent_map.decoder, fitted.codes_at(shown[chosen])))}
+        chosen = shown[[whole_number(row, "number of a code", 0, len(shown) - 1) for row in rows]]
+        plan = Plan(f_d, v.points[chosen], fitted.codes_at(chosen), 1)
+        if first is None or not is_slow(f_d):
+            return plan.part(first)
+        return plan.part(first, fitted.thumbs, [str(row) for row in chosen.tolist()])
 
     def drawing(self, map_id: Any, drawing: Any) -> Image.Image:
         """A picture drawn by hand: ``{"width", "height", "pixels": base64 of grey bytes}``."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 from latent_vizae.decoders.contract import decode_images
 from latent_vizae.demos.page.checks import checked_points, whole_number
 from latent_vizae.demos.page.fitted import FittedMap, image_shape_of
+from latent_vizae.demos.page.kept import Kept
 from latent_vizae.demos.page.pictures import packed_images
 from latent_vizae.maps.paths import lengths_along, resample
 from latent_vizae.maps.regions import cover, polygon_region
@@ -63,8 +65,13 @@ class Plan:
             told(len(made[-1]))
         return Samples(self.points, self.codes, torch.cat(made), rows=self.rows)
 
-    def part(self, first: Any) -> dict[str, Any]:
+    def part(self, first: Any, kept: Kept[Tensor] | None = None, keys: Sequence[str] = ()) -> dict[str, Any]:
         """Images from number ``first`` on for the page, as many as are soon made; None for all.
+
+        Args:
+            first: the number.
+            kept: images (1, C, H, W) that need not be made, and where those that are made go.
+            keys: theirs, in order.
 
         Returns:
             rows, cols, points: of all; images: of this part; seconds: that an image takes.
@@ -72,7 +79,12 @@ class Plan:
         shape = {"rows": self.rows, "cols": len(self.points) // self.rows, "points": self.points.tolist()}
         if first is None:
             return {**shape, "images": packed_images(self.samples().images)}
-        images, seconds = self._images_from(whole_number(first, "first image", 0, len(self.points) - 1))
+        start = whole_number(first, "first image", 0, len(self.points) - 1)
+        known = [] if kept is None else [*takewhile(lambda one: one is not None, map(kept.find, keys[start:]))]
+        images, seconds = (torch.cat(known), 0.0) if known else self._images_from(start)
+        if kept is not None and not known:
+            for key, image in zip(keys[start:], images.split(1), strict=False):
+                kept.add(key, image.clone())
         return {**shape, "images": packed_images(images), "seconds": seconds}
 
     def _images_from(self, first: int) -> tuple[Tensor, float]:

@@ -44,18 +44,23 @@ export function listLayers() { // arrows where there are directions, and else wh
   q(".lv-layer").replaceChildren(...Object.entries(offered).map(([name, words]) => new Option(words, name, false, name === S.layerName)));
 }
 
-export const refreshThumbs = later(90, latestWins(async () => {
+export const refreshThumbs = later(90, latestWins(async (newer) => {
   if (!S.map || dim() === 1) return;
   S.shownThumbs = placeThumbs();
   redraw(true);
-  if (await haveThumbs(S.shownThumbs.map((t) => t.index))) redraw(true);
+  await gatherThumbs(S.shownThumbs.map((t) => t.index), () => redraw(true), newer);
 }));
 
-export async function haveThumbs(codes) { // whether pictures of these codes are here; the oldest of others go
-  const missing = codes.filter((i) => !S.thumbs.has(i)), pictures = missing.length ? await transport.own(missing) : [];
-  pictures?.forEach((tile, k) => S.thumbs.set(missing[k], tile));
+// Pictures of these codes, each as soon as it is here, until no more are wanted; the oldest of others go.
+export async function gatherThumbs(codes, shown, enough) {
+  const missing = codes.filter((i) => !S.thumbs.has(i));
+  if (!missing.length || enough()) return;
+  for await (const { tiles } of transport.own(missing)) {
+    tiles.forEach((tile, k) => S.thumbs.set(missing[k], tile));
+    shown();
+    if (enough()) break;
+  }
   for (const i of S.thumbs.keys()) if (S.thumbs.size > 2000 && !codes.includes(i)) S.thumbs.delete(i);
-  return codes.every((i) => S.thumbs.has(i));
 }
 
 function placeThumbs() { // at most 40 codes in view, none over another; those shown before stay

@@ -116,7 +116,7 @@ export const transport = {
     return onePicture([where, pin, ...(own ? [own] : [])], "render", [[where], pin, own], quiet);
   },
   pictures: (points) => pictures("render", [points.map(round), ...added()]),
-  own: (codes) => pictures("thumbs", [codes]), // pictures of codes themselves
+  own: (codes) => sheet("thumbs", () => [codes], true), // parts of pictures of codes themselves
   region: (corners, rows, cols) => sheet("grid", () => [shapeOf(corners), rows, cols, ...added()]),
   draws: (point, seed, quiet) => sheet("draws", () => [round(point), seed], quiet), // from what the map leaves open there
   path: (corners, frames) => sheet("path", ({ pace = null }) => [corners, frames, ...added(), pace]),

@@ -20,14 +20,14 @@ export function download(parts, type, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
-// One job in flight; while it runs only the latest request is kept.
+// One job in flight; while it runs only the latest request is kept. The job's last argument tells whether there is one.
 export function latestWins(job) {
   let waiting = null, busy = false;
   return async (...args) => {
     waiting = args;
     if (busy) return;
     busy = true;
-    try { while (waiting) { const now = waiting; waiting = null; await job(...now); } } finally { busy = false; }
+    try { while (waiting) { const now = waiting; waiting = null; await job(...now, () => waiting !== null); } } finally { busy = false; }
   };
 }
 

@@ -197,10 +197,17 @@ def test_layers_are_pictures_of_what_they_say(maps, start, name):
     assert maps.layer(start, name) is told
 
 
-def test_thumbnails_are_the_codes_own_images(maps, start, f_d):
+def test_thumbnails_are_the_codes_own_images(maps, start, f_d, monkeypatch):
     codes, _ = f_d.examples(count=2000, seed=0)
     told = pictures(maps.thumbs(start, [7, 3])["images"])
     assert np.abs(told[..., 0] / 255 - f_d(codes[[7, 3]])[:, 0].numpy()).max() < 0.01
+    monkeypatch.setattr("latent_vizae.demos.page.plans.SECONDS", 0)  # one image a part
+    monkeypatch.setattr("latent_vizae.demos.page.maps.is_slow", lambda f_d: True)
+    parts = [maps.thumbs(start, [7, 3], first) for first in (0, 1)]
+    again = maps.thumbs(start, [7, 3], 0)  # of another visitor: both are kept
+    assert [len(pictures(part["images"])) for part in (*parts, again)] == [1, 1, 2]
+    for images in (np.concatenate([pictures(part["images"]) for part in parts]), pictures(again["images"])):
+        assert np.abs(images.astype(int) - told).max() <= 1
 
 
 def test_a_drawing_is_pinned_and_keeps_its_own_details(maps, start, f_d):

@@ -258,6 +258,20 @@ def test_a_slow_decoder_leaves_the_page_quick_and_the_last_position_is_the_one_s
         assert seen["busy"] > 10
         assert "decoding… nearest picture so far" in seen["said"]
         assert not page.locator(".lv-waiting").is_visible()
+        own = "document.querySelectorAll('.lv-near-go:not([data-waiting])').length"
+        page.wait_for_function(f"{own} > 0 && {own} < 6")  # the nearest codes' own pictures come one by one
+        assert "so far" in page.locator(".lv-near-text").inner_text()
+        begun = time.monotonic()
+        page.mouse.move(*spot_of(page, 0.3, 0.6))  # those that are to come wait for the pointer's
+        page.wait_for_function(
+            """([x, y]) => { const [a, b] = document.querySelector('[data-state=ready]').dataset.at.split(',');
+            return Math.abs(a - x) < 0.02 && Math.abs(b - y) < 0.02; }""",
+            arg=place(page, 0.3, 0.6),
+        )
+        assert time.monotonic() - begun < 2.5
+        page.wait_for_function(
+            f"{own} === 8 && !document.querySelector('.lv-near-text').textContent.includes('so far')"
+        )
 
 
 def spot_of(page, x, y):
