@@ -20,7 +20,7 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -74,9 +74,9 @@ def require_decoder(decoder: Any, latent_shape: tuple[int, ...]) -> None:
         ValueError: its ``latent_shape`` is another one.
     """
     if not callable(decoder):
-        raise TypeError(
-            f"decoder is a callable, codes -> images, got {type(decoder).__name__}. By name: load_decoder('mnist')."
-        )
+        able = [name for name in ("decode", "generate", "forward") if callable(getattr(decoder, name, None))]
+        hint = f"Pass its method, decoder.{able[0]}." if able else "By name: load_decoder('mnist')."
+        raise TypeError(f"decoder is a callable, codes -> images, got {type(decoder).__name__}. {hint}")
     shape = getattr(decoder, "latent_shape", None)
     if not isinstance(shape, Iterable | None):
         raise TypeError(f"A decoder's latent_shape is the shape of one code, such as (10,), got {shape!r}.")
@@ -132,16 +132,34 @@ def _shape_of(value: Any) -> str:
     return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
 
 
-def _how_to_wrap(images: Any) -> str:
-    """What to write around a decoder that returned this."""
+def _how_to_wrap(images: Any, count: int) -> str:
+    """What to write around a decoder that returned this for so many codes."""
     if isinstance(images, np.ndarray):
         return "Wrap it: lambda z: torch.from_numpy(G(z.numpy())), with its axes in this order."
-    if isinstance(images, list | tuple) and images:
-        stacked = "lambda z: torch.stack(G(z))" if isinstance(images[0], Tensor) else "output_type='pt' of a pipeline"
-        return f"Make one tensor of it, such as by {stacked}."
-    if hasattr(images, "sample") or hasattr(images, "images"):
-        return f"Take the tensor out of it: lambda z: G(z).{'sample' if hasattr(images, 'sample') else 'images'}."
-    return "Wrap it in a function that reshapes."
+    if isinstance(images, Tensor):
+        if images.dim() == 3 and len(images) == count:
+            return "Wrap it, if one channel is left out: lambda z: G(z).unsqueeze(1)."
+        if images.dim() == 3:
+            return "Wrap it, if it takes one code at a time: lambda z: torch.stack([G(code) for code in z])."
+        if images.dim() == 2 and len(images) == count:
+            return "Wrap it, with the shape of an image: lambda z: G(z).unflatten(1, (C, H, W))."
+        return "Wrap it in a function that reshapes."
+    if isinstance(images, list | tuple) and len(images) == count:
+        if all(isinstance(image, Tensor) and image.dim() == 3 for image in images):
+            return "Make one tensor of it: lambda z: torch.stack(G(z))."
+        if not isinstance(images[0], Tensor):
+            return "Make one tensor of it, such as by output_type='pt' of a pipeline."
+    parts: Iterable[tuple[str, Any]] = (
+        ((f"[{key!r}]", part) for key, part in images.items())
+        if isinstance(images, Mapping)
+        else ((f"[{i}]", part) for i, part in enumerate(images))
+        if isinstance(images, list | tuple)
+        else ((f".{name}", part) for name, part in getattr(images, "__dict__", {}).items())
+    )
+    for taken, part in parts:
+        if isinstance(part, Tensor) and part.dim() == 4:
+            return f"Take the tensor out of it: lambda z: G(z){taken}."
+    return "Wrap it in a function that returns one tensor."
 
 
 def _is_channels_last(channels: int, height: int, width: int) -> bool:
@@ -167,7 +185,8 @@ def call_decoder(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
     if not isinstance(images, Tensor) or images.dim() != 4 or len(images) != len(codes) or images.numel() == 0:
         raise ValueError(
             f"Decoders return a tensor of images (B, C, H, W) in [0, 1]; for {len(codes)} codes of shape "
-            f"{tuple(codes.shape[1:])} this one returned {_shape_of(images)}. {_how_to_wrap(images)}"
+            f"{tuple(codes.shape[1:])} this one returned {_shape_of(images)}. "
+            f"{_how_to_wrap(images, len(codes))}"
         )
     _, channels, height, width = images.shape
     stated = getattr(decoder, "image_shape", None)
@@ -178,7 +197,9 @@ def call_decoder(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
             f"attribute image_shape = {tuple(images.shape[1:])}."
         )
     if not images.is_floating_point():
-        raise ValueError(f"Decoders return floats in [0, 1]; this one returned {images.dtype}. Divide by 255?")
+        raise ValueError(
+            f"Decoders return floats in [0, 1]; this one returned {images.dtype}. Wrap it: lambda z: G(z) / 255."
+        )
     return images.float()
 
 
@@ -190,7 +211,11 @@ def _check_range(images: Tensor, decoder: Any) -> Tensor:
             f"Decoders return finite images; those of this one hold NaN. {why_not_finite(decoder)}".rstrip()
         )
     if not -RANGE_TOLERANCE <= low <= high <= 1 + RANGE_TOLERANCE:  # false for NaN too
-        hint = "Its range looks like [-1, 1]: wrap it, lambda z: (G(z) + 1) / 2." if -1.001 <= low <= -0.5 else ""
+        hint = ""
+        if -1.001 <= low <= -0.5 and high <= 1.001:
+            hint = "Its range looks like [-1, 1]: wrap it, lambda z: (G(z) + 1) / 2."
+        elif low >= 0 and 100 <= high <= 255.5:
+            hint = "Its range looks like [0, 255]: wrap it, lambda z: G(z) / 255."
         raise ValueError(
             f"Decoders return images in [0, 1]; this one returned [{low:.4g}, {high:.4g}]. {hint}".rstrip()
         )

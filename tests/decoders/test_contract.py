@@ -103,7 +103,7 @@ BROKEN = {
     "too few": (lambda z: squares(z)[:0], r"returned shape \(0, 1, 2, 2\)"),
     "too many": (lambda z: torch.cat([squares(z)] * 2), "returned shape"),
     "no pixels": (lambda z: torch.zeros(len(z), 1, 0, 2), r"returned shape \(\d+, 1, 0, 2\)"),
-    "bytes": (lambda z: (255 * squares(z)).byte(), "uint8.*Divide by 255"),
+    "bytes": (lambda z: (255 * squares(z)).byte(), r"uint8.*G\(z\) / 255"),
     "complex": (lambda z: squares(z) + 0j, "complex64"),
     "minus one to one": (lambda z: torch.full((len(z), 1, 2, 2), -0.9), r"\(G\(z\) \+ 1\) / 2"),
     "to 255": (lambda z: 255 * squares(z), r"in \[0, 1\]; this one returned \["),

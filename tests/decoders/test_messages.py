@@ -35,6 +35,14 @@ class Broken(nn.Module):
         (lambda z: [Image.new("L", (2, 2)) for _ in z], "output_type='pt'"),
         (lambda z: list(images(z, 1, 2, 2)), r"torch.stack\(G\(z\)\)"),
         (lambda z: SimpleNamespace(sample=images(z, 1, 2, 2)), r"Take the tensor out of it: lambda z: G\(z\).sample"),
+        (lambda z: {"loss": z.mean(), "sample": images(z, 1, 2, 2)}, r"out of it: lambda z: G\(z\)\['sample'\]"),
+        (lambda z: (None, images(z, 1, 2, 2)), r"Take the tensor out of it: lambda z: G\(z\)\[1\]"),
+        (lambda z: images(z, 8, 8), r"lambda z: G\(z\).unsqueeze\(1\)"),
+        (lambda z: images(z, 3, 8, 8)[0], r"torch.stack\(\[G\(code\) for code in z\]\)"),
+        (lambda z: images(z, 3, 8, 8).flatten(1), r"G\(z\).unflatten\(1, \(C, H, W\)\)"),
+        (lambda z: images(z, 3, 8, 8) * 2 - 1, r"lambda z: \(G\(z\) \+ 1\) / 2"),
+        (lambda z: images(z, 3, 8, 8) * 255, r"lambda z: G\(z\) / 255"),
+        (lambda z: (images(z, 3, 8, 8) * 255).to(torch.uint8), r"lambda z: G\(z\) / 255"),
         (lambda z: images(z, 8, 6, 3), r"\(1, 8, 6, 3\), whose channels seem to be last.*movedim\(-1, 1\)"),
         (lambda z: images(z, 8, 8, 1), "channels seem to be last"),
         (lambda z: images(z, 1, 2, 2) + float("nan"), "hold NaN"),
@@ -50,6 +58,11 @@ def test_what_a_decoder_returns_is_named(decoder, message):
         with pytest.raises(ValueError) as caught:  # noqa: PT011 (what it does not say)
             fit(Z, decoder)
         assert "take float32" not in str(caught.value)
+
+
+def test_an_object_whose_method_decodes_is_answered_with_the_method():
+    with pytest.raises(TypeError, match=r"got SimpleNamespace. Pass its method, decoder.decode"):
+        fit(Z, SimpleNamespace(decode=lambda z: images(z, 1, 2, 2)))
 
 
 @pytest.mark.parametrize("shape", [(16, 1, 1), (4, 6, 3), (3, 8, 4), (100, 8, 1), (2, 8, 8)])
