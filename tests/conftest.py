@@ -1,12 +1,13 @@
 """What all tests share. Marks are declared in pyproject.toml; seeds and devices are left alone."""
 
 import os
+import sys
 from pathlib import Path
 
 # Before torch is imported, and for the processes that tests start: threads that wait for each other sleep instead of
 # spinning. On a machine with other work a fit takes a third of the time.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-if "PYTEST_XDIST_WORKER" in os.environ:  # pytest -n 2: a core each
+if "PYTEST_XDIST_WORKER" in os.environ:  # pytest -n 3: a core at most
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
@@ -110,7 +111,8 @@ def linear():
     return make
 
 
-# The page in a browser: one page for all modules that need no other, one browser a module, a visitor a test.
+# The page in a browser: one page for all modules that need no other, one browser for modules that follow each other, a
+# visitor a test.
 
 
 @pytest.fixture(scope="module")
@@ -122,10 +124,17 @@ def address():
 
 @pytest.fixture(scope="module")
 def browser():
-    from serving import browsing
+    from serving import shared_browser
 
-    with browsing() as running:
-        yield running
+    return shared_browser()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item, nextitem):
+    """Close it before a module that begins without it: while it runs, asyncio has a loop already."""
+    stays = nextitem and (nextitem.path == item.path or "browser" in nextitem.fixturenames)
+    if "serving" in sys.modules and not stays:
+        sys.modules["serving"].close_browser()
 
 
 @pytest.fixture

@@ -105,6 +105,25 @@ def browsing() -> Iterator:
         browser.close()
 
 
+_open = ExitStack()
+_running: list = []
+
+
+def shared_browser():
+    """The browser of this process, until `close_browser`; another one where it has crashed."""
+    if _running and not _running[0].is_connected():
+        close_browser()
+    if not _running:
+        _running.append(_open.enter_context(browsing()))
+    return _running[0]
+
+
+def close_browser() -> None:
+    """End it, if it runs."""
+    _running.clear()
+    _open.close()
+
+
 @contextmanager
 def visiting(browser, address: str, **options) -> Iterator:
     """A fresh visitor, with the map before him; at the end nothing may have gone wrong or out."""
