@@ -55,6 +55,7 @@ class FittedMap:
     questions: deque[Question] = field(default_factory=deque)
     pictures: Kept[tuple[Tensor, Tensor]] = field(default_factory=lambda: Kept(MOST_PICTURES, PICTURE_BYTES))
     thumbs: Kept[Tensor] = field(default_factory=lambda: Kept(MOST_PICTURES, PICTURE_BYTES))  # of codes, by row
+    paths: Kept[dict[bytes, Tensor]] = field(default_factory=lambda: Kept(8, PICTURE_BYTES))  # images by code
     cycles: Tensor | None = None  # errors on a grid, see supports.py
     cycles_measured: Any = None  # the task
     seconds: float = 1.0  # that a picture took last

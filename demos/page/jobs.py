@@ -15,6 +15,7 @@ from latent_vizae.demos.page.fitted import FittedMap, quality
 from latent_vizae.demos.page.gathering import Gathered
 from latent_vizae.demos.page.hub import Decoders, check_amount, fetch_named
 from latent_vizae.demos.page.maps import Maps
+from latent_vizae.demos.page.pacing import LOOKED_AT, Pacing
 from latent_vizae.demos.page.pictures import as_digit, images_for_page
 from latent_vizae.demos.page.plans import Plan
 
@@ -117,16 +118,23 @@ def pack(
     if directions is not None:
         made.append(_zipped(directions.save_pretrained, folder, "directions"))
     shown = selection.get("shown")
-    plans = _plans(fitted, shown, maps) if isinstance(shown, dict) and selection.get("id") == fitted.id else {}
-    done, count = 0, sum(len(plan.codes) for plan in plans.values())
+    shown = shown if isinstance(shown, dict) and selection.get("id") == fitted.id else {}
+    plans = _plans(fitted, shown, maps)
+    even = "path" in plans and _pace_of(shown) == "constant"
+    looks = LOOKED_AT * len(plans["path"].codes) if even else 0
+    done, count = 0, looks + sum(len(plan.codes) for plan in plans.values())
 
     def told(images: int) -> None:
         nonlocal done
         done += images
-        progress(done, count, "decode pictures")
+        progress(min(done, count), count, "decode pictures")
 
     with suppress(KeyboardInterrupt):
         for name, plan in plans.items():
+            if name == "path" and even:
+                after = done + looks
+                plan = _path_plan(fitted, shown, maps, "constant", Pacing(fitted.latent_map.decoder, {}, told=told))
+                done = after
             samples = plan.samples(told)
             made.append(samples.save(folder / f"{name}.{'gif' if name == 'path' else 'png'}"))
             made.append(samples.save(folder / f"{name}-codes.safetensors"))
@@ -137,7 +145,7 @@ def pack(
 
 
 def _plans(fitted: FittedMap, shown: dict[str, Any], maps: Maps) -> dict[str, Plan]:
-    """What is shown beside a map, by the names of its files."""
+    """What is shown beside a map, by the names of its files; the path at even steps on the map."""
     carried, detail = shown.get("pin"), shown.get("detail")
     plans = {}
     if shown.get("region"):
@@ -146,11 +154,20 @@ def _plans(fitted: FittedMap, shown: dict[str, Any], maps: Maps) -> dict[str, Pl
     if isinstance(drawn := shown.get("draws"), list) and len(drawn) == 2:
         plans["draws"] = maps.draws_plan(fitted.id, *drawn)
     if shown.get("path"):
-        corners, frames, pace = shown["path"], shown.get("frames"), shown.get("pace", "constant")
-        plans["path"] = maps.path_plan(fitted.id, corners, frames, carried, detail, pace)
+        pace = _pace_of(shown)
+        plans["path"] = _path_plan(fitted, shown, maps, "linear" if pace == "constant" else pace)
     if shown.get("pins"):
         plans["pins"] = maps.pins_plan(fitted.id, shown["pins"])
     return plans
+
+
+def _pace_of(shown: dict[str, Any]) -> Any:
+    return shown.get("pace", "constant")
+
+
+def _path_plan(fitted: FittedMap, shown: dict[str, Any], maps: Maps, pace: Any, asked: Pacing | None = None) -> Plan:
+    corners, frames = shown["path"], shown.get("frames")
+    return maps.path_plan(fitted.id, corners, frames, shown.get("pin"), shown.get("detail"), pace, asked)
 
 
 def _zipped(save: Callable[[Path], object], folder: Path, name: str) -> Path:

@@ -25,6 +25,7 @@ from latent_vizae.demos.page.first_look import start_of
 from latent_vizae.demos.page.fitted import FittedMap, image_shape_of, shown_rows
 from latent_vizae.demos.page.kept import Kept
 from latent_vizae.demos.page.layers import layer, layer_names
+from latent_vizae.demos.page.pacing import LOOKED_AT, NotYet, Pacing
 from latent_vizae.demos.page.pen import can_draw
 from latent_vizae.demos.page.pictures import packed_images
 from latent_vizae.demos.page.plans import SECONDS, Plan, draws_plan, grid_plan, pace_of, path_plan
@@ -207,10 +208,11 @@ class Maps:
         pin: Any = None,
         detail: Any = None,
         pace: Any = "constant",
+        asked: Pacing | None = None,
     ) -> Plan:
-        """A transformation along a polyline."""
+        """A transformation along a polyline; ``asked`` as in `plans.path_plan`."""
         fitted = self.get(map_id)
-        return path_plan(fitted, corners, frames, self.added(fitted, pin, detail), pace)
+        return path_plan(fitted, corners, frames, self.added(fitted, pin, detail), pace, asked)
 
     def path(
         self,
@@ -222,9 +224,26 @@ class Maps:
         pace: Any = None,
         first: Any = None,
     ) -> dict[str, Any]:
-        """A transformation for the page, at the pace that its decoder allows; ``first`` as in `grid`."""
-        pace = pace_of(self.get(map_id), frames) if pace is None else pace
-        return {**self.path_plan(map_id, corners, frames, pin, detail, pace).part(first), "pace": pace}
+        """A transformation for the page, at the pace that its decoder allows; ``first`` as in `grid`.
+
+        Before the first frame of a constant pace, a part may have no images, but how many are ``done`` ``of`` those
+        that are looked at.
+        """
+        fitted = self.get(map_id)
+        pace = pace_of(fitted, frames) if pace is None else pace
+        way, asked, key = (map_id, corners, frames, pin, detail, pace), None, str((corners, frames, pin, detail))
+        looked = fitted.paths.find(key) or {}
+        if first is not None and pace == "constant":
+            asked = Pacing(fitted.latent_map.decoder, looked, SECONDS)
+        try:
+            answer = self.path_plan(*way, asked).part(first)
+        except NotYet:
+            most = LOOKED_AT * frames + 1
+            answer = {"points": [], "images": None, "done": min(len(looked), most), "of": most}
+            answer["seconds"] = asked.seconds if asked else 0.0
+        if asked is not None:
+            fitted.paths.add(key, looked)
+        return {**answer, "pace": pace}
 
     def pins_plan(self, map_id: Any, pins: Any) -> Plan:
         """Pinned pictures.

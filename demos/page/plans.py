@@ -16,10 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from latent_vizae import LatentMap
 from latent_vizae.decoders.contract import decode_images
 from latent_vizae.demos.page.checks import checked_points, whole_number
 from latent_vizae.demos.page.fitted import FittedMap, image_shape_of
 from latent_vizae.demos.page.kept import Kept
+from latent_vizae.demos.page.pacing import LOOKED_AT, Pacing
 from latent_vizae.demos.page.pictures import packed_images
 from latent_vizae.maps.paths import lengths_along, resample
 from latent_vizae.maps.regions import cover, polygon_region
@@ -33,8 +35,8 @@ MOST_LASSO = 128
 SECONDS = 0.7
 """That a part may take, or one image if that takes longer."""
 PACES = ("constant", "linear")
-LOOKED_AT, PACE_SECONDS = 16, 12.0
-"""Images that a constant pace takes for a frame, about; a path that would take longer has even steps on the map."""
+PACE_SECONDS, PACE_BYTES = 12.0, 2**28
+"""A path of constant pace that would take longer, or whose images more memory, has even steps on the map."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,9 @@ def draws_plan(fitted: FittedMap, point: Any, seed: int) -> Plan:
     return Plan(fitted.latent_map.decoder, points, v.sample(points, seed), side)
 
 
-def path_plan(fitted: FittedMap, corners: Any, frames: Any, added: dict[str, Any], pace: Any) -> Plan:
+def path_plan(
+    fitted: FittedMap, corners: Any, frames: Any, added: dict[str, Any], pace: Any, asked: Pacing | None = None
+) -> Plan:
     """A transformation along a polyline.
 
     Args:
@@ -149,6 +153,7 @@ def path_plan(fitted: FittedMap, corners: Any, frames: Any, added: dict[str, Any
         added: see `Maps.added`.
         pace: "constant", equal changes of the image from frame to frame, for which many images are looked at; or
             "linear", even steps on the map.
+        asked: the decoder that a constant pace asks, in place of the map's.
     """
     v, f_d = fitted.latent_map.v, fitted.latent_map.decoder
     where = checked_points(corners, v.dim, 2, MOST_CORNERS)
@@ -157,7 +162,8 @@ def path_plan(fitted: FittedMap, corners: Any, frames: Any, added: dict[str, Any
         raise ValueError(f"A pace is {' or '.join(PACES)}, got {pace!r}.")
     if pace == "constant":
         plain = {} if "residual_of" in added else added
-        samples = fitted.latent_map.path(where, frames=frames, **plain)
+        m = fitted.latent_map if asked is None else LatentMap(v, asked)
+        samples = m.path(where, frames=frames, **plain)
         if plain is added:
             return Plan(f_d, samples.points, samples.codes, 1, samples.images)
         codes = v.decode(samples.points, **added)
@@ -171,7 +177,9 @@ def path_plan(fitted: FittedMap, corners: Any, frames: Any, added: dict[str, Any
 def pace_of(fitted: FittedMap, frames: Any) -> str:
     """The pace for a path of this map: even steps on it where the decoder, by its last picture, is slow."""
     frames = whole_number(frames, "frames", 2, MOST_FRAMES)
-    return PACES[fitted.seconds * frames * LOOKED_AT > PACE_SECONDS]
+    images = frames * LOOKED_AT
+    slow = fitted.seconds * images > PACE_SECONDS
+    return PACES[slow or 4 * images * math.prod(image_shape_of(fitted)) > PACE_BYTES]
 
 
 def _most_rows(fitted: FittedMap) -> int:

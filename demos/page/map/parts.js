@@ -13,7 +13,7 @@ export function stop(slot) { if (running[slot]) running[slot].stopped = true; }
 export function cancel() {
   const slot = seen();
   if (!slot) return;
-  say("Stopped: " + running[slot].words.replace(/, about.*/, "") + " are here.");
+  say("Stopped" + (running[slot].empty ? "." : ": " + running[slot].words.replace(/, about.*/, "") + " are here."));
   stop(slot); delete running[slot]; showWork();
 }
 
@@ -28,7 +28,7 @@ export async function* following(slot, parts) {
   try {
     for await (const part of parts) {
       if (running[slot] !== mine) return;
-      mine.words = progressWords(part); showWork();
+      mine.words = progressWords(part); mine.empty = part.tiles?.length === 0; showWork();
       yield part;
       if (mine.stopped) return;
     }

@@ -104,6 +104,7 @@ export async function setPath(corners) {
   let film = null;
   for await (const part of following("result", transport.path(thin(corners, 32).map(round), FRAMES))) {
     if (film && S.film !== film) return; // another act, meanwhile
+    if (!part.tiles.length) continue; // its pace is being found
     if (!film) { S.film = film = { corners, points: part.points, tiles: part.tiles, pace: part.pace, at: 0, step: 1, playing: false }; stage(); revealResult(); }
     scrub.max = film.tiles.length - 1;
     seek(film.tiles.length - 1); // the newest

@@ -84,11 +84,11 @@ async function onePicture(question, name, args, quiet) {
 // ---------------------------------------------------------------- parts
 async function* sheet(name, args, quiet) { // each question is answered with the pictures from a number on that are soon made
   const all = [];
-  for (let reply = {}, of = 1; all.length < of; of = reply.points.length) {
+  for (let reply = {}, of = 1; all.length < of;) {
     reply = await ask(name, [...args(reply), all.length], quiet);
     if (!reply) return;
-    all.push(...await tiles(reply.images));
-    yield { ...reply, tiles: all, done: all.length, of: reply.points.length };
+    if (reply.images) { all.push(...await tiles(reply.images)); of = reply.points.length; } // a film's pace is found first
+    yield { done: all.length, of, ...reply, tiles: all };
   }
 }
 

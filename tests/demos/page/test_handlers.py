@@ -142,11 +142,18 @@ def test_a_part_asks_any_callable_for_its_images_alone(maps, monkeypatch):
     assert sum(asked) - before == 4
 
 
-def test_a_path_of_constant_pace_comes_at_once_with_the_images_that_found_it(maps, start, monkeypatch):
-    monkeypatch.setattr("latent_vizae.demos.page.plans.SECONDS", 0)
+def test_a_path_of_constant_pace_counts_the_images_that_find_it_and_comes_with_them(maps, start, monkeypatch):
+    monkeypatch.setattr("latent_vizae.demos.page.maps.SECONDS", 0)
+    monkeypatch.setattr("latent_vizae.demos.page.pacing.PART", 0)  # one image a question
     line = [[-0.5, 0], [0.5, 0.2]]
-    whole, part = (maps.path(start, line, 5, None, None, "constant", first) for first in (None, 0))
-    assert part == {**whole, "seconds": 0.0}
+    whole, counts, part = maps.path(start, line, 5, None, None, "constant"), [], {"images": None}
+    while part["images"] is None:
+        part = maps.path(start, line, 5, None, None, "constant", 0)
+        counts.append((part.get("done"), part.get("of")))
+    assert np.allclose(part["points"], whole["points"], atol=1e-4)
+    assert (part["pace"], part["images"]["count"], part["seconds"]) == ("constant", 5, 0.0)
+    assert counts == [*((done, 76) for done in range(1, len(counts))), (None, None)]
+    assert 41 <= len(counts) <= 77
     assert whole["images"]["count"] == len(whole["points"]) == 5
     sheet = maps.path_plan(start, line, 5).samples()
     made = maps.get(start).latent_map.decoder(sheet.codes)
@@ -474,6 +481,14 @@ def test_what_is_stopped_while_it_is_packed_keeps_the_files_that_are_whole(maps,
     files = jobs.pack(maps.start, {"id": start, "shown": shown}, maps, tmp_path, progress=progress)
     assert [file.rsplit("/", 1)[1] for file in files] == ["v.zip", "grid.png", "grid-codes.safetensors"]
     assert told[-1] == (11, 11)
+    told.clear()
+    even = {**shown, "pace": "constant"}  # for which many images are looked at
+    files = jobs.pack(maps.start, {"id": start, "shown": even}, maps, tmp_path, progress=progress)
+    assert len(files) == 3
+    assert told == [(6, 86), (7, 86)]
+    jobs.pack(maps.start, {"id": start, "shown": even}, maps, tmp_path, progress=lambda *now: told.append(now[:2]))
+    assert told[-1] == (86, 86)
+    assert told[2:] == sorted(told[2:])
 
 
 def test_the_certificate_of_a_slow_decoder_says_how_far_it_is_and_is_stopped(maps):
