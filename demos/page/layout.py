@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ from latent_vizae.demos.page.fit_tab import add_fit_tab
 from latent_vizae.demos.page.fitted import FittedMap, plain
 from latent_vizae.demos.page.guide import guide_routes
 from latent_vizae.demos.page.hub import BUNDLED, Decoders
-from latent_vizae.demos.page.jobs import load_map, place_picture, trust_in_words
+from latent_vizae.demos.page.jobs import load_map, trust_in_words
 from latent_vizae.demos.page.keep_tab import add_keep_tab
 from latent_vizae.demos.page.live import live_route
 from latent_vizae.demos.page.maps import Maps
-from latent_vizae.demos.page.pictures import open_picture
+from latent_vizae.demos.page.picture_tab import add_picture_tab
 from latent_vizae.demos.page.preview import LinkPreview, picture_route
 from latent_vizae.demos.page.queues import Queues
 from latent_vizae.demos.page.steering import Steering
@@ -69,11 +69,6 @@ def build(first: FittedMap | str = "digits", local: dict[str, Any] | None = None
     measuring = Stops()
     start = maps.start
 
-    def on_map(map_id: str, function: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
-        """``function(map, *arguments)`` when it is its turn at the map's decoder."""
-        fitted = maps.get(map_id)
-        return queues.run("work", fitted.latent_map.decoder, function, fitted, *arguments)
-
     @kindly
     async def measure_(
         map_id: str,
@@ -84,13 +79,6 @@ def build(first: FittedMap | str = "digits", local: dict[str, Any] | None = None
         with measuring.progress(request, bar) as progress:
             found = await queues.run("trust", fitted.latent_map.decoder, workers.trust, fitted, progress)
         return map_id, "*Stopped; nothing was measured.*" if found is None else trust_in_words(found)
-
-    @kindly
-    async def place_(map_id: str, file: Any) -> dict[str, Any]:
-        if not file:
-            raise ValueError("Upload a picture first.")
-        pin = await on_map(map_id, lambda fitted: place_picture(maps, fitted.id, open_picture(file)))
-        return {"id": map_id, "pin": pin}
 
     async def open_(event: gr.EventData, login: gr.OAuthToken | None) -> tuple[Any, ...]:
         """The map that an address names: kept here, or of the Hub."""
@@ -153,13 +141,7 @@ def build(first: FittedMap | str = "digits", local: dict[str, Any] | None = None
                 for name, button in buttons.items():
                     button.click(partial(offer, offered[name]), None, shown, api_visibility="private")
             with gr.Tab("Own picture"):
-                gr.Markdown(
-                    "A picture is encoded and pinned on the map. Select its pin: moving over the map, it keeps what "
-                    "the map does not show of it."
-                )
-                picture = gr.File(label="Picture", file_types=["image"], type="filepath", elem_id="lv-picture")
-                place = gr.Button("Place it on the map", elem_id="lv-place")
-                place.click(place_, [map_id, picture], touched, api_visibility="private")
+                add_picture_tab(maps, queues, touched, map_id)
             with gr.Tab("Fit a map"):
                 add_fit_tab(maps, decoders, queues, workers, shown)
             with gr.Tab("Directions"):

@@ -153,7 +153,7 @@ class Maps:
             "detail": v.detail if v.field is not None else None,
             "can": {
                 "layers": layer_names(fitted), "support": True, "ground": v.dim == 2, "detail": v.field is not None,
-                "place": hasattr(fitted.latent_map.decoder, "encode"), "draw": can_draw(fitted),
+                "place": callable(getattr(fitted.latent_map.decoder, "encode", None)), "draw": can_draw(fitted),
                 "live": not is_slow(fitted.latent_map.decoder),
             },
         }  # fmt: skip

@@ -82,8 +82,15 @@ def test_the_page_opens_on_emoji_and_a_click_brings_the_digits(browser):
         page.click("#lv-first-clothes")
         page.wait_for_function("document.querySelector('.lv-title').innerText == '2,000 clothes'")
         assert "trousers" in page.locator(".lv-legend").inner_text()
+        page.get_by_role("tab", name="Own picture").click()
+        assert page.locator("#lv-place").is_visible()
+        if find_spec(PACKAGE):  # whose generator has no encoder
+            page.click("#lv-first-faces")
+            page.get_by_text("has no encoder").wait_for()
+            page.locator("#lv-place").wait_for(state="hidden")
         page.click("#lv-first-emoji")
         page.wait_for_function("document.querySelector('.lv-title').innerText == '1,854 emoji'")
+        page.locator("#lv-place").wait_for()
 
 
 @pytest.mark.parametrize("size", [(1280, 900), (390, 844)], ids=["desktop", "phone"])
