@@ -197,9 +197,8 @@ def call_decoder(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
             f"attribute image_shape = {tuple(images.shape[1:])}."
         )
     if not images.is_floating_point():
-        raise ValueError(
-            f"Decoders return floats in [0, 1]; this one returned {images.dtype}. Wrap it: lambda z: G(z) / 255."
-        )
+        hint = "" if images.is_complex() else " Wrap it: lambda z: G(z) / 255."
+        raise ValueError(f"Decoders return floats in [0, 1]; this one returned {images.dtype}.{hint}")
     return images.float()
 
 

@@ -169,6 +169,7 @@ def _cifar_codes() -> Tensor:
         encode = taef2(SHARED).encode
         parts = (images.permute(0, 3, 1, 2) / 255).split(50)
         codes = torch.cat([encode(interpolate(part, size=64, mode="bilinear")) for part in parts])
+        file.parent.mkdir(parents=True, exist_ok=True)
         np.save(file, codes.numpy())
     return torch.from_numpy(np.load(file))
 
