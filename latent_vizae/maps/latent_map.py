@@ -110,6 +110,13 @@ class LatentMap(Shareable):
             decoder = load_source(v.source, v.source_options, device=device, most_bytes=most_bytes)
         return cls(v, decoder)
 
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write v into a folder, see `VizAE.save_pretrained`; `from_pretrained` opens the map again.
+
+        The decoder is not written: v names it (``v.source``), and one that has no name is handed in again.
+        """
+        self.v.save_pretrained(folder)
+
     def push_to_hub(
         self,
         repo: str,

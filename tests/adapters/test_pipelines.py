@@ -239,8 +239,9 @@ def test_prompts_make_a_map_that_comes_back_with_its_pipeline(tmp_path):
     v = fit(codes, decoder=f_d, labels=texts, seed=0)
     assert sorted(v.label_names.values()) == sorted(texts)
     assert v.report.image_error < 1e-4
-    v.save_pretrained(tmp_path / "v")
+    LatentMap(v, f_d).save_pretrained(tmp_path / "v")
     m = LatentMap.from_pretrained(tmp_path / "v")
+    assert torch.equal(m.v.points, v.points)
     assert m.decoder.options == f_d.options == options | {"seed": 0}
     assert torch.equal(m.decoder(codes), f_d(codes))
     assert m.path(codes[0], codes[-1], frames=4).images.shape == (4, 3, 16, 32)
