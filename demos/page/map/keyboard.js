@@ -8,10 +8,7 @@ import { onMap } from "./pointer.js";
 import { chooseCell, play } from "./samples.js";
 import { filled, toggleFull } from "./screen.js";
 import { addCorner, clearAll, finish, setDepth, setTool } from "./tools.js";
-import { clamp } from "latent-map/basics.js";
-import { planeAxes } from "latent-map/projection.js";
-
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+import { moved, zoomKey } from "latent-map/keys.js";
 
 export function keyDown(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -22,9 +19,9 @@ export function keyDown(event) {
 function mapKey(event) {
   const { key } = event;
   if (!S.map) return false;
-  if (ARROWS[key]) return moveCursor(ARROWS[key], event.shiftKey ? 0.01 : 0.05);
-  if (key === "+" || key === "=" || key === "-") { zoomAt(...cursorSpot(), key === "-" ? 1 / 1.4 : 1.4); return true; }
-  if (key === "0") { fit(); return true; }
+  const point = moved(event, cursor(), S.view, S.plane);
+  if (point) { if (S.film) play(false); look(point); follow(); announce(); return true; }
+  if (zoomKey(event, cursorSpot, zoomAt, fit)) return true;
   if (key === "Enter") { if (S.draft.length >= 2) finish(); else pinHere(); return true; }
   if (key === " ") { if (S.tool === "region" || S.tool === "path") addCorner(S.cursor); else pinHere(); return true; }
   if (key === "Escape") { if (filled() && !S.draft.length && !S.drag) toggleFull(); else clearAll(); return true; }
@@ -33,16 +30,7 @@ function mapKey(event) {
   return false;
 }
 
-const cursorSpot = () => projector()(S.cursor || new Array(dim()).fill(0));
-
-function moveCursor([dx, dy], step) {
-  const p = [...(S.cursor || new Array(dim()).fill(0))], [i, j] = dim() === 3 ? planeAxes(S.plane) : [0, 1], size = step / Math.sqrt(S.view.zoom);
-  p[i] = clamp(p[i] + dx * size);
-  if (dim() > 1) p[j] = clamp(p[j] + dy * size); else p[0] = clamp(p[0] + dy * size);
-  if (S.film) play(false);
-  look(p); follow(); announce();
-  return true;
-}
+const cursor = () => S.cursor || new Array(dim()).fill(0), cursorSpot = () => projector()(cursor());
 
 export function follow() { // keeps the cursor in view when zoomed in
   const [x, y] = cursorSpot(), m = 24, dx = Math.min(0, x - m) + Math.max(0, x - box.w + m), dy = Math.min(0, y - m) + Math.max(0, y - box.h + m);

@@ -1,8 +1,8 @@
 // Mouse, pen, fingers and keys on the canvas of a map: what they ask of it. `state` is the map's, `map` what it can do.
 
 import { outline } from "./areas.js";
-import { clamp } from "./basics.js";
 import { gestures } from "./gestures.js";
+import { moved, zoomKey } from "./keys.js";
 
 export function listen(canvas, state, map) {
   const { spot, down, pinch, up, wheel } = gestures(() => canvas, map);
@@ -14,7 +14,8 @@ export function listen(canvas, state, map) {
     if (!map.at() || event.button > 1) return;
     if (down(event) > 1) { drag = { kind: "pinch" }; state.draft = []; return; }
     const where = spot(event), from = there(where);
-    drag = { kind: state.tool === "move" || event.button === 1 ? "move" : state.tool, from, last: where };
+    const turns = map.dim === 3 && state.tool === "look" && event.pointerType === "mouse"; // whose place is looked at without a button
+    drag = { kind: state.tool === "move" || event.button === 1 || turns ? "move" : state.tool, from, last: where };
     if (drag.kind !== "move") { map.play(false); map.look(from); }
   };
   canvas.onpointermove = (event) => {
@@ -43,20 +44,17 @@ export function listen(canvas, state, map) {
 
   canvas.onkeydown = (event) => {
     if (event.metaKey || event.ctrlKey || !map.at()) return;
-    const step = (event.shiftKey ? 0.1 : 0.02) / state.view.zoom, { key } = event, p = [...state.point];
-    const moves = { ArrowLeft: [0, -step], ArrowRight: [0, step], ArrowDown: [map.dim > 1 ? 1 : 0, -step], ArrowUp: [map.dim > 1 ? 1 : 0, step] };
-    if (moves[key]) {
-      const [axis, by] = moves[key];
-      p[axis] = clamp(p[axis] + by);
-      if (state.tool === "move") map.pan(axis === 0 ? 10 * by : 0, axis === 1 ? 10 * by : 0);
-      else { map.look(p); if (state.start) { state.draft = state.tool === "region" ? outline([state.start, p], state.plane) : [state.start, p]; map.redraw(false); } }
-    } else if (key === "+" || key === "=") map.zoomAt(...map.at().to(state.point).slice(0, 2), 1.4);
-    else if (key === "-") map.zoomAt(...map.at().to(state.point).slice(0, 2), 1 / 1.4);
-    else if (key === "0") map.fitAll();
+    const { key } = event, p = moved(event, state.point, state.view, state.plane);
+    if (p && state.tool === "move") { const [dx, dy = 0] = moved(event, p.map(() => 0), state.view, state.plane); map.pan(5 * dx, 5 * dy); }
+    else if (p) {
+      map.look(p);
+      if (state.start) { state.draft = state.tool === "region" ? outline([state.start, p], state.plane) : [state.start, p]; map.redraw(false); }
+    } else if (zoomKey(event, () => map.at().to(state.point), map.zoomAt, map.fitAll)) { /* it did */ }
     else if (key === "Escape") map.clear();
-    else if (key === "Enter" && (state.tool === "region" || state.tool === "path")) {
-      if (!state.start) state.start = p;
-      else { const from = state.start; state.start = null; if (state.tool === "region") map.setRegion([from, p]); else map.setPath(from, p); }
+    else if ((key === "Enter" || key === " ") && (state.tool === "region" || state.tool === "path")) {
+      const from = state.start;
+      state.start = from ? null : state.point;
+      if (from && state.tool === "region") map.setRegion([from, state.point]); else if (from) map.setPath(from, state.point);
     } else return;
     event.preventDefault();
   };
