@@ -24,9 +24,9 @@ parser = argparse.ArgumentParser(); parser.add_argument("--port", type=int)
 f_d = load_decoder("mnist")
 codes, labels = f_d.examples(count=120, seed=0)
 other, _ = f_d.examples(count=120, seed=7)
-maps = [LatentMap(fit(codes, f_d, labels=labels, seed=0), f_d)]
+maps = [LatentMap(fit(codes, f_d, labels=labels, seed=0, steps=60), f_d)]
 others = codes if sys.argv[1] == "same" else other
-maps += [LatentMap(fit(others, dim=dim, labels=labels, seed=1), f_d) for dim in (1, 3)]
+maps += [LatentMap(fit(others, dim=dim, labels=labels, seed=1, steps=60), f_d) for dim in (1, 3)]
 show(maps, title=["<b>plane</b>", "line", "cube"], browser=False, port=parser.parse_args(sys.argv[2:]).port).wait()
 """
 
@@ -42,8 +42,8 @@ def test_the_same_codes_are_told_from_others(f_d):
     assert have_same_codes(m, same)
     assert have_same_codes(m, line)
     assert not have_same_codes(m, other)
-    assert not have_same_codes(m, LatentMap(fit(codes[:299], seed=0), f_d))
-    assert not have_same_codes(m, LatentMap(fit(normal(300, 4), seed=0), lambda z: z.sigmoid().reshape(-1, 1, 2, 2)))
+    assert not have_same_codes(m, LatentMap(fit(codes[:299], steps=5), f_d))
+    assert not have_same_codes(m, LatentMap(fit(normal(300, 4), steps=5), lambda z: z.sigmoid().reshape(-1, 1, 2, 2)))
 
 
 def test_what_is_no_list_of_maps_is_said(m):
@@ -65,7 +65,7 @@ def test_what_is_no_list_of_maps_is_said(m):
 def points(f_d):
     """Of the script's plane, and of its line of the same codes."""
     codes, labels = f_d.examples(count=120, seed=0)
-    return fit(codes, f_d, labels=labels, seed=0).points, fit(codes, dim=1, labels=labels, seed=1).points
+    return [fit(codes, f_d, labels=labels, steps=60).points, fit(codes, dim=1, labels=labels, seed=1, steps=60).points]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import pytest
 import torch
-from serving import serving, visiting
+from serving import shared_page, visiting
 
 from latent_vizae import LatentMap, VizAE, load_decoder
 
@@ -13,6 +13,8 @@ pytest.importorskip("gradio")
 from latent_vizae.demos.page import firsts
 from latent_vizae.demos.page.faces import PACKAGE
 from latent_vizae.demos.zoo.data import CLOTHES
+
+DEMO = (sys.executable, "-m", "latent_vizae.cli", "demo")
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +76,7 @@ def test_a_first_map_can_be_fitted_anew(tmp_path, monkeypatch, capsys):
 
 
 def test_the_page_opens_on_emoji_and_a_click_brings_the_digits(browser):
-    with serving(sys.executable, "-m", "latent_vizae.cli", "demo") as address, visiting(browser, address) as page:
+    with visiting(browser, shared_page(*DEMO)) as page:
         assert page.locator(".lv-title").inner_text() == "1,854 emoji"
         assert "Food & Drink" in page.locator(".lv-legend").inner_text()
         page.click("#lv-first-digits")
@@ -95,9 +97,8 @@ def test_the_page_opens_on_emoji_and_a_click_brings_the_digits(browser):
 
 @pytest.mark.parametrize("size", [(1280, 900), (390, 844)], ids=["desktop", "phone"])
 def test_on_emoji_the_map_is_in_the_first_screen_and_on_a_desktop_the_tabs_are_too(browser, size):
-    command = (sys.executable, "-m", "latent_vizae.cli", "demo")
     viewport = {"width": size[0], "height": size[1]}
-    with serving(*command) as address, visiting(browser, address, viewport=viewport) as page:
+    with visiting(browser, shared_page(*DEMO), viewport=viewport) as page:
         page.wait_for_timeout(300)
         boxes = {name: page.locator(name).first.bounding_box() for name in (".lv-map", ".lv-preview", ".lv-tools")}
         for name, box in boxes.items():
