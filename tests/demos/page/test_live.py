@@ -287,10 +287,14 @@ def test_what_stands_in_is_a_picture_that_was_decoded_and_the_crosshair_is_at_th
         page.wait_for_function("document.querySelector('.lv-preview').getAttribute('aria-busy') === 'false'")
         known = page.evaluate("document.querySelector('.lv-preview canvas').toDataURL()")
         page.mouse.move(*spot(page, 0.34, 0.5))
-        page.wait_for_selector('.lv-preview[aria-busy="true"]')
-        assert page.evaluate("document.querySelector('.lv-preview canvas').toDataURL()") == known
-        stands_in = [float(x) for x in page.locator(READY).first.get_attribute("data-coarse").split(",")]
-        assert stands_in == pytest.approx(place(page, 0.3, 0.5), abs=0.02)
+        meanwhile = page.wait_for_function(  # at once: half a second later the picture is there
+            """() => document.querySelector('.lv-preview[aria-busy="true"]') && [
+            document.querySelector('.lv-preview canvas').toDataURL(),
+            document.querySelector('[data-state=ready]').dataset.coarse]"""
+        )
+        shown, coarse = meanwhile.json_value()
+        assert shown == known
+        assert [float(x) for x in coarse.split(",")] == pytest.approx(place(page, 0.3, 0.5), abs=0.02)
         assert readout(page) == pytest.approx(place(page, 0.34, 0.5), abs=0.02)
         page.wait_for_selector('.lv-preview[aria-busy="false"]')
         assert page.evaluate("document.querySelector('.lv-preview canvas').toDataURL()") != known
