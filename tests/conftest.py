@@ -131,10 +131,12 @@ def browser():
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item, nextitem):
-    """Close it before a module that begins without it: while it runs, asyncio has a loop already."""
-    stays = nextitem and (nextitem.path == item.path or "browser" in nextitem.fixturenames)
-    if "serving" in sys.modules and not stays:
-        sys.modules["serving"].close_browser()
+    """Close it before a module that begins without it: while it runs, asyncio has a loop already. Pages rest."""
+    if "serving" in sys.modules and (nextitem is None or nextitem.path != item.path):
+        serving = sys.modules["serving"]
+        serving.rest_pages()
+        if nextitem is None or "browser" not in nextitem.fixturenames:
+            serving.close_browser()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -75,12 +76,30 @@ def serving(*command: str, cwd=None, environment: Mapping[str, str] | None = Non
             process.wait(timeout=30)
 
 
-@cache
 def shared_page(*command: str) -> Address:
-    """One such page for all tests of this process; it ends with it."""
+    """One such page for all tests of this process; it ends with it, and sleeps from `rest_pages` to the next call."""
+    address = _shared(*command)
+    _awake.add(address.pid)
+    os.kill(address.pid, signal.SIGCONT)
+    return address
+
+
+@cache
+def _shared(*command: str) -> Address:
     stack = ExitStack()
     atexit.register(stack.close)
-    return stack.enter_context(serving(*command))
+    address = stack.enter_context(serving(*command))
+    stack.callback(os.kill, address.pid, signal.SIGCONT)  # or it would not hear that it is to end
+    return address
+
+
+_awake: set[int] = set()
+
+
+def rest_pages() -> None:
+    """Stop the shared pages: each looks a thousand times a second for something to do, with 4 % of a core."""
+    while _awake:
+        os.kill(_awake.pop(), signal.SIGSTOP)
 
 
 def host_page() -> Address:
