@@ -10,9 +10,21 @@ from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
+from torch import Tensor
 
+from latent_vizae.decoders.contract import decode_images, is_slow
 from latent_vizae.decoders.load import load_decoder
-from latent_vizae.decoders.spending import Limit, part_of, spending
+from latent_vizae.decoders.spending import (
+    Budget,
+    Limit,
+    Spending,
+    as_limit,
+    cost_in_words,
+    images_left,
+    part_of,
+    seconds_per_image,
+    spending,
+)
 from latent_vizae.directions.budget import Allowance
 from latent_vizae.directions.classifier import learn_classifier
 from latent_vizae.directions.directions import Directions
@@ -129,6 +141,7 @@ def directions(
         classifier, rest = None, most
         if by_class:
             rest = part_of(most, 1 - FOR_CLASSIFIER)
+            _announce(f_d, batch, most)
             classifier = learn_classifier(
                 f_d, batch, labels, seed=seed, budget=part_of(most, FOR_CLASSIFIER), progress=True
             )
@@ -162,6 +175,15 @@ def directions(
         typer.echo(f"{discovered.report}\nwrote {out}: {', '.join(names)}")
     if discovered.report.interrupted:
         raise typer.Exit(130)
+
+
+def _announce(f_d: Any, batch: Tensor, most: Budget) -> None:
+    """Say what classifier and search ask a slow decoder for at most; a search alone says it itself."""
+    decode_images(f_d, batch[:1])  # how long does one take?
+    if is_slow(f_d) and most is not None:
+        images = images_left(f_d, as_limit(most), Spending())
+        cost = cost_in_words(images, seconds_per_image(f_d))
+        typer.echo(f"latent-vizae: classifier and directions ask for at most {cost}; pictures come then", err=True)
 
 
 def _images_of_pictures(directions: Directions, latent_map: LatentMap | None) -> int:

@@ -96,3 +96,17 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(run, arguments, word
     assert done.exit_code == 2
     assert words in done.stderr
     assert made(".") == ["taken/mine.txt"]
+
+
+def test_a_slow_decoder_s_cost_is_said_before_anything_is_asked(run, monkeypatch):
+    for place in ("cli.directions", "directions.budget"):
+        monkeypatch.setattr(f"latent_vizae.{place}.is_slow", lambda f_d: True)
+        monkeypatch.setattr(f"latent_vizae.{place}.seconds_per_image", lambda f_d: 2.0)
+    done = run("--count", 120, "--method", "metric", "--directions", 1, "--budget", 300, "--out", "o")
+    assert done.exit_code == 0, done.output
+    said = done.stderr.splitlines()[0]
+    assert (
+        said == "latent-vizae: classifier and directions ask for at most about 300 images, 10 min; pictures come then"
+    )
+    assert json.loads(Path("o/report.json").read_text())["measured"]["images_decoded"] <= 1.12 * 225 + 24
+    assert "pictures, about 65 images, 2 min" in done.stderr
