@@ -324,7 +324,7 @@ def test_a_region_of_a_slow_decoder_comes_cell_by_cell_and_can_be_cancelled(brow
         page.locator(".lv-work").wait_for()
         page.locator(".lv-grid canvas").wait_for()  # while most of it is to come
         first, of = said_work(page)
-        assert (first < 6, of) == (True, 36)
+        assert (first < 18, of) == (True, 36)
         page.wait_for_function("n => parseInt(document.querySelector('.lv-work-words').textContent) > n", arg=first)
         page.locator(".lv-cancel").click()
         assert not page.locator(".lv-work").is_visible()
