@@ -31,7 +31,7 @@ from .budget import FEWEST, Allowance, total_of
 from .classifier import Classifier, require_classifier
 from .closed_form import METHODS, Features, closed_form, cost_of_closed_form
 from .directions import Directions
-from .evaluate import Evaluator, cost_of_measuring, cost_of_shift, typical_change
+from .evaluate import CALIBRATION, MOST_CALIBRATION, Evaluator, cost_of_measuring, cost_of_shift, typical_change
 from .pool import ENOUGH_CODES, MOST_CODES, Pool, cost_of_looking, gather
 from .report import DirectionsReport
 from .search import Deformators, Search, cost_of_score, cost_of_step
@@ -151,9 +151,11 @@ def discover_directions(
     most = ENOUGH_CODES if method != "trained" and classifier is None else MOST_CODES
     learn = method == "trained"
 
-    def asked_for(count: int, n: int, size: int, classes: int, gradients: bool) -> dict[str, Any]:
+    def asked_for(
+        count: int, n: int, size: int, classes: int, gradients: bool, moves: int = CALIBRATION
+    ) -> dict[str, Any]:
         """What a search asks its decoder for, see `Allowance.settle`."""
-        measuring = [cost_of_measuring(some, size, classes, shift is None) for some in range(measured + 1)]
+        measuring = [cost_of_measuring(some, size, classes, shift is None, moves) for some in range(measured + 1)]
         if steps:
             measuring = [cost + SCORED * (1 + classes) * some / measured for some, cost in enumerate(measuring)]
         return {
@@ -167,7 +169,8 @@ def discover_directions(
     def most_of(count: int, n: int) -> float:
         classes = 0 if classifier is None else n_classes or count // FEWEST
         size = _check_size(n_directions, (n,), classifier is not None)
-        rest = max(total_of(**asked_for(count, n, size, classes, gradients)) for gradients in (True, False))
+        asked = [asked_for(count, n, size, classes, gradients, MOST_CALIBRATION) for gradients in (True, False)]
+        rest = max(total_of(**one) for one in asked)
         return rest + cost_of_looking()
 
     with spending() as spent:

@@ -12,42 +12,64 @@ from torch import Tensor
 from latent_vizae.training.progress import Progress
 
 from .classifier import Classifier, classify
-from .measures import calibrate, change_of, explained, largest_cosine, moved, random_sets, sameness
+from .measures import (
+    GRID,
+    MOST_ITERATIONS,
+    calibrate,
+    change_of,
+    explained,
+    largest_cosine,
+    moved,
+    random_sets,
+    sameness,
+)
 from .pool import Pool
 
-__all__ = ["Evaluated", "Evaluator", "cost_of_measuring", "cost_of_shift", "typical_change"]
+__all__ = [
+    "CALIBRATION",
+    "MOST_CALIBRATION",
+    "Evaluated",
+    "Evaluator",
+    "cost_of_measuring",
+    "cost_of_shift",
+    "typical_change",
+]
 
 
 STEP = 0.25
 """Image change of a step of 1, as a share of the median difference of two images."""
 
 CALIBRATION = 8
-"""Moves along a direction until its step is known, about: four, and as many that come nearer."""
+MOST_CALIBRATION = len(GRID) + MOST_ITERATIONS
+"""Moves along a direction until its step is known, about (four, and as many that come nearer), and at most."""
 
 GLOBAL_SHARE, PAIRS, OTHERS, RANDOM, CLASS_STEPS = 2, 24, 2, 2, 2.0
 
 
-def cost_of_shift(measured: int, size: int) -> float:
-    """Images that `Evaluator.shift_for` asks for, about."""
-    return GLOBAL_SHARE * measured * (1 + 2 * size) * CALIBRATION
+def cost_of_shift(measured: int, size: int, moves: int = CALIBRATION) -> float:
+    """Images that `Evaluator.shift_for` asks for, with so many moves along a direction until its step is known."""
+    return GLOBAL_SHARE * measured * (1 + 2 * size) * moves
 
 
-def cost_of_measuring(measured: int, size: int, classes: int, shift: bool) -> float:
-    """Images that `Evaluator` asks for, about; inf of one code per direction of a class, where agreement is of two.
+def cost_of_measuring(measured: int, size: int, classes: int, shift: bool, moves: int = CALIBRATION) -> float:
+    """Images that `Evaluator` asks for; inf of one code per direction of a class, where agreement is of two.
 
     Args:
         measured: codes per direction.
         size: K.
         classes: N.
         shift: whether the largest shift is looked for, too.
+        moves: along a direction until its step is known.
     """
     if classes and measured == 1:
         return math.inf
     change = 1 + 2 * size  # images of a code: before and after a move to both sides, along each direction
-    steps = CALIBRATION + 2  # `change_of`, and a step at other codes
+    steps = moves + 2  # `change_of`, and a step at other codes
     both = 2 * size if classes else 0  # two steps, for the class
-    by_global = GLOBAL_SHARE * measured * (change * steps + both) + (cost_of_shift(measured, size) if shift else 0)
-    at_random = measured * ((1 + 2 * RANDOM) * (CALIBRATION + 1) + 2 * RANDOM)
+    by_global = GLOBAL_SHARE * measured * (change * steps + both) + (
+        cost_of_shift(measured, size, moves) if shift else 0
+    )
+    at_random = measured * ((1 + 2 * RANDOM) * (moves + 1) + 2 * RANDOM)
     by_class = measured * (change * steps + both) + at_random + min(PAIRS, 2 * measured) * (5 + OTHERS)
     return by_global + classes * by_class
 
