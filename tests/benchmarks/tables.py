@@ -132,7 +132,8 @@ def keeping(found: dict[str, dict[str, dict[str, float]]]) -> str:
     """Both ends of ``keep_neighbours`` and the default: held-out image error, trustworthiness and continuity."""
     ends = {"keep_neighbours=0": "0", "fit": "0.5 (the default)", "keep_neighbours=1": "1"}
     lines = [["set", "codes", *ends.values()]]
-    for key in found:
+    names = list(dict.fromkeys(key.split("/")[0] for key in found))
+    for key in sorted(found, key=lambda key: (names.index(key.split("/")[0]), int(key.split("/")[1]))):
         name, size, part = key.split("/", 2)
         each = [found.get(f"{name}/{size}/{end}", {}) for end in ends]
         if part != "fit" or not all(each):
