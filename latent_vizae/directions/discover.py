@@ -186,7 +186,8 @@ def discover_directions(
                 "leaves torch, detaches, works under no_grad or rounds). Use method='metric': it works by finite "
                 "differences."
             )
-        asked = asked_for(len(pool.codes), pool.codes.shape[1], size, classes, pool.has_gradients)
+        gradients = method in ("trained", "metric") and pool.has_gradients  # others need none
+        asked = asked_for(len(pool.codes), pool.codes.shape[1], size, classes, gradients)
         allowance.settle(**asked)
         plan = allowance.plan
         with allowance.shown(progress, "start" if learn else method, plan["share"] * asked["start"]):
