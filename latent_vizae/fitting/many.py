@@ -102,7 +102,7 @@ def train(
         to_principal_axes(v, x)
         v.pull = _pull(v, frame, x[:COMPARED], keep_neighbours, settings)
         if settings.last_layer and not loop.interrupted:
-            settle(v, lambda: batches.draw(SETTLED), lambda: returned(v, x_held))
+            settle(v, lambda: batches.draw(SETTLED), lambda: returned(v, x_held, v.pull))
     except KeyboardInterrupt:
         loop.interrupted = True
     return loop
@@ -119,9 +119,9 @@ def keep_rank(network: nn.Sequential) -> None:
 
 
 @torch.no_grad()
-def returned(v: VizAE, x: Tensor) -> float:
-    """Mean square in the frame between x (K, rank) and what comes back of it."""
-    points = nearest_point(v.decoder, x, v.encoder(x), v.pull)
+def returned(v: VizAE, x: Tensor, pull: float) -> float:
+    """Mean square in the frame between x (K, rank) and what comes back of it; at no pull, as close as it can."""
+    points = nearest_point(v.decoder, x, v.encoder(x), pull)
     return mean_square(x, v.decoder(points)).item()
 
 

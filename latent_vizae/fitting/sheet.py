@@ -33,8 +33,9 @@ LARGE, STEPS, LARGE_STEPS = 10_000, 340, 400
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.1, 1000
 """Of the codes that are trained on: enough to choose the best weights by."""
 NEARLY_FLAT = 1.25
-"""So many times the plane's error does the trained v leave of held-out codes that lie close to a plane. Of others it
-mostly leaves less; where it seems to leave a little more, 5 to 30 codes judge, and images are a tenth better."""
+"""So many times the plane's error does the trained v leave of held-out codes that lie close to a plane, both without a
+pull: that neighbours are to stay together does not make codes flat. Of others it mostly leaves less; where it seems to
+leave a little more, 5 to 30 codes judge, and images are a tenth better."""
 
 
 class Sheet(NamedTuple):
@@ -133,7 +134,7 @@ def _trained(
             plane = _new_vizae(v.latent_shape, v.dim, (), frame)
             plane.keep_neighbours = keep
             set_plane(plane, frame)
-            v = plane if NEARLY_FLAT * returned(plane, x_held) < returned(v, x_held) else v
+            v = plane if NEARLY_FLAT * returned(plane, x_held, 0.0) < returned(v, x_held, 0.0) else v
     except KeyboardInterrupt:
         return v, loop.step, True
     return v, loop.step, loop.interrupted

@@ -422,6 +422,12 @@ def test_codes_of_nearly_a_plane_get_one_that_is_as_good_as_pca(k):
         assert fit(bent, steps=100).hidden != ()
 
 
+def test_to_keep_neighbours_is_no_reason_for_a_plane():
+    for seed in range(3):  # guesses alone bring spheres back worse than a plane does
+        sphere = torch.nn.functional.normalize(normal(60, 4, seed=seed))
+        assert fit(sphere, steps=30, keep_neighbours=1).hidden != ()
+
+
 @pytest.mark.parametrize(("k", "n"), [(4, 6), (12, 6), (60, 6), (60, 300), (500, 40)])
 def test_an_affine_map_is_the_plane_of_least_squares(k, n):
     codes = normal(k, n) * torch.linspace(2, 0.1, n) + 5
