@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -230,6 +230,20 @@ def spot(page, x: float, y: float) -> tuple[float, float]:
     page.locator(".lv-map canvas").first.scroll_into_view_if_needed()
     box = page.locator(".lv-map canvas").first.bounding_box()
     return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+
+def despite_reloads(page, act: Callable[[], object], seconds: float = 30) -> object:
+    """Act on a page that Gradio's client loads anew once its server is back: again where it did so meanwhile."""
+    from playwright.sync_api import Error
+
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return act()
+        except Error:
+            if time.monotonic() > until:
+                raise
+            page.wait_for_timeout(200)
 
 
 def place(page, x: float, y: float) -> tuple[float, float]:

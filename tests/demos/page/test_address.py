@@ -1,8 +1,20 @@
 """What is shown is in the address: reload, back, links, and a server that was started again."""
 
-import numpy as np
 import pytest
-from serving import CHROMIUM, READY, at, drag, fit_on_page, hover, pixels, readout, serving, spot, visiting
+from serving import (
+    CHROMIUM,
+    READY,
+    at,
+    despite_reloads,
+    drag,
+    fit_on_page,
+    hover,
+    pixels,
+    readout,
+    serving,
+    spot,
+    visiting,
+)
 
 pytest.importorskip("gradio")
 pytest.importorskip("playwright")
@@ -122,15 +134,14 @@ def test_after_a_restart_the_page_says_what_happened_and_goes_on(browser):
             kept = written(page, "map=")
             port = int(first.rsplit(":", 1)[1].strip("/"))
         with serving(port=port):
-            page.mouse.move(*spot(page, 0.5, 0.6))
             message = page.locator(".lv-message")
-            for _ in range(60):
-                page.mouse.move(*spot(page, 0.5 + 0.1 * np.random.default_rng().random(), 0.6))
-                page.wait_for_timeout(500)
-                if message.is_visible():
+            for step in range(60):
+                if despite_reloads(page, message.is_visible):
                     break
-            assert "the server was started again" in message.inner_text()
-            page.locator(".lv-first").click()
+                despite_reloads(page, lambda x=0.5 + 0.1 * (step % 2): page.mouse.move(*spot(page, x, 0.6)))
+                page.wait_for_timeout(500)
+            assert "the server was started again" in despite_reloads(page, message.inner_text)
+            despite_reloads(page, page.locator(".lv-first").click)
             page.locator(".lv-title", has_text="2,000 handwritten digits").wait_for()
             page.wait_for_selector(READY)
             hover(page, 0.4, 0.5)
