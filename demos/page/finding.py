@@ -6,11 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from latent_vizae import Directions, discover_directions
+from latent_vizae.decoders.spending import Budget
 from latent_vizae.demos.page.checks import whole_number
 from latent_vizae.demos.page.fitted import FittedMap, plain
 from latent_vizae.demos.page.hub import fetch_named
 from latent_vizae.demos.page.steering import FoundDirections
+from latent_vizae.directions.budget import with_classifier
 from latent_vizae.directions.classifier import learn_classifier
+from latent_vizae.directions.discover import BUDGET
 
 __all__ = ["METHODS", "METHODS_IN_WORDS", "directions_in_words", "find_directions", "load_directions"]
 
@@ -51,17 +54,20 @@ def find_directions(
     count = whole_number(count, "number of directions", 1, MOST_DIRECTIONS)
     steps = whole_number(steps, "number of steps", 1, MOST_STEPS) if method == "trained" else None
     seed = whole_number(seed, "seed", 0, 2**31)
-    decoder = fitted.latent_map.decoder
+    decoder, budget = fitted.latent_map.decoder, BUDGET
     try:
+        if by_class and fitted.classifier is None:
+            budget = learn_labels(fitted, budget, progress)
         found = discover_directions(
             decoder,
             fitted.codes_at(slice(None)),
-            classifier_of(fitted, progress) if by_class else None,
+            fitted.classifier if by_class else None,
             n_directions=count,
             method=method,
             steps=steps,
             measured=MEASURED,
             seed=seed,
+            budget=budget,
             progress=progress,
         )
     except KeyboardInterrupt:
@@ -69,19 +75,22 @@ def find_directions(
     return FoundDirections(found, decoder, fitted.title)
 
 
-def classifier_of(fitted: FittedMap, progress: Callable[[int, int, str], object]) -> Any:
-    """Tells the labels of a map's codes by their images; learned once.
+def learn_labels(fitted: FittedMap, budget: Budget, progress: Callable[[int, int, str], object]) -> Budget:
+    """Learn to tell the labels of a map's codes by their images; what is left of the budget for a search.
 
     Raises:
         ValueError: the codes have no labels, or only one.
     """
     if fitted.labels is None or len(fitted.labels.unique()) < 2:
         raise ValueError("Directions of each class need codes of at least two labels: find global ones only.")
-    if fitted.classifier is None:  # searches come one after the other
-        fitted.classifier = learn_classifier(
-            fitted.latent_map.decoder, fitted.codes_at(slice(None)), fitted.labels, progress=progress
-        )
-    return fitted.classifier
+    decoder, codes = fitted.latent_map.decoder, fitted.codes_at(slice(None))
+    first, rest, words = with_classifier(decoder, codes, budget)
+
+    def told(step: int, steps: int, title: str) -> None:
+        progress(step, steps, f"{title}, of {words} in all" if words else title)
+
+    fitted.classifier = learn_classifier(decoder, codes, fitted.labels, budget=first, progress=told)
+    return rest
 
 
 def load_directions(fitted: FittedMap, name: Any, token: str | bool = False) -> FoundDirections:

@@ -10,22 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
-from torch import Tensor
 
-from latent_vizae.decoders.contract import decode_images, is_slow
 from latent_vizae.decoders.load import load_decoder
-from latent_vizae.decoders.spending import (
-    Budget,
-    Limit,
-    Spending,
-    as_limit,
-    cost_in_words,
-    images_left,
-    part_of,
-    seconds_per_image,
-    spending,
-)
-from latent_vizae.directions.budget import Allowance
+from latent_vizae.decoders.spending import Limit, spending
+from latent_vizae.directions.budget import Allowance, with_classifier
 from latent_vizae.directions.classifier import learn_classifier
 from latent_vizae.directions.directions import Directions
 from latent_vizae.directions.discover import discover_directions
@@ -40,8 +28,6 @@ __all__ = ["directions"]
 
 
 MAKER = "latent-vizae directions"
-FOR_CLASSIFIER = 1 / 4
-"""Of the budget; the search uses the same images."""
 
 
 class _Method(str, Enum):
@@ -140,11 +126,10 @@ def directions(
         by_class = labels is not None and not global_only and len(labels.unique()) > 1
         classifier, rest = None, most
         if by_class:
-            rest = part_of(most, 1 - FOR_CLASSIFIER)
-            _announce(f_d, batch, most)
-            classifier = learn_classifier(
-                f_d, batch, labels, seed=seed, budget=part_of(most, FOR_CLASSIFIER), progress=True
-            )
+            first, rest, words = with_classifier(f_d, batch, most)
+            if words:
+                typer.echo(f"latent-vizae: classifier and directions ask for {words}; pictures come then", err=True)
+            classifier = learn_classifier(f_d, batch, labels, seed=seed, budget=first, progress=True)
         discovered = discover_directions(
             f_d, batch, classifier, n_directions=n_directions, method=method.value, shift=shift, steps=steps,
             seed=seed, checkpoint=checkpoint, budget=rest, progress=True,
@@ -175,15 +160,6 @@ def directions(
         typer.echo(f"{discovered.report}\nwrote {out}: {', '.join(names)}")
     if discovered.report.interrupted:
         raise typer.Exit(130)
-
-
-def _announce(f_d: Any, batch: Tensor, most: Budget) -> None:
-    """Say what classifier and search ask a slow decoder for at most; a search alone says it itself."""
-    decode_images(f_d, batch[:1])  # how long does one take?
-    if is_slow(f_d) and most is not None:
-        images = images_left(f_d, as_limit(most), Spending())
-        cost = cost_in_words(images, seconds_per_image(f_d))
-        typer.echo(f"latent-vizae: classifier and directions ask for at most {cost}; pictures come then", err=True)
 
 
 def _images_of_pictures(directions: Directions, latent_map: LatentMap | None) -> int:

@@ -408,7 +408,7 @@ def paper(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write: new, empty, or an earlier paper's.")],
     as_json: Json = False,
 ) -> None:
-    """Reproduce the figures and tables of the paper (Ko et al. 2023), about five minutes on two cores.
+    """Reproduce the figures and tables of the paper (Ko et al. 2023), half a minute on two cores.
 
     \b
     Example:

@@ -12,23 +12,28 @@ from typing import Any
 
 from torch import Tensor
 
-from latent_vizae.decoders.contract import is_slow
+from latent_vizae.decoders.contract import decode_images, is_slow
 from latent_vizae.decoders.spending import (
+    Budget,
     Limit,
     Spending,
+    as_limit,
     cost_in_words,
     images_left,
+    part_of,
     seconds_per_image,
     time_in_words,
 )
 from latent_vizae.training.progress import Progress, Reporting
 
-__all__ = ["FEWEST", "Allowance", "total_of"]
+__all__ = ["FEWEST", "Allowance", "total_of", "with_classifier"]
 
 FEWEST = 8
 """Codes of a search, and of a class: some are for training, some for measuring."""
 FEWEST_STEPS = 10
 """Of a training: fewer change nothing, and their images make better directions to start from."""
+FOR_CLASSIFIER = 1 / 4
+"""Of a search by classes; it uses the same images again."""
 FOR_CODES = 1 / 4
 FOR_DIRECTIONS = 2 / 3
 FOR_THE_START = 1 / 4
@@ -38,6 +43,26 @@ FOR_THE_START = 1 / 4
 def total_of(start: float, step: float, score: float, measuring: Sequence[float], steps: int) -> float:
     """Images that a search asks for, beside those of its codes; see `Allowance.settle`."""
     return start + steps * step + (score if steps else 0) + measuring[-1]
+
+
+def with_classifier(decoder: Callable[[Tensor], Tensor], codes: Tensor, budget: Budget) -> tuple[Budget, Budget, str]:
+    """What a classifier and then a search by its classes may ask for, and both at most, in words.
+
+    Args:
+        decoder: f_d; one of the codes is decoded, to see how long that takes.
+        codes: (k, *latent_shape).
+        budget: of both.
+
+    Returns:
+        The classifier's budget, the search's, and the words: nothing where the decoder is not slow or nothing bounds
+        it; a search without a classifier says so much itself.
+    """
+    decode_images(decoder, codes[:1])
+    words = ""
+    if is_slow(decoder) and budget is not None:
+        most = images_left(decoder, as_limit(budget), Spending())
+        words = f"at most {cost_in_words(most, seconds_per_image(decoder))}"
+    return part_of(budget, FOR_CLASSIFIER), part_of(budget, 1 - FOR_CLASSIFIER), words
 
 
 class Allowance:

@@ -99,9 +99,8 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(run, arguments, word
 
 
 def test_a_slow_decoder_s_cost_is_said_before_anything_is_asked(run, monkeypatch):
-    for place in ("cli.directions", "directions.budget"):
-        monkeypatch.setattr(f"latent_vizae.{place}.is_slow", lambda f_d: True)
-        monkeypatch.setattr(f"latent_vizae.{place}.seconds_per_image", lambda f_d: 2.0)
+    monkeypatch.setattr("latent_vizae.directions.budget.is_slow", lambda f_d: True)
+    monkeypatch.setattr("latent_vizae.directions.budget.seconds_per_image", lambda f_d: 2.0)
     done = run("--count", 120, "--method", "metric", "--directions", 1, "--budget", 300, "--out", "o")
     assert done.exit_code == 0, done.output
     said = done.stderr.splitlines()[0]

@@ -3,6 +3,7 @@
 import base64
 import json
 import zipfile
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -201,6 +202,18 @@ def test_what_a_decoder_or_codes_cannot_give_is_told_in_words(few):
         find_directions(flat, "trained", 2, False, 10**6, 0, nothing)
     with pytest.raises(ValueError, match="at least two labels"):
         find_directions(flat, "codes", 2, True, None, 0, nothing)
+
+
+def test_the_first_bar_of_a_slow_decoder_says_what_classifier_and_search_ask_for(few, monkeypatch):
+    monkeypatch.setattr("latent_vizae.directions.budget.is_slow", lambda f_d: True)
+    monkeypatch.setattr("latent_vizae.directions.budget.seconds_per_image", lambda f_d: 1.0)
+    monkeypatch.setattr("latent_vizae.directions.budget.images_left", lambda f_d, limit, spent: limit.seconds)
+    titles = []
+    find_directions(
+        replace(few, classifier=None), "codes", 1, True, None, 0, lambda step, steps, title: titles.append(title)
+    )
+    assert titles[0] == "classifier, about 60 images, 60 s, of at most about 600 images, 10 min in all"
+    assert titles[-1].startswith("measure, about ")
 
 
 def test_training_stops_at_a_word_and_the_best_so_far_comes(few):
