@@ -61,7 +61,7 @@ def with_classifier(decoder: Callable[[Tensor], Tensor], codes: Tensor, budget: 
     words = ""
     if is_slow(decoder) and budget is not None:
         most = images_left(decoder, as_limit(budget), Spending())
-        words = f"at most {cost_in_words(most, seconds_per_image(decoder))}"
+        words = cost_in_words(most, seconds_per_image(decoder)).replace("about", "at most")
     return part_of(budget, FOR_CLASSIFIER), part_of(budget, 1 - FOR_CLASSIFIER), words
 
 

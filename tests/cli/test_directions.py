@@ -104,8 +104,6 @@ def test_a_slow_decoder_s_cost_is_said_before_anything_is_asked(run, monkeypatch
     done = run("--count", 120, "--method", "metric", "--directions", 1, "--budget", 300, "--out", "o")
     assert done.exit_code == 0, done.output
     said = done.stderr.splitlines()[0]
-    assert (
-        said == "latent-vizae: classifier and directions ask for at most about 300 images, 10 min; pictures come then"
-    )
+    assert said == "latent-vizae: classifier and directions ask for at most 300 images, 10 min; pictures come then"
     assert json.loads(Path("o/report.json").read_text())["measured"]["images_decoded"] <= 1.12 * 225 + 24
     assert "pictures, about 65 images, 2 min" in done.stderr
