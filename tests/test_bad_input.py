@@ -95,6 +95,7 @@ BAD_CODES = [
     ("a set", {1.0, 2.0}, ValueError, r"batches .* got \(\)"),
     ("masked", np.ma.masked_greater(CODES.numpy(), 1), ValueError, "masked values"),
     ("meta", CODES.to("meta"), TypeError, "on meta"),
+    ("nested", torch.nested.nested_tensor(list(CODES), layout=torch.jagged), TypeError, "Pad it"),
 ]  # fmt: skip
 ROUNDED_AWAY = [
     ("large numbers", CODES.double() + 1e9, ValueError, r"of the variance of codes are lost\. Subtract the mean"),

@@ -69,7 +69,8 @@ def survey(codes: CodeReader) -> Survey:
     variance = (squares / len(codes) - moved_mean.square()).clamp_(min=0)
     distance, norm = torch.cat(distances), torch.cat(norms)
     near = distance.kthvalue(1 + int(CROWD * (len(codes) - 1))).values
-    known = len(codes) >= FEWEST and near.square() * len(codes) > rounded.sum()
+    crowd = norm[distance <= near]
+    known = len(codes) >= FEWEST and near.square() * len(crowd) > rounding(crowd)
     outliers = (distance > FAR * near).nonzero().squeeze(1) if known else torch.zeros(0, dtype=torch.int64)
     alike = len(codes) > 1 and norm.max() > 0 and norm.std() <= ONE_NORM * norm.mean()
     return Survey(

@@ -64,6 +64,10 @@ def _real(tensor: Tensor, what: str) -> Tensor:
         raise TypeError(f"{what} must be real numbers, got a tensor of dtype {tensor.dtype}.")
     if tensor.is_meta:
         raise TypeError(f"{what} must be a tensor with values, got one on {tensor.device}.")
+    if tensor.is_nested:
+        raise TypeError(f"{what} must be a plain tensor, got a nested one. Pad it: values.to_padded_tensor(0.0).")
+    if tensor.is_quantized:
+        raise TypeError(f"{what} must be a plain tensor, got a quantized one. Pass values.dequantize().")
     return (tensor if tensor.layout == torch.strided else tensor.to_dense()).detach()
 
 

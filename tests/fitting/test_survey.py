@@ -158,9 +158,9 @@ def test_columns_of_different_units_get_a_sentence():
 # Outliers.
 
 
-@pytest.mark.parametrize("at", [0, 137, 300])
-def test_an_outlier_is_said_and_can_be_ignored(at, tmp_path):
-    codes = torch.cat([Z[:at], FAR, Z[at:]])
+@pytest.mark.parametrize(("at", "far"), [(0, 1), (137, 1e26), (300, 1)])
+def test_an_outlier_is_said_and_can_be_ignored(at, far, tmp_path):
+    codes = torch.cat([Z[:at], far * FAR, Z[at:]])
     rest = torch.arange(301) != at
     with pytest.warns(UserWarning, match=r"outliers='ignore'"):
         kept = fit(codes, **QUICK)
