@@ -213,7 +213,7 @@ def _check_range(images: Tensor, decoder: Any) -> Tensor:
         hint = ""
         if -1.001 <= low <= -0.5 and high <= 1.001:
             hint = "Its range looks like [-1, 1]: wrap it, lambda z: (G(z) + 1) / 2."
-        elif low >= 0 and 100 <= high <= 255.5:
+        elif low >= 0 and 10 <= high <= 255.5:
             hint = "Its range looks like [0, 255]: wrap it, lambda z: G(z) / 255."
         raise ValueError(
             f"Decoders return images in [0, 1]; this one returned [{low:.4g}, {high:.4g}]. {hint}".rstrip()

@@ -110,7 +110,7 @@ def test_generators_of_the_zoo_are_traced(name):
     f_d = load_decoder(f"hub:{ROOT / 'demos' / 'zoo' / name}")
     codes = f_d.sample(30, seed=0) if hasattr(f_d, "sample") else normal(30, *f_d.latent_shape)
     traced = trace(LatentMap(fit(codes, seed=0, steps=30), f_d))
-    assert traced.difference < 1e-4
+    assert traced.difference < 5e-4  # an eighth of a step of 8 bits
 
 
 class Wrapped:
