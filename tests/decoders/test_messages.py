@@ -14,7 +14,7 @@ Z = torch.randn(12, 4, generator=torch.Generator().manual_seed(0))
 
 
 def images(z, *shape):
-    return z.sigmoid().repeat(1, 300)[:, : int(np.prod(shape))].reshape(-1, *shape)
+    return z.mul(3).sigmoid().repeat(1, 300)[:, : int(np.prod(shape))].reshape(-1, *shape)
 
 
 class Broken(nn.Module):
@@ -47,7 +47,7 @@ class Broken(nn.Module):
         (lambda z: images(z, 8, 8, 1), "channels seem to be last"),
         (lambda z: images(z, 1, 2, 2) + float("nan"), "hold NaN"),
         (Broken(float("nan")), "hold NaN. Its weights hold NaN or infinity: last.weight"),
-        (Broken(300.0, torch.float16), "hold NaN. Numbers overflow in float16: take bfloat16 or float32"),
+        (Broken(30_000.0, torch.float16), "hold NaN. Numbers overflow in float16: take bfloat16 or float32"),
         (Broken(1e30), "hold NaN. Its weights are finite"),
     ],
 )  # fmt: skip
