@@ -33,12 +33,15 @@ from .style import (
     save_figure,
     small,
 )
-from .words import short, words_at_points
+from .words import families, short, words_at_points
 
 __all__ = ["layer_picture", "map_picture", "mosaic"]
 
 
 MOST_POINTS, MOST_LABELS = 6000, len(PALETTE)
+
+ALIKE = 32
+"""Steps of 8 bits between shades of one background."""
 
 LEGEND_SIZE, LEGEND_ROW, MOST_LETTERS = 10, 0.21, 40
 """Of names in a legend: points, inches from line to line, and letters, after which a name is cut."""
@@ -59,9 +62,9 @@ def map_picture(
 ) -> Path:
     """Draw a map: the fitted codes as points, and the images that points of the map decode to.
 
-    2-D: the points, and beside them a mosaic of images that fades into the images' background where the support is low
-    (`LatentMap.support`). 1-D: a rug of points over a strip of images. 3-D: three projections of the points over three
-    slices of images.
+    2-D: the points, and beside them a mosaic of images that fades where the support is low (`LatentMap.support`), into
+    the images' background, or into white where they have none. 1-D: a rug of points over a strip of images. 3-D: three
+    projections of the points over three slices of images.
 
     Args:
         latent_map: v and its decoder.
@@ -98,20 +101,21 @@ def map_picture(
     points = latent_map.v.points.cpu()
     named = shown_labels(latent_map.v, labels, names)
     colours, legend = _colours(named, len(points))
+    fonts = families([*named.names, title or ""])
     counted = f"{len(points):,} codes" if len(points) != 1 else "1 code"
     panels = 2 if thumbnails else 1
     if dim == 1:
         heights = [0.3 + 0.2 * max(1, len(legend)), 0.75][:panels]
-        figure, cells = new_figure(12, 0.85 + sum(heights), panels, 1, title, heights)
-        _rug(cells[0], points, colours, legend)
+        figure, cells = new_figure(12, 0.85 + sum(heights), panels, 1, title, heights, fonts=fonts)
+        _rug(cells[0], points, colours, legend, fonts)
         caption(cells[0], f"{counted} as points, and the images that the points decode to" if thumbnails else counted)
         if thumbnails:
             mosaic(cells[1], latent_map, (1, columns))
     elif dim == 2:
-        in_a_row = _legend_columns(legend, 5.4) == len(legend)
-        across = len(legend) if in_a_row else _legend_columns(legend, 6 * panels - 0.6)
+        in_a_row = _legend_columns(legend, 5.4, fonts) == len(legend)
+        across = len(legend) if in_a_row else _legend_columns(legend, 6 * panels - 0.6, fonts)
         more = 0.0 if in_a_row else LEGEND_ROW * math.ceil(len(legend) / across)
-        figure, cells = new_figure(6 * panels, 6.3 + more, 1, panels, title)
+        figure, cells = new_figure(6 * panels, 6.3 + more, 1, panels, title, fonts=fonts)
         _scatter(cells[0], points, colours)
         caption(cells[0], f"{counted} as points")
         if thumbnails:
@@ -119,22 +123,22 @@ def map_picture(
             caption(cells[1], "the images that the points decode to")
         if corners is not None:
             _outline(cells, corners)
-        _legend(cells[0] if in_a_row else figure, legend, across)
+        _legend(cells[0] if in_a_row else figure, legend, across, fonts)
     else:
-        columns_of_names = _legend_columns(legend, 11.4)
+        columns_of_names = _legend_columns(legend, 11.4, fonts)
         more = LEGEND_ROW * (math.ceil(len(legend) / columns_of_names) - 1) if legend else 0.0
-        figure, cells = new_figure(12, 0.45 + 3.95 * panels + more, panels, 3, title)
+        figure, cells = new_figure(12, 0.45 + 3.95 * panels + more, panels, 3, title, fonts=fonts)
         for cell, (across, up) in zip(cells, ((0, 1), (0, 2), (1, 2)), strict=False):
             _scatter(cell, points[:, [across, up]], colours)
             caption(cell, f"{counted}, coordinates {across + 1} and {up + 1}")
         for cell, height in zip(cells[3:], (-2 / 3, 0.0, 2 / 3), strict=False):
             mosaic(cell, latent_map, (max(2, rows // 2), max(2, columns // 2)), height)
             caption(cell, f"images at coordinate 3 = {height:.2g}")
-        _legend(figure, legend, columns_of_names)
+        _legend(figure, legend, columns_of_names, fonts)
     if dim > 1 and not legend and named.numbers is not None and named.names != [str(kind) for kind in named.kinds]:
         words = [named.names[number] for number in named.numbers.tolist()]
         for cell, axes in zip(cells, ((0, 1), (0, 2), (1, 2))[: 1 if dim == 2 else 3], strict=False):
-            words_at_points(cell, points[:, axes], words)
+            words_at_points(cell, points[:, axes], words, fonts)
     return save_figure(figure, target)
 
 
@@ -230,7 +234,7 @@ def _scatter(cell: Any, points: Tensor, colours: np.ndarray) -> None:
     plain_axes(cell)
 
 
-def _rug(cell: Any, points: Tensor, colours: np.ndarray, names: dict[str, str]) -> None:
+def _rug(cell: Any, points: Tensor, colours: np.ndarray, names: dict[str, str], fonts: list[str]) -> None:
     """One row of ticks per label."""
     shown = _few(points)
     row = {colour: -at for at, colour in enumerate(names)}
@@ -239,18 +243,18 @@ def _rug(cell: Any, points: Tensor, colours: np.ndarray, names: dict[str, str]) 
     cell.vlines(points[shown, 0], at - 0.36, at + 0.36, **style)
     plain_axes(cell, equal=False)
     cell.set(xlim=(-1, 1), xticks=())
-    cell.set_yticks(list(row.values()), list(names.values()), parse_math=False)
+    cell.set_yticks(list(row.values()), list(names.values()), parse_math=False, fontfamily=fonts)
     cell.set_ylim(min(row.values(), default=0) - 0.5, 0.5)
     cell.tick_params(length=0)
     cell.spines[:].set_visible(False)
 
 
-def _legend_columns(names: dict[str, str], inches: float) -> int:
+def _legend_columns(names: dict[str, str], inches: float, fonts: list[str]) -> int:
     """How many columns of a legend fit side by side, at least one: each is as wide as the longest name."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
-    font = FontProperties(size=LEGEND_SIZE)
+    font = FontProperties(family=fonts, size=LEGEND_SIZE)
     widths = [
         text_to_path.get_text_width_height_descent(short(name, MOST_LETTERS), font, False)[0]
         for name in names.values()
@@ -258,7 +262,7 @@ def _legend_columns(names: dict[str, str], inches: float) -> int:
     return max(1, min(10, len(names), int(inches * 72 / (max(widths, default=0.0) + 2.6 * LEGEND_SIZE))))
 
 
-def _legend(place: Any, names: dict[str, str], columns: int) -> None:
+def _legend(place: Any, names: dict[str, str], columns: int, fonts: list[str]) -> None:
     """Dots and labels, under a panel or at the bottom of a figure."""
     from matplotlib.lines import Line2D
 
@@ -273,7 +277,7 @@ def _legend(place: Any, names: dict[str, str], columns: int) -> None:
         handletextpad=0.0, columnspacing=1.0, borderaxespad=0.2, **where,
     )  # fmt: skip
     for text, name in zip(drawn.get_texts(), names.values(), strict=True):
-        text.set(text=short(name, MOST_LETTERS), parse_math=False)  # a name is no formula
+        text.set(text=short(name, MOST_LETTERS), fontfamily=fonts, parse_math=False)  # a name is no formula
 
 
 def _outline(cells: list[Any], corners: Region) -> None:
@@ -289,7 +293,7 @@ def _outline(cells: list[Any], corners: Region) -> None:
 
 
 def mosaic(cell: Any, latent_map: LatentMap, shape: tuple[int, int], height: float | None = None) -> None:
-    """Draw images at their points of [-1, 1]^d, fading into their background where the support is low."""
+    """Draw images at their points of [-1, 1]^d, fading into their background where the support is low, or white."""
     rows, columns = shape
     points = _places(latent_map, shape, height)
     pixels = max(16, round(900 / columns))
@@ -301,8 +305,7 @@ def mosaic(cell: Any, latent_map: LatentMap, shape: tuple[int, int], height: flo
     around = torch.nn.ReplicationPad2d(3)(trust)  # blurred, so that single codes make no holes and no islands
     smooth = torch.nn.functional.avg_pool2d(around, 7, 1)
     full = torch.nn.functional.interpolate(smooth, sheet.shape[:2], mode="bilinear", align_corners=False)[0, 0].numpy()
-    edges = np.concatenate([tiles[:, 0], tiles[:, -1], tiles[:, :, 0], tiles[:, :, -1]], axis=1)
-    ground = np.median(edges.reshape(-1, 3), axis=0)
+    ground = _background(tiles)
     faded = ground + (sheet - ground) * (FAINTEST + (1 - FAINTEST) * full)[..., None]
     reach = tall / wide / columns if latent_map.v.dim == 1 else 1.0
     cell.imshow(faded.round().astype(np.uint8), extent=(-1, 1, -reach, reach), interpolation="lanczos")
@@ -310,6 +313,14 @@ def mosaic(cell: Any, latent_map: LatentMap, shape: tuple[int, int], height: flo
     cell.set_facecolor(ground / 255)
     if latent_map.v.dim == 1:
         cell.set(xlim=(-1, 1), ylim=(-reach, reach), yticks=())
+
+
+def _background(tiles: np.ndarray) -> np.ndarray:
+    """The colour (3,) that half of the edges of images (k, h, w, 3) have, about; of images without one, white."""
+    edges = np.concatenate([tiles[:, 0], tiles[:, -1], tiles[:, :, 0], tiles[:, :, -1]], axis=1).reshape(-1, 3)
+    median = np.median(edges, axis=0)
+    alike = (np.abs(edges - median).max(1) <= ALIKE).mean()
+    return median if alike >= 0.5 else np.full(3, 255.0)
 
 
 def _places(latent_map: LatentMap, shape: tuple[int, int], height: float | None) -> Tensor:

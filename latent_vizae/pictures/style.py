@@ -57,9 +57,9 @@ def checked(path: str | Path) -> Path:
 
 def new_figure(
     width: float, height: float, rows: int = 1, columns: int = 1, title: str | None = None,
-    heights: list[float] | None = None,
+    heights: list[float] | None = None, fonts: list[str] | None = None,
 ) -> tuple[Any, list[Any]]:  # fmt: skip
-    """A white figure of so many inches, and its panels in reading order."""
+    """A white figure of so many inches, and its panels in reading order; fonts are of the title."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -67,7 +67,8 @@ def new_figure(
     FigureCanvasAgg(figure)
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1, wspace=0.02, hspace=0.02)
     if title:
-        figure.suptitle(title, color=INK, fontsize=15, fontweight="bold", parse_math=False)
+        weight = "bold" if len(fonts or ()) < 2 else None  # which others may not have
+        figure.suptitle(title, color=INK, fontsize=15, fontweight=weight, fontfamily=fonts, parse_math=False)
     return figure, list(figure.subplots(rows, columns, squeeze=False, height_ratios=heights).flat)
 
 

@@ -82,7 +82,7 @@ def trace(m: LatentMap) -> Traced:
     except ImportError as error:
         raise ImportError('decoder="onnx" needs: pip install "latent-vizae[onnx]".') from error
     places = torch.rand((PLACES, m.v.dim), generator=torch.Generator().manual_seed(0)) * 2 - 1
-    wanted = m.render(places).float().cpu()
+    wanted = torch.cat([m.render(place[None]) for place in places]).float().cpu()  # one at a time, as in a page
     graph = _exported(m, places[:1])
     if len(graph) > MOST_BYTES:
         raise ValueError(

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from latent_vizae import LatentMap, certify, fit
-from latent_vizae.pictures.map import layer_picture, map_picture
+from latent_vizae.pictures import words
+from latent_vizae.pictures.map import ALIKE, _background, layer_picture, map_picture
 
 
 def decoder(codes):
@@ -58,6 +59,24 @@ def test_labels_title_box_and_images_change_what_is_drawn(maps, tmp_path):
         seen.add((tmp_path / "m.png").read_bytes())
     assert len(seen) == len(options)
     assert pixels(tmp_path / "m.png").shape[1] == 960  # one panel
+
+
+def test_letters_that_no_font_has_are_said_once_and_others_are_found(maps, tmp_path, monkeypatch):
+    names = ["日本語", "한국어", "short"]
+    with pytest.warns(UserWarning, match="No font that is installed here has .*the picture shows boxes") as said:
+        map_picture(
+            maps[2], tmp_path / "m.png", labels=torch.arange(30) % 3, names=names, title="日本", thumbnails=False
+        )
+    assert len(said) == 1
+    monkeypatch.setattr("latent_vizae.pictures.words.FONTS", (words.BOXES,))  # a font that has them
+    map_picture(maps[1], tmp_path / "m.png", labels=torch.arange(30) % 3, names=names, thumbnails=False)
+
+
+def test_a_map_fades_into_the_background_of_its_images_or_else_into_white(f_d):
+    dark, _ = f_d.examples(count=40)
+    assert _background((f_d(dark).movedim(1, 3).numpy() * 255).repeat(3, -1)).max() < ALIKE
+    colours = torch.rand(40, 1, 1, 3, generator=torch.Generator().manual_seed(0)).expand(40, 8, 8, 3)
+    assert _background(colours.numpy() * 255).tolist() == [255, 255, 255]
 
 
 def test_images_stand_where_their_points_are(tmp_path):
