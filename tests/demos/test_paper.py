@@ -93,7 +93,7 @@ def test_figure_10_shows_fives_all_of_them_different(whole_paper, classify):
     for name in FIG_10:
         images = load_file(out / name)["images"]
         assert len(images) == 100
-        assert (classify(images) == 5).sum() >= 95, name
+        assert (classify(images) == 5).sum() >= 90, name
         assert are_all_different(images), name
 
 

@@ -398,7 +398,8 @@ def test_images_are_placed_by_encoders_of_any_precision(v, dtype):
     class Both(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.weight = torch.nn.Parameter(torch.rand(16, 10, generator=torch.Generator().manual_seed(0)).to(dtype))
+            weight = torch.rand(16, 10, generator=torch.Generator().manual_seed(0)) - 0.5  # codes near the middle
+            self.weight = torch.nn.Parameter(weight.to(dtype))
 
         def forward(self, z):
             return (z @ self.weight.T).sigmoid().reshape(-1, 1, 4, 4)

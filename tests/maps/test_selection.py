@@ -63,7 +63,7 @@ def test_nearest_codes_are_those_of_a_sorted_list_of_distances(maps, dim):
     assert torch.allclose(near.distances, distances.sort().values[:7], atol=1e-6)
     assert torch.allclose(distances[near.indices], near.distances, atol=1e-6)
     many = m.nearest(points, 1)
-    assert torch.equal(many.indices.flatten(), torch.arange(60))
+    assert torch.equal(points[many.indices.flatten()], points)
     assert (many.distances == 0).all()
 
 

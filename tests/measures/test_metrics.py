@@ -32,9 +32,9 @@ from latent_vizae.measures.metrics import (
 def test_trustworthiness_is_scikit_learns(count, share, seed):
     codes, points = normal(count, 6, seed=seed), normal(count, 2, seed=seed + 1)
     neighbours = max(1, int(share * count))
-    expected = sklearn_trustworthiness(codes.numpy(), points.numpy(), n_neighbors=neighbours)
+    expected = sklearn_trustworthiness(codes.double().numpy(), points.double().numpy(), n_neighbors=neighbours)
     assert trustworthiness(codes, points, neighbours) == pytest.approx(expected, abs=1e-9)
-    back = sklearn_trustworthiness(points.numpy(), codes.numpy(), n_neighbors=neighbours)
+    back = sklearn_trustworthiness(points.double().numpy(), codes.double().numpy(), n_neighbors=neighbours)
     assert continuity(codes, points, neighbours) == pytest.approx(back, abs=1e-9)
 
 
@@ -43,7 +43,7 @@ def test_trustworthiness_in_pieces_is_that_of_the_whole(monkeypatch, at_once):
     monkeypatch.setattr(metrics, "VALUES_AT_ONCE", at_once)
     codes, points = normal(333, 6), normal(333, 2, seed=1)
     for neighbours in (1, 7, 166):
-        expected = sklearn_trustworthiness(codes.numpy(), points.numpy(), n_neighbors=neighbours)
+        expected = sklearn_trustworthiness(codes.double().numpy(), points.double().numpy(), n_neighbors=neighbours)
         assert trustworthiness(codes, points, neighbours) == pytest.approx(expected, abs=1e-9)
 
 
