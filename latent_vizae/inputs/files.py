@@ -104,10 +104,10 @@ def _opened(path: Path, what: str) -> FileBlock | np.ndarray[Any, Any]:
     try:
         if ending == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
-                return np.asarray(as_array(arrays, f"{what} in {path}"))
+                return np.asarray(as_array(arrays, what))
         return _in_npy(path, what)
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {error if path.stat().st_size else 'the file is empty.'}") from error
 
 
 def _in_npy(path: Path, what: str) -> FileBlock:

@@ -159,11 +159,13 @@ def test_files_that_hold_no_codes_are_named(tmp_path):
     (tmp_path / "short.npy").write_bytes((tmp_path / "short.npy").read_bytes()[:-4])
     (tmp_path / "bad.npy").write_bytes(b"nonsense")
     (tmp_path / "bad.npz").write_bytes(b"nonsense")
+    (tmp_path / "none.npy").touch()
     (tmp_path / "t.parquet").write_bytes(b"PAR1")
     for name, error, message in (
         ("two.npz", ValueError, "no array 'codes'; it holds a, b"), ("pickle.npy", TypeError, "dtype object"),
         ("words.npy", TypeError, "dtype <U1"), ("short.npy", ValueError, "shorter than its header says"),
         ("bad.npy", ValueError, "bad.npy"), ("bad.npz", ValueError, "bad.npz"),
+        ("none.npy", ValueError, "none.npy: the file is empty"),
         ("t.parquet", TypeError, "pandas.read_parquet"), ("gone.npy", FileNotFoundError, "gone.npy"),
     ):  # fmt: skip
         with pytest.raises(error, match=message):
