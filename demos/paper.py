@@ -17,6 +17,15 @@ from torch import Tensor
 
 from latent_vizae.decoders.contract import decode_images
 from latent_vizae.decoders.load import load_decoder
+from latent_vizae.decoders.spending import (
+    Budget,
+    as_limit,
+    cost_in_words,
+    images_left,
+    seconds_per_image,
+    spending,
+    time_in_words,
+)
 from latent_vizae.fitting.fit import fit
 from latent_vizae.maps.certificate import noise_test
 from latent_vizae.maps.latent_map import LatentMap
@@ -330,26 +339,31 @@ def figure_12(decoder: Any, out: Path) -> Section:
     return {"title": "Fig. 12: all digits", "pictures": ["figure-12.png"], "text": text, "digits": counts}
 
 
-PARTS: tuple[Callable[[Any, Path], Section], ...] = (
-    table_1, table_2, figure_5, figure_6, figure_7, figure_9, figure_10, figure_11, figure_12,
-)  # fmt: skip
+PARTS: dict[Callable[[Any, Path], Section], int] = {
+    table_1: 0, table_2: 19, figure_5: 0, figure_6: 20, figure_7: 40, figure_9: 4900, figure_10: 3300, figure_11: 150,
+    figure_12: 1100,
+}  # fmt: skip
+"""Each figure and table, and the images that it asks the decoder for, about, as `spending` counted them."""
 
 
-def write_paper(out: str | Path, progress: Reporting = False) -> dict[str, Any]:
+def write_paper(out: str | Path, progress: Reporting = False, budget: Budget = None) -> dict[str, Any]:
     """Make the paper's figures and tables: pictures, ``report.md`` and ``report.json``.
 
     Args:
         out: a folder; made if need be. Files of an earlier run are replaced, each in one step.
-        progress: True for a bar on stderr, or a function ``(step, steps, title)``.
+        progress: True for a bar on stderr, or a function ``(step, steps, title)``; the title says what is decoded.
+        budget: most images to decode, about, or most time for them, "60s"; None for all. In the order of the paper,
+            a figure or table that does not fit into what is left is left out, and the report says so.
 
     Returns:
-        What ``report.json`` holds: for every figure and table its numbers, ours and the paper's.
+        What ``report.json`` holds: for every figure and table its numbers, ours and the paper's, and as ``spending``
+        what was asked of the decoder.
 
     Raises:
-        ValueError: ``out`` cannot be written.
+        TypeError, ValueError: no such budget, or ``out`` cannot be written.
         ImportError: the extra ``plot`` is missing.
     """
-    out = Path(out)
+    out, limit = Path(out), as_limit(budget)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):  # is it writable? before any work
@@ -358,11 +372,27 @@ def write_paper(out: str | Path, progress: Reporting = False) -> dict[str, Any]:
         raise ValueError(f"Cannot write to the folder {out}: {error.strerror or error}.") from error
     need_plot()
     decoder = load_decoder("mnist")
-    sections = {}
-    with Progress(progress, "paper", unit="part") as shown:
-        for number, part in enumerate(PARTS, 1):
-            sections[part.__name__] = part(decoder, out)
-            shown(number, len(PARTS))
+    sections: dict[str, Section] = {}
+    left_out: list[str] = []
+    with spending() as spent:
+        decode_images(decoder, decoder.examples(count=64)[0])  # how long does one take?
+        images = min(sum(PARTS.values()), images_left(decoder, limit, spent))
+        title = f"paper, {cost_in_words(images, seconds_per_image(decoder))} of decoding"
+        with Progress(progress, title, unit="part") as shown:
+            for number, (part, needed) in enumerate(PARTS.items(), 1):
+                if needed <= images_left(decoder, limit, spent):
+                    sections[part.__name__] = part(decoder, out)
+                else:
+                    left_out.append(part.__name__)
+                shown(number, len(PARTS))
+    text = [f"{spent.images:,.0f} images, {time_in_words(spent.seconds)}."]
+    if left_out:
+        more = sum(needed for part, needed in PARTS.items() if part.__name__ in left_out)
+        text += ["", f"Left out for the budget of {budget}: {', '.join(left_out)}; about {more:,} images more."]
+    sections["spending"] = {
+        "title": "What was asked of the decoder", "text": text, "budget": budget,
+        "images_decoded": round(spent.images), "decoding_seconds": round(spent.seconds, 1), "left_out": left_out,
+    }  # fmt: skip
     lines = ["# The paper, reproduced", "", "Ko et al. 2023; made by `latent-vizae paper`.", ""]
     for section in sections.values():
         lines += [f"## {section['title']}", ""]

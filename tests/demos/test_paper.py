@@ -116,8 +116,24 @@ def test_the_report_shows_every_picture(whole_paper):
     text = (out / "report.md").read_text(encoding="utf-8")
     pictures = [name for section in summary.values() for name in section.get("pictures", [])]
     assert len(pictures) == 10
+    spent = summary["spending"]
+    assert spent["left_out"] == []
+    assert spent["images_decoded"] == pytest.approx(sum(paper.PARTS.values()), rel=0.1)
     assert all(f"({name})" in text and (out / name).stat().st_size > 2000 for name in pictures)
     assert json.loads((out / "report.json").read_text(encoding="utf-8")).keys() == summary.keys()
+
+
+def test_what_does_not_fit_into_a_budget_is_left_out_and_the_cost_is_said_beforehand(tmp_path):
+    titles = []
+    summary = paper.write_paper(tmp_path, progress=lambda step, steps, title: titles.append(title), budget=180)
+    assert titles[0].startswith("paper, about 116 images, ")  # one call of 64 images was timed
+    left_out = ["figure_9", "figure_10", "figure_11", "figure_12"]
+    assert list(summary) == ["table_1", "table_2", "figure_5", "figure_6", "figure_7", "spending"]
+    assert (summary["spending"]["left_out"], 64 < summary["spending"]["images_decoded"] <= 180) == (left_out, True)
+    assert f"Left out for the budget of 180: {', '.join(left_out)}" in (tmp_path / "report.md").read_text()
+    with pytest.raises(ValueError, match="budget is a number of images"):
+        paper.write_paper(tmp_path / "new", budget="soon")
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_earlier_report_stays_until_the_new_one_is_whole(tmp_path, monkeypatch):
