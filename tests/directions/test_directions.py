@@ -136,9 +136,9 @@ def test_closed_forms_agree_with_linear_algebra():
 
 @pytest.mark.parametrize("method", ["codes", "start"])
 def test_closed_forms_see_all_codes_though_they_come_sorted(method):
-    spread = torch.full((8, 8), 0.1).fill_diagonal_(1) * torch.arange(1.0, 9)[:, None]  # class k along axis k
+    spread = torch.full((8, 8), 0.1).fill_diagonal_(1) * torch.arange(1.0, 9).square()[:, None]  # class k along axis k
     codes = (normal(8, 500, 8) * spread[:, None]).flatten(0, 1)
-    pool = pool_of(lambda z: (z / 50).sigmoid().reshape(-1, 1, 2, 4), codes)
+    pool = pool_of(lambda z: (z / 500).sigmoid().reshape(-1, 1, 2, 4), codes)
     found = closed_form(pool, 2, method, None, 0)[0].abs()
     assert found[7, 0] > 0.9
     assert found[6, 1] > 0.9

@@ -156,7 +156,7 @@ def test_sliced_wasserstein_sees_blur_contrast_and_shift_but_not_other_draws():
     blurred = torch.nn.functional.avg_pool2d(other, 5, 1, 2, count_include_pad=False)
     for changed in (blurred, 0.5 + 0.5 * (other - 0.5), (other + 0.15).clamp(0, 1)):
         assert sliced_wasserstein(one, changed) > 1.5 * alike
-    assert sliced_wasserstein(one, other) == pytest.approx(sliced_wasserstein(other, one), rel=0.1)
+    assert sliced_wasserstein(one, other) == pytest.approx(sliced_wasserstein(other, one), rel=0.25)
 
 
 @given(scale=st.floats(0.2, 0.9), seed=st.integers(0, 99))
