@@ -230,7 +230,7 @@ def _survey(every: CodeReader, ignore: bool) -> tuple[Survey, Survey, CodeReader
         many = "1 outlier" if len(surveyed.outliers) == 1 else f"{len(surveyed.outliers)} outliers"
         warn_caller(
             f"More than half of the variance of {len(every)} codes is that of {many}, up to {surveyed.farthest:.3g} "
-            "times as far from the middle as nine tenths of the codes; the map is not of the rest. "
+            "times as far from the middle as nine tenths of the codes; the map is of these, not of the rest. "
             "fit(..., outliers='ignore') fits it to the rest."
         )
     return surveyed, rest, every
