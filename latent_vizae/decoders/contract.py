@@ -77,6 +77,9 @@ def require_decoder(decoder: Any, latent_shape: tuple[int, ...]) -> None:
         able = [name for name in ("decode", "generate", "forward") if callable(getattr(decoder, name, None))]
         hint = f"Pass its method, decoder.{able[0]}." if able else "By name: load_decoder('mnist')."
         raise TypeError(f"decoder is a callable, codes -> images, got {type(decoder).__name__}. {hint}")
+    if isinstance(decoder, type):
+        name = decoder.__name__
+        raise TypeError(f"decoder is a callable, codes -> images, got the class {name}. Make one of it: {name}(...).")
     shape = getattr(decoder, "latent_shape", None)
     if not isinstance(shape, Iterable | None):
         raise TypeError(f"A decoder's latent_shape is the shape of one code, such as (10,), got {shape!r}.")
@@ -178,9 +181,11 @@ def call_decoder(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
         with evaluating(decoder), callers_surroundings():
             images = decoder(codes.to(device=device, dtype=dtype, copy=True))  # it may work in place
     except Exception as error:
+        more = isinstance(error, TypeError) and "missing" in str(error) and "required" in str(error)
+        hint = " Hand over what else it needs, such as a class: lambda z: G(z, label)." if more else ""
         raise ValueError(
             f"The decoder raised {type(error).__name__} on codes of shape {tuple(codes.shape)}: {error}. "
-            "Decoders take codes (B, *latent_shape) and return images (B, C, H, W) in [0, 1]."
+            f"Decoders take codes (B, *latent_shape) and return images (B, C, H, W) in [0, 1].{hint}"
         ) from error
     if not isinstance(images, Tensor) or images.dim() != 4 or len(images) != len(codes) or images.numel() == 0:
         raise ValueError(
@@ -196,8 +201,17 @@ def call_decoder(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
             "seem to be last. Wrap it: lambda z: G(z).movedim(-1, 1). If it has so many channels, give it the "
             f"attribute image_shape = {tuple(images.shape[1:])}."
         )
+    if images.is_meta:
+        raise ValueError("This decoder's images are on the meta device and hold no numbers: load its weights first.")
+    if images.layout != torch.strided:
+        raise ValueError(
+            f"Decoders return dense images; these are {images.layout}. Wrap it: lambda z: G(z).to_dense()."
+        )
     if not images.is_floating_point():
-        hint = "" if images.is_complex() else " Wrap it: lambda z: G(z) / 255."
+        white = (
+            1 if images.dtype == torch.bool else 255 if images.is_complex() or images.long().max() <= 255 else 65535
+        )
+        hint = "" if images.is_complex() else f" Wrap it: lambda z: G(z) / {white}."
         raise ValueError(f"Decoders return floats in [0, 1]; this one returned {images.dtype}.{hint}")
     return images.float()
 
@@ -215,6 +229,10 @@ def _check_range(images: Tensor, decoder: Any) -> Tensor:
             hint = "Its range looks like [-1, 1]: wrap it, lambda z: (G(z) + 1) / 2."
         elif low >= 0 and 10 <= high <= 255.5:
             hint = "Its range looks like [0, 255]: wrap it, lambda z: G(z) / 255."
+        elif low >= 0 and 1000 <= high <= 65535.5:
+            hint = "Its range looks like [0, 65535]: wrap it, lambda z: G(z) / 65535."
+        elif -0.25 <= low and high <= 1.25:
+            hint = "If that is overshoot, wrap it: lambda z: G(z).clamp(0, 1)."
         raise ValueError(
             f"Decoders return images in [0, 1]; this one returned [{low:.4g}, {high:.4g}]. {hint}".rstrip()
         )

@@ -43,6 +43,13 @@ class Broken(nn.Module):
         (lambda z: images(z, 3, 8, 8) * 2 - 1, r"lambda z: \(G\(z\) \+ 1\) / 2"),
         (lambda z: images(z, 3, 8, 8) * 255, r"lambda z: G\(z\) / 255"),
         (lambda z: (images(z, 3, 8, 8) * 255).to(torch.uint8), r"lambda z: G\(z\) / 255"),
+        (lambda z: (images(z, 3, 8, 8) * 65535).int(), r"torch.int32. Wrap it: lambda z: G\(z\) / 65535"),
+        (lambda z: images(z, 3, 8, 8) * 65535, r"lambda z: G\(z\) / 65535"),
+        (lambda z: images(z, 3, 8, 8) > 0.5, r"torch.bool. Wrap it: lambda z: G\(z\) / 1\."),
+        (lambda z: images(z, 3, 8, 8) * 0.01 + 1.1, r"overshoot, wrap it: lambda z: G\(z\).clamp\(0, 1\)"),
+        (lambda z: images(z, 3, 8, 8).to_sparse(), r"torch.sparse_coo. Wrap it: lambda z: G\(z\).to_dense"),
+        (nn.Sequential(nn.Linear(4, 4, device="meta"), nn.Unflatten(1, (1, 2, 2))), "on the meta device"),
+        (lambda z, label: images(z, 3, 8, 8), r"missing 1 required .*'label'.*lambda z: G\(z, label\)"),
         (lambda z: images(z, 8, 6, 3), r"\(1, 8, 6, 3\), whose channels seem to be last.*movedim\(-1, 1\)"),
         (lambda z: images(z, 8, 8, 1), "channels seem to be last"),
         (lambda z: images(z, 1, 2, 2) + float("nan"), "hold NaN"),
@@ -63,6 +70,8 @@ def test_what_a_decoder_returns_is_named(decoder, message):
 def test_an_object_whose_method_decodes_is_answered_with_the_method():
     with pytest.raises(TypeError, match=r"got SimpleNamespace. Pass its method, decoder.decode"):
         fit(Z, SimpleNamespace(decode=lambda z: images(z, 1, 2, 2)))
+    with pytest.raises(TypeError, match=r"got the class Broken. Make one of it: Broken\(...\)"):
+        fit(Z, Broken)
 
 
 @pytest.mark.parametrize("shape", [(16, 1, 1), (4, 6, 3), (3, 8, 4), (100, 8, 1), (2, 8, 8)])
