@@ -208,10 +208,11 @@ def call_decoder(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
             f"Decoders return dense images; these are {images.layout}. Wrap it: lambda z: G(z).to_dense()."
         )
     if not images.is_floating_point():
-        white = (
-            1 if images.dtype == torch.bool else 255 if images.is_complex() or images.long().max() <= 255 else 65535
-        )
-        hint = "" if images.is_complex() else f" Wrap it: lambda z: G(z) / {white}."
+        hint = ""
+        if images.dtype == torch.bool:
+            hint = " Wrap it: lambda z: G(z).float()."
+        elif not images.is_complex():
+            hint = f" Wrap it: lambda z: G(z) / {255 if images.long().max() <= 255 else 65535}."
         raise ValueError(f"Decoders return floats in [0, 1]; this one returned {images.dtype}.{hint}")
     return images.float()
 
@@ -231,7 +232,7 @@ def _check_range(images: Tensor, decoder: Any) -> Tensor:
             hint = "Its range looks like [0, 255]: wrap it, lambda z: G(z) / 255."
         elif low >= 0 and 1000 <= high <= 65535.5:
             hint = "Its range looks like [0, 65535]: wrap it, lambda z: G(z) / 65535."
-        elif -0.25 <= low and high <= 1.25:
+        elif low >= -0.25 and high <= 1.25:
             hint = "If that is overshoot, wrap it: lambda z: G(z).clamp(0, 1)."
         raise ValueError(
             f"Decoders return images in [0, 1]; this one returned [{low:.4g}, {high:.4g}]. {hint}".rstrip()

@@ -45,7 +45,7 @@ class Broken(nn.Module):
         (lambda z: (images(z, 3, 8, 8) * 255).to(torch.uint8), r"lambda z: G\(z\) / 255"),
         (lambda z: (images(z, 3, 8, 8) * 65535).int(), r"torch.int32. Wrap it: lambda z: G\(z\) / 65535"),
         (lambda z: images(z, 3, 8, 8) * 65535, r"lambda z: G\(z\) / 65535"),
-        (lambda z: images(z, 3, 8, 8) > 0.5, r"torch.bool. Wrap it: lambda z: G\(z\) / 1\."),
+        (lambda z: images(z, 3, 8, 8) > 0.5, r"torch.bool. Wrap it: lambda z: G\(z\).float"),
         (lambda z: images(z, 3, 8, 8) * 0.01 + 1.1, r"overshoot, wrap it: lambda z: G\(z\).clamp\(0, 1\)"),
         (lambda z: images(z, 3, 8, 8).to_sparse(), r"torch.sparse_coo. Wrap it: lambda z: G\(z\).to_dense"),
         (nn.Sequential(nn.Linear(4, 4, device="meta"), nn.Unflatten(1, (1, 2, 2))), "on the meta device"),
