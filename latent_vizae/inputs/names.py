@@ -56,7 +56,7 @@ def as_labels(labels: ArrayLike, count: int) -> Labels:
     """Labels as whole numbers, with names for words, categories, truth values and missing ones.
 
     Words are numbered from 0 in their order, numbers within them by value; categories in theirs. A missing label
-    (None, NaN) becomes -1, or less where -1 is a label, called "no label".
+    (None, NaN, blank text) becomes -1, or less where -1 is a label, called "no label".
 
     Args:
         labels: (count,) whole numbers (also as floats), words, truth values or categories: an array, a list or a
@@ -92,10 +92,10 @@ def as_labels(labels: ArrayLike, count: int) -> Labels:
     if array.dtype.kind not in "fbUSOT":
         raise TypeError(f"labels are whole numbers or words, one per code, got an array of dtype {array.dtype}.")
     items = array.tolist()
-    missing = np.array([is_missing(item) for item in items])
-    there = [item for item in items if not is_missing(item)]
+    missing = np.array([is_missing(item) or (isinstance(item, str | bytes) and not item.strip()) for item in items])
+    there = [item for item, is_out in zip(items, missing, strict=True) if not is_out]
     if not there:
-        raise ValueError("labels are all missing (None or NaN). Leave them out: labels=None.")
+        raise ValueError("labels are all missing (None, NaN or blank). Leave them out: labels=None.")
     numbers, names = _numbered(there, None if order is None else list(order))
     whole = np.empty(count, np.int64)
     whole[~missing] = numbers

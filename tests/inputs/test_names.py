@@ -51,6 +51,7 @@ SIZES = pd.CategoricalDtype(["small", "big", "huge"], ordered=True)
         (torch.tensor([True, False]), [1, 0], {0: "False", 1: "True"}),
         (pd.Series([True, None, False], dtype="boolean"), [1, -1, 0], {0: "False", 1: "True", -1: "no label"}),
         (["a", None, "b"], [0, -1, 1], {0: "a", 1: "b", -1: "no label"}),
+        (["a", " ", "b"], [0, -1, 1], {0: "a", 1: "b", -1: "no label"}),
         (["a", float("nan"), "b"], [0, -1, 1], {0: "a", 1: "b", -1: "no label"}),
         (pd.Series(["a", pd.NA, "b"]), [0, -1, 1], {0: "a", 1: "b", -1: "no label"}),
         (polars.Series(["a", None, "b"]), [0, -1, 1], {0: "a", 1: "b", -1: "no label"}),
