@@ -79,7 +79,7 @@ def test_the_report_measures_what_it_says(f_d):
     assert type(v.report).from_dict(v.report.to_dict()) == v.report
 
 
-@pytest.mark.filterwarnings("ignore:.* is that of 1 outliers")
+@pytest.mark.filterwarnings("ignore:.* is that of 1 outlier,")
 @pytest.mark.parametrize("dim", [1, 2, 3])
 @pytest.mark.parametrize(
     "codes",
