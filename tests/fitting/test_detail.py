@@ -66,5 +66,5 @@ def test_draws_at_a_place_have_the_conditional_distribution():
     ):
         ranks = torch.stack([measure(each) < measure(new[:200]) for each in drawn]).float().mean(0)
         jitter = (torch.rand(200, generator=torch.Generator().manual_seed(0)) - 0.5) / 50
-        assert kstest((ranks + jitter).clamp(0, 1).numpy(), "uniform").statistic < 0.2  # of 200 uniform ones: 0.1
+        assert kstest((ranks + jitter).clamp(0, 1).numpy(), "uniform").statistic < 0.17  # of 200 uniform ones: 0.1
     assert energy_test(drawn[0], new[200:])[1] > 0.01

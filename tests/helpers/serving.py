@@ -234,14 +234,14 @@ def spot(page, x: float, y: float) -> tuple[float, float]:
 
 def despite_reloads(page, act: Callable[[], object], seconds: float = 30) -> object:
     """Act on a page that Gradio's client loads anew once its server is back: again where it did so meanwhile."""
-    from playwright.sync_api import Error
+    from playwright import sync_api
 
     until = time.monotonic() + seconds
     while True:
         try:
             return act()
-        except Error:
-            if time.monotonic() > until:
+        except (sync_api.Error, TypeError) as error:  # no context, or a canvas without a box
+            if isinstance(error, sync_api.TimeoutError) or time.monotonic() > until:
                 raise
             page.wait_for_timeout(200)
 
