@@ -26,7 +26,7 @@ FONTS = (
 )  # fmt: skip
 """Of letters that the usual font lacks, those of Linux, macOS and Windows; each is asked where it is installed."""
 BOXES = "Last Resort High-Efficiency"
-"""Comes with matplotlib: a box with the name of its script for every letter."""
+"""Comes with newer matplotlib: a box with the name of its script for every letter."""
 
 
 def families(words: Iterable[str]) -> list[str]:
@@ -42,15 +42,16 @@ def families(words: Iterable[str]) -> list[str]:
             break
         if name in installed:
             font = get_font(findfont(FontProperties(family=[name])))
-            chosen.append(name)
-            missing = {letter for letter in missing if not font.get_char_index(letter)}
+            found = {letter for letter in missing if font.get_char_index(letter)}
+            chosen += [name] if found else []
+            missing -= found
     if missing:
         letters = "".join(map(chr, sorted(missing)[:9]))
         warn_caller(
             f"No font that is installed here has {letters!r}{' and others' if len(missing) > 9 else ''}: the picture "
             "shows boxes. Install one, such as Noto Sans CJK; map.html takes its reader's fonts."
         )
-        chosen.append(BOXES)
+        chosen += [BOXES] if BOXES in installed else []
     return chosen
 
 
