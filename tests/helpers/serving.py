@@ -62,13 +62,16 @@ def serving(*command: str, cwd=None, environment: Mapping[str, str] | None = Non
             )  # fmt: skip
         address.pid = process.pid
         try:
-            for _ in range(240):
+            until = time.monotonic() + 180
+            while True:
                 if process.poll() is not None:
                     raise RuntimeError(f"the page ended: {address.log.read_text()}")
                 try:
                     with urllib.request.urlopen(address, timeout=5):
                         break
                 except OSError:
+                    if time.monotonic() > until:
+                        raise
                     time.sleep(0.25)
             yield address
         finally:
@@ -227,8 +230,12 @@ def still(page, selector: str, seconds: float = 20) -> np.ndarray:
 
 def spot(page, x: float, y: float) -> tuple[float, float]:
     """Where a place of the map's canvas is, x and y from 0 to 1."""
-    page.locator(".lv-map canvas").first.scroll_into_view_if_needed()
-    box = page.locator(".lv-map canvas").first.bounding_box()
+    canvas = page.locator(".lv-map canvas").first
+    canvas.scroll_into_view_if_needed()
+    box, before = canvas.bounding_box(), None
+    while box != before:  # while the page comes to rest
+        page.wait_for_timeout(20)
+        box, before = canvas.bounding_box(), box
     return box["x"] + x * box["width"], box["y"] + y * box["height"]
 
 

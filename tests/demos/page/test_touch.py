@@ -101,3 +101,17 @@ def test_the_map_leaves_room_to_scroll(touched):
 def test_a_phone_on_its_side_leaves_room_too(browser, address):
     with visiting(browser, address, viewport={"width": 740, "height": 360}, **TOUCH) as page:
         assert page.locator(".lv-map").bounding_box()["height"] <= 0.7 * 360
+
+
+def test_the_map_stays_under_the_finger_when_something_below_it_grows(touched):
+    top = touched.locator(".lv-map").bounding_box()["y"]
+    touched.mouse.wheel(0, top + 100)  # something before the map in the document stands below it here
+    touched.wait_for_timeout(500)
+    before = touched.locator(".lv-map").bounding_box()
+    assert before["y"] < top
+    touched.locator(".lv-near").evaluate("""near => {
+        near.hidden = false;
+        near.append(Object.assign(document.createElement("div"), { style: "height: 114px" }));
+    }""")
+    touched.wait_for_timeout(300)
+    assert touched.locator(".lv-map").bounding_box() == before
