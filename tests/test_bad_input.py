@@ -110,7 +110,7 @@ ROUNDED_AWAY = [
 ]  # fmt: skip
 WRONG_WIDTH = [
     ("narrow", CODES[:, :3], ValueError, r"\(k, 6\), got \(20, 3\)"),
-    ("shaped", CODES.reshape(20, 2, 3), ValueError, r"\(k, 6\), got \(20, 2, 3\)"),
+    ("shaped", CODES.reshape(20, 2, 3), ValueError, r"got \(20, 2, 3\)\..*\.reshape\(\(-1, 6\)\)"),
 ]
 
 
@@ -132,6 +132,11 @@ def test_fit_refuses_codes(given, error, message):
 @table(BAD_CODES + WRONG_WIDTH)
 def test_encode_refuses_codes(v, given, error, message):
     refused(lambda: v.encode(made(given)), error, message)
+
+
+def test_one_shaped_code_is_told_from_a_batch():
+    v = fit(CODES.reshape(20, 2, 3), hidden=())
+    refused(lambda: v.encode(torch.zeros(2, 3)), ValueError, r"One code is a batch of 1: codes\[None\]")
 
 
 @table([row for row in BAD_CODES if row[0] != "none"] + WRONG_WIDTH)
@@ -168,6 +173,8 @@ FIT = [
     ("labels too large", {"labels": np.full(20, 2**63, np.uint64)}, ValueError, "64 bits"),
     ("decoder by name", {"decoder": "mnist"}, TypeError, r"callable.*got str.*load_decoder\('mnist'\)"),
     ("decoder raises", {"decoder": fail}, ValueError, r"raised RuntimeError .*\(1, 6\): out of memory"),
+    ("decoder of arrays", {"decoder": lambda z: squares(torch.from_numpy(z.astype("f4")))}, ValueError, "from_numpy"),
+    ("decoder of arrays times z", {"decoder": lambda z: np.ones((4, 6)) * z}, ValueError, "from_numpy"),
     ("decoder of another shape", {"decoder": Shaped()}, ValueError, r"\(4, 8, 8\); here they have \(6,\)"),
     ("decoder makes no images", {"decoder": lambda z: z}, ValueError, r"\(B, C, H, W\).*returned shape \(1, 6\)"),
     ("decoder makes nothing", {"decoder": lambda z: None}, ValueError, "returned NoneType"),

@@ -56,6 +56,8 @@ VALUES_PER_BATCH, VALUES_PER_CPU_BATCH = 2**20, 2**16
 """Values of images in one batch (a megapixel), which bounds memory. On a CPU, batches larger than the second number
 fall out of its caches and take up to twice as long."""
 
+FROM_NUMPY = "lambda z: torch.from_numpy(G(z.numpy()))"
+
 
 @runtime_checkable
 class Decoder(Protocol):
@@ -138,7 +140,7 @@ def _shape_of(value: Any) -> str:
 def _how_to_wrap(images: Any, count: int) -> str:
     """What to write around a decoder that returned this for so many codes."""
     if isinstance(images, np.ndarray):
-        return "Wrap it: lambda z: torch.from_numpy(G(z.numpy())), with its axes in this order."
+        return f"Wrap it: {FROM_NUMPY}, with its axes in this order."
     if isinstance(images, Tensor):
         if images.dim() == 3 and len(images) == count:
             return "Wrap it, if one channel is left out: lambda z: G(z).unsqueeze(1)."
@@ -165,6 +167,12 @@ def _how_to_wrap(images: Any, count: int) -> str:
     return "Wrap it in a function that returns one tensor."
 
 
+def _wants_arrays(error: Exception) -> bool:
+    """Whether a decoder that raised this seems to be one of NumPy, which was handed a tensor."""
+    missing = isinstance(error, AttributeError) and isinstance(error.obj, Tensor) and hasattr(np.ndarray, error.name)
+    return missing or (isinstance(error, TypeError) and "numpy" in str(error).lower())
+
+
 def _is_channels_last(channels: int, height: int, width: int) -> bool:
     """Whether (H, W, C) came instead of (C, H, W): 1, 3 or 4 at the end, and two sides of an image before that."""
     return width in (1, 3, 4) and min(channels, height) > 4 and max(channels, height) <= 4 * min(channels, height)
@@ -181,16 +189,19 @@ def call_decoder(decoder: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
         with evaluating(decoder), callers_surroundings():
             images = decoder(codes.to(device=device, dtype=dtype, copy=True))  # it may work in place
     except Exception as error:
-        more = isinstance(error, TypeError) and "missing" in str(error) and "required" in str(error)
-        hint = " Hand over what else it needs, such as a class: lambda z: G(z, label)." if more else ""
+        hint = ""
+        if isinstance(error, TypeError) and "missing" in str(error) and "required" in str(error):
+            hint = " Hand over what else it needs, such as a class: lambda z: G(z, label)."
+        elif _wants_arrays(error):
+            hint = f" If it takes arrays of NumPy: {FROM_NUMPY}."
         raise ValueError(
             f"The decoder raised {type(error).__name__} on codes of shape {tuple(codes.shape)}: {error}. "
             f"Decoders take codes (B, *latent_shape) and return images (B, C, H, W) in [0, 1].{hint}"
         ) from error
     if not isinstance(images, Tensor) or images.dim() != 4 or len(images) != len(codes) or images.numel() == 0:
         raise ValueError(
-            f"Decoders return a tensor of images (B, C, H, W) in [0, 1]; for {len(codes)} codes of shape "
-            f"{tuple(codes.shape[1:])} this one returned {_shape_of(images)}. "
+            f"Decoders return a tensor of images (B, C, H, W) in [0, 1]; for codes of shape {tuple(codes.shape)} this "
+            f"one returned {_shape_of(images)}. "
             f"{_how_to_wrap(images, len(codes))}"
         )
     _, channels, height, width = images.shape

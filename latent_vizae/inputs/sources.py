@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -202,7 +203,12 @@ def as_codes(codes: ArrayLike, latent_shape: tuple[int, ...] | None = None, what
     reader = _reader(codes, what, None)
     if latent_shape is not None and reader.latent_shape != tuple(latent_shape):
         wanted, got = ", ".join(map(str, ("k", *latent_shape))), (len(reader), *reader.latent_shape)
-        raise ValueError(f"{what} have the shape ({wanted}), got {got}.")
+        hint = ""
+        if got == tuple(latent_shape):
+            hint = f" One code is a batch of 1: {what}[None]."
+        elif math.prod(reader.latent_shape) == math.prod(latent_shape):
+            hint = f" In that shape: {what}.reshape({(-1, *latent_shape)})."
+        raise ValueError(f"{what} have the shape ({wanted}), got {got}.{hint}")
     tensor = reader[:]
     check_rows(tensor, what)
     return tensor
