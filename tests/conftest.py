@@ -46,6 +46,10 @@ for one of them at the end."""
 
 
 def pytest_collection_modifyitems(config, items):
+    if config.pluginmanager.hasplugin("rerunfailures"):  # a browser that waited in vain, once; the summary names it
+        for item in items:
+            if "browser" in item.fixturenames:
+                item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=["TimeoutError"]))
     if hasattr(config, "workerinput"):
         first = [str(Path(__file__).parent / name) for name in LONGEST]
         rank = {

@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.timeout(900)  # two minutes on an idle machine
 def test_no_tensor_of_a_device_meets_one_of_the_cpu():
     checks = Path(__file__).with_name("device_checks.py")
     asked = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(checks)]

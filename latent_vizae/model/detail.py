@@ -106,7 +106,7 @@ class Detail(nn.Module):
                 f"directions, a scale lies from {SHORTEST} to {LONGEST}, and a seed is at least 0."
             )
         self.dim, self.scale, self.seed = dim, float(scale), int(seed)
-        self.register_buffer("seeds", torch.arange(VARIANTS))
+        self.register_buffer("seeds", torch.tensor(range(VARIANTS)))  # arange takes a second on "meta"
         self.register_buffer("spread", torch.zeros(rank))
         self.register_buffer("offset", torch.zeros(rank))
         self.register_buffer("axes", torch.zeros(rank, count))

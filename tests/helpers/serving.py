@@ -27,7 +27,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from PIL import Image
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "chromium-browser"))), None)
+"""The first is the same without a desktop's windows, for half of the work."""
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -306,4 +307,5 @@ def fit_on_page(page, count: int, dim: int, seconds: float = 120) -> None:
     page.locator("#lv-dim").get_by_label(str(dim)).check()
     page.locator("#lv-fit").click()
     page.locator(f'#lv [data-dim="{dim}"], #lv[data-dim="{dim}"]').first.wait_for(timeout=1000 * seconds)
-    page.locator(".lv-title", has_text=re.compile(f"^{count} (of [0-9,]+ )?codes of mnist")).wait_for()
+    title = page.locator(".lv-title", has_text=re.compile(f"^{count} (of [0-9,]+ )?codes of mnist"))
+    title.wait_for(timeout=1000 * seconds)  # the map before may have had this dimension

@@ -327,8 +327,8 @@ def test_a_region_of_a_slow_decoder_comes_cell_by_cell_and_can_be_cancelled(brow
         assert (first < 18, of) == (True, 36)
         page.wait_for_function("n => parseInt(document.querySelector('.lv-work-words').textContent) > n", arg=first)
         page.locator(".lv-cancel").click()
+        page.locator(".lv-status", has_text=re.compile(r"^Stopped: \d+ of 36 are here\.$")).wait_for()
         assert not page.locator(".lv-work").is_visible()
-        assert re.fullmatch(r"Stopped: \d+ of 36 are here.", page.locator(".lv-status").inner_text())
         assert page.locator(READY).get_attribute("data-decoded") is None
         page.locator(".lv-cells").evaluate("field => { field.value = 2; }")  # another one is whole
         draw(page, (0.7, 0.1), (0.9, 0.3))
