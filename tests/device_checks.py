@@ -192,7 +192,6 @@ def test_directions(place, method):
         return (images.mean((1, 2, 3)) > 0.12).long()
 
     found = discover_directions(decoder, codes, classifier, n_directions=2, method=method, steps=3, measured=2)
-    assert found.pick(0).vector.device.type == device
     if method == "trained":
         m = LatentMap(fit(codes[:20], decoder), decoder)
         assert m.traverse(codes[0], found.pick(0), steps=3).images.device.type == device
