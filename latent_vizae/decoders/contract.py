@@ -169,7 +169,9 @@ def _how_to_wrap(images: Any, count: int) -> str:
 
 def _wants_arrays(error: Exception) -> bool:
     """Whether a decoder that raised this seems to be one of NumPy, which was handed a tensor."""
-    missing = isinstance(error, AttributeError) and isinstance(error.obj, Tensor) and hasattr(np.ndarray, error.name)
+    missing = (
+        isinstance(error, AttributeError) and isinstance(error.obj, Tensor) and hasattr(np.ndarray, error.name or "")
+    )
     return missing or (isinstance(error, TypeError) and "numpy" in str(error).lower())
 
 
